@@ -1,1 +1,11 @@
-//! engine
+//! Durable execution on Postgres: definitions, runs, step jobs, timers, signals, history, outbox.
+//!
+//! Knows no sales word: no contact, no mail, no HTTP, no provider. Decisions are pure functions in the
+//! middle; statements and loops stand at the rim.
+
+pub mod context;
+pub mod definition;
+pub mod fact;
+pub mod id;
+pub mod step;
+pub mod timing;

@@ -1,0 +1,192 @@
+//! What a step sees of its run while it runs. A step reads here and returns an outcome; it never writes
+//! run state itself. The one thing it may ask for is leave to act, by [`Context::intent`].
+
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+use serde_json::{Map, Value, json};
+use sha2::{Digest, Sha256};
+use tokio::sync::{OnceCell, mpsc, oneshot};
+use uuid::Uuid;
+
+use crate::definition::Definition;
+use crate::id;
+use crate::step::{LoadSubject, StepError, Wake};
+use crate::timing::Zone;
+
+/// What a context is made of; the worker fills it from the claim, tests by hand.
+#[derive(Clone)]
+pub struct Parts {
+    /// The run.
+    pub run_id: Uuid,
+    /// Its customer.
+    pub customer_id: Uuid,
+    /// What it is about.
+    pub subject_id: Uuid,
+    /// The version it follows.
+    pub definition: Arc<Definition>,
+    /// The index of the step that runs.
+    pub step: usize,
+    /// How many times the run had been at the step before.
+    pub iteration: i32,
+    /// Which attempt this is, from 1.
+    pub attempt: i16,
+    /// The instant of the claim, by the engine's clock.
+    pub now: DateTime<Utc>,
+    /// The run's zone.
+    pub zone: Zone,
+    /// What earlier steps gave, by step id.
+    pub outputs: Map<String, Value>,
+    /// Why the step is run again after it had stopped to wait.
+    pub wake: Option<Wake>,
+    /// How the subject is loaded when a step asks for it.
+    pub load_subject: LoadSubject,
+    /// Who admits intents; `None` admits every one, for steps under test.
+    pub intents: Option<mpsc::Sender<IntentRequest>>,
+}
+
+/// A step's wish to act outside, on its way to the committer.
+pub struct IntentRequest {
+    /// The run.
+    pub run_id: Uuid,
+    /// The attempt that holds the lease.
+    pub attempt: i16,
+    /// What the reconciler needs to recognise the act.
+    pub data: Value,
+    /// Where the answer goes.
+    pub answer: oneshot::Sender<Result<(), StepError>>,
+}
+
+/// A run as its step sees it.
+pub struct Context {
+    parts: Parts,
+    subject: OnceCell<Value>,
+}
+
+impl Context {
+    /// A context of these parts.
+    pub fn new(parts: Parts) -> Self {
+        Self { parts, subject: OnceCell::new() }
+    }
+
+    /// The run's id.
+    pub fn run_id(&self) -> Uuid {
+        self.parts.run_id
+    }
+
+    /// The customer whose run it is.
+    pub fn customer_id(&self) -> Uuid {
+        self.parts.customer_id
+    }
+
+    /// What the run is about.
+    pub fn subject_id(&self) -> Uuid {
+        self.parts.subject_id
+    }
+
+    /// The version of the definition that the run follows.
+    pub fn definition(&self) -> &Definition {
+        &self.parts.definition
+    }
+
+    /// The id of the step that runs.
+    pub fn step(&self) -> &str {
+        &self.parts.definition.steps[self.parts.step].id
+    }
+
+    /// How many times the run had been at this step before; 0 the first time.
+    pub fn iteration(&self) -> i32 {
+        self.parts.iteration
+    }
+
+    /// Which attempt this is, from 1.
+    pub fn attempt(&self) -> i16 {
+        self.parts.attempt
+    }
+
+    /// The instant of the claim, by the engine's clock.
+    pub fn now(&self) -> DateTime<Utc> {
+        self.parts.now
+    }
+
+    /// The run's time zone.
+    pub fn zone(&self) -> &Zone {
+        &self.parts.zone
+    }
+
+    /// Why the step runs again; `None` when it was just entered.
+    pub fn wake(&self) -> Option<&Wake> {
+        self.parts.wake.as_ref()
+    }
+
+    /// What an earlier step gave.
+    pub fn output(&self, step: &str) -> Option<&Value> {
+        self.parts.outputs.get(step)
+    }
+
+    /// The same for every attempt of this step in this iteration, and for no other: `run_…/intro/0`.
+    pub fn key(&self) -> String {
+        format!("{}/{}/{}", id::show("run", self.parts.run_id), self.step(), self.parts.iteration)
+    }
+
+    /// The subject as a JSON object, loaded once per attempt.
+    ///
+    /// # Errors
+    /// `Fail` when the subject is gone, else what loading it returned.
+    pub async fn subject(&self) -> Result<&Value, StepError> {
+        let load = || async {
+            (self.parts.load_subject)(self.parts.customer_id, self.parts.subject_id)
+                .await?
+                .ok_or_else(|| StepError::Fail {
+                    reason: format!("the {} is gone", self.parts.definition.subject),
+                })
+        };
+        self.subject.get_or_try_init(load).await
+    }
+
+    /// What expressions and templates read: the subject under its kind's name, and `steps`.
+    ///
+    /// # Errors
+    /// As [`Context::subject`].
+    pub async fn variables(&self) -> Result<Value, StepError> {
+        let subject = self.subject().await?;
+        Ok(json!({ &self.parts.definition.subject: subject, "steps": self.parts.outputs }))
+    }
+
+    /// A number that is the same for every attempt of this step and this purpose, and for simulations.
+    pub fn draw(&self, purpose: &str) -> u64 {
+        draw(&[
+            self.parts.definition.name.as_bytes(),
+            self.parts.subject_id.as_bytes(),
+            self.step().as_bytes(),
+            &self.parts.iteration.to_be_bytes(),
+            purpose.as_bytes(),
+        ])
+    }
+
+    /// Asks for leave to act outside, and has the wish written before the act, in a transaction that looks
+    /// at what came in meanwhile. `data` is what [`crate::step::Step::reconcile`] gets after a crash.
+    ///
+    /// # Errors
+    /// `Superseded` when the run moved on or the domain refused; nothing may be done then.
+    pub async fn intent(&self, data: Value) -> Result<(), StepError> {
+        let Some(intents) = &self.parts.intents else { return Ok(()) };
+        let (answer, answered) = oneshot::channel();
+        let request =
+            IntentRequest { run_id: self.parts.run_id, attempt: self.parts.attempt, data, answer };
+        let stopping = || StepError::Retry { reason: "the worker is stopping".into(), after: None };
+        intents.send(request).await.map_err(|_| stopping())?;
+        answered.await.map_err(|_| stopping())?
+    }
+}
+
+/// A number drawn from its parts alone, evenly over all of `u64`: all randomness of runs comes from here.
+pub fn draw(parts: &[&[u8]]) -> u64 {
+    let mut hash = Sha256::new();
+    for part in parts {
+        hash.update((part.len() as u64).to_be_bytes());
+        hash.update(part);
+    }
+    let digest = hash.finalize();
+    u64::from_be_bytes(digest[..8].try_into().expect("a SHA-256 has 32 bytes"))
+}
