@@ -3,9 +3,13 @@
 //! Knows no sales word: no contact, no mail, no HTTP, no provider. Decisions are pure functions in the
 //! middle; statements and loops stand at the rim.
 
+pub mod clock;
 pub mod context;
 pub mod definition;
 pub mod fact;
 pub mod id;
+pub mod outbox;
+pub mod run;
+pub mod signal;
 pub mod step;
 pub mod timing;

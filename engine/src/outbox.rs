@@ -1,0 +1,94 @@
+//! Events on their way out: written in the transaction of what they tell, relayed later in order per key.
+//!
+//! Owns `engine.outbox`. Whoever publishes holds the lock of the entity's row, so that the order of the
+//! sequence is the order of the changes.
+
+use chrono::{DateTime, Utc};
+use serde_json::Value;
+use sqlx::{PgConnection, PgExecutor};
+use uuid::Uuid;
+
+use crate::clock;
+
+/// An event that a transaction wants told.
+#[derive(Debug, Clone, PartialEq)]
+pub struct NewEvent {
+    /// Whose it is.
+    pub customer_id: Uuid,
+    /// Such as `contact.created`.
+    pub topic: &'static str,
+    /// The entity's TypeID; events of one key and topic stay in order.
+    pub key: String,
+    /// Grows with every event of the entity, over all topics.
+    pub sequence: i64,
+    /// The event's data.
+    pub data: Value,
+}
+
+/// An event as the relay reads it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Event {
+    /// Its place in the outbox.
+    pub seq: i64,
+    /// Its id, by which consumers apply it once.
+    pub id: Uuid,
+    /// Whose it is.
+    pub customer_id: Uuid,
+    /// Such as `contact.created`.
+    pub topic: String,
+    /// The entity's TypeID.
+    pub key: String,
+    /// The entity's event sequence.
+    pub sequence: i64,
+    /// Its data.
+    pub data: Value,
+    /// When it was written, by the engine's clock.
+    pub at: DateTime<Utc>,
+}
+
+/// Writes events in the caller's transaction.
+///
+/// # Errors
+/// What the statement returned; the caller rolls back.
+pub async fn publish(tx: &mut PgConnection, events: &[NewEvent]) -> Result<(), sqlx::Error> {
+    if events.is_empty() {
+        return Ok(());
+    }
+    let ids: Vec<Uuid> = events.iter().map(|_| clock::new_id()).collect();
+    let customers: Vec<Uuid> = events.iter().map(|event| event.customer_id).collect();
+    let topics: Vec<String> = events.iter().map(|event| event.topic.into()).collect();
+    let keys: Vec<String> = events.iter().map(|event| event.key.clone()).collect();
+    let sequences: Vec<i64> = events.iter().map(|event| event.sequence).collect();
+    let data: Vec<Value> = events.iter().map(|event| event.data.clone()).collect();
+    sqlx::query!(
+        "insert into engine.outbox (id, customer_id, topic, key, sequence, data)
+         select id, customer_id, topic, key, sequence, data
+         from unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::bigint[], $6::jsonb[])
+           with ordinality as e(id, customer_id, topic, key, sequence, data, place)
+         order by place",
+        &ids,
+        &customers,
+        &topics,
+        &keys,
+        &sequences,
+        &data,
+    )
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
+/// How many events wait for the relay, counted to at most 10,000.
+///
+/// # Errors
+/// What the statement returned.
+pub async fn pending(db: impl PgExecutor<'_>) -> Result<i64, sqlx::Error> {
+    sqlx::query_scalar!(
+        r#"select count(*) as "count!" from (
+             select from engine.outbox o where o.seq > (select upto from engine.relay where one)
+             union all select from engine.gaps g join engine.outbox o on o.seq = g.seq
+             limit 10000) waiting"#
+    )
+    .fetch_one(db)
+    .await
+}

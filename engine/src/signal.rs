@@ -1,0 +1,146 @@
+//! Signals: what comes from outside and wakes a run, or ends it.
+//!
+//! Owns `engine.signals` and `engine.inbox`. A signal is written in the transaction of the fact that
+//! caused it, once per key, and delivered to every open run of the subject that could ever hear it: also
+//! before the run has come to the step that waits for it. Consuming is the worker's part.
+
+use serde_json::Value;
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use crate::clock;
+
+/// A signal for the runs of a subject.
+#[derive(Debug, Clone, PartialEq)]
+pub struct NewSignal {
+    /// Whose it is.
+    pub customer_id: Uuid,
+    /// Whom it concerns.
+    pub subject_id: Uuid,
+    /// Such as `email.replied`.
+    pub name: String,
+    /// Names the cause: a second signal of the same key is the same signal.
+    pub key: String,
+    /// What a waiting step reads of it.
+    pub data: Value,
+}
+
+/// Delivers signals in the caller's transaction; returns how many were new.
+///
+/// # Errors
+/// What the statements returned; the caller rolls back.
+pub async fn send(tx: &mut PgConnection, signals: &[NewSignal]) -> Result<u64, sqlx::Error> {
+    if signals.is_empty() {
+        return Ok(0);
+    }
+    let (fresh, open) = deliver(tx, signals).await?;
+    if !open.is_empty() {
+        wake(tx, &open).await?;
+        end_resting(tx, &open).await?;
+    }
+    Ok(fresh)
+}
+
+/// Writes the signals and puts them into the inboxes; gives the runs that heard one. The rows of those
+/// runs are locked from here on, so that a record or an intent of theirs sees the inbox or comes first.
+async fn deliver(
+    tx: &mut PgConnection,
+    signals: &[NewSignal],
+) -> Result<(u64, Vec<Uuid>), sqlx::Error> {
+    let ids: Vec<Uuid> = signals.iter().map(|_| clock::new_id()).collect();
+    let customers: Vec<Uuid> = signals.iter().map(|signal| signal.customer_id).collect();
+    let subjects: Vec<Uuid> = signals.iter().map(|signal| signal.subject_id).collect();
+    let names: Vec<String> = signals.iter().map(|signal| signal.name.clone()).collect();
+    let keys: Vec<String> = signals.iter().map(|signal| signal.key.clone()).collect();
+    let data: Vec<Value> = signals.iter().map(|signal| signal.data.clone()).collect();
+    let heard = sqlx::query!(
+        r#"with fresh as (
+             insert into engine.signals (id, customer_id, subject_id, name, key, data)
+             select * from unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::text[], $5::text[], $6::jsonb[])
+             on conflict (customer_id, subject_id, name, key) do nothing
+             returning id, customer_id, subject_id, name, data
+           ), heard as (
+             select r.id as run_id, f.id as signal_id, f.name, f.data
+             from fresh f
+             join engine.runs r on r.customer_id = f.customer_id and r.subject_id = f.subject_id and r.ended_at is null
+             join engine.definitions d on d.id = r.definition_id and f.name = any(d.hears)
+           ), put as (
+             insert into engine.inbox (run_id, signal_id, name, data)
+             select run_id, signal_id, name, data from heard
+           ), counted as (
+             update engine.runs r set inbox = r.inbox + h.n
+             from (select run_id, count(*)::int as n from heard group by run_id order by run_id) h
+             where r.id = h.run_id and r.ended_at is null
+             returning r.id
+           )
+           select (select count(*) from fresh) as "fresh!",
+             coalesce((select array_agg(id) from counted), '{}') as "open!: Vec<Uuid>""#,
+        &ids,
+        &customers,
+        &subjects,
+        &names,
+        &keys,
+        &data,
+    )
+    .fetch_one(tx)
+    .await?;
+    Ok((u64::try_from(heard.fresh).unwrap_or_default(), heard.open))
+}
+
+/// Turns the timer, or the endless wait, of live runs that listen to a delivered signal into a job. A run
+/// that has a job sees its inbox when the job is claimed or recorded.
+async fn wake(tx: &mut PgConnection, runs: &[Uuid]) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        r#"with listening as (
+             select r.id, r.place from engine.runs r
+             join engine.definitions d on d.id = r.definition_id
+             where r.id = any($1) and r.state = 'live' and r.place in ('timer', 'signal')
+               and exists (select from engine.inbox i where i.run_id = r.id
+                           and (i.name = r.wait_signal or i.name = any(d.exits)))
+           ), woken as (
+             delete from engine.timers t using listening l where t.run_id = l.id and l.place = 'timer'
+             returning t.run_id, t.attempt
+           ), moved as (
+             update engine.runs r set place = 'job'
+             from listening l left join woken w on w.run_id = l.id
+             where r.id = l.id and (l.place = 'signal' or w.run_id is not null)
+             returning r.id, r.customer_id, r.queue, r.step, r.iteration, coalesce(w.attempt, 0::smallint) as attempt
+           ), ready as (
+             insert into engine.jobs (run_id, customer_id, queue, step, iteration, attempt, pass)
+             select id, customer_id, queue, step, iteration, attempt, engine.pass() from moved
+           )
+           select count(*) as "woken!" from pg_notify('engine', '')"#,
+        runs,
+    )
+    .fetch_one(tx)
+    .await?;
+    Ok(())
+}
+
+/// Ends paused and held runs that a delivered signal ends: nothing of theirs runs that could.
+async fn end_resting(tx: &mut PgConnection, runs: &[Uuid]) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        r#"with ending as (
+             select distinct on (r.id) r.id, i.name, i.signal_id
+             from engine.runs r
+             join engine.definitions d on d.id = r.definition_id
+             join engine.inbox i on i.run_id = r.id and i.name = any(d.exits)
+             where r.id = any($1) and r.state in ('paused', 'held')
+             order by r.id, i.signal_id
+           ), ended as (
+             update engine.runs r set state = 'exited', reason = e.name, ended_at = engine.now(), next_at = null,
+               wait_signal = null, remaining = null, changed_at = engine.now(), seq = r.seq + 1
+             from ending e where r.id = e.id and r.state in ('paused', 'held')
+             returning r.id, r.seq, r.step, e.name, e.signal_id
+           ), taken as (
+             delete from engine.inbox i using ended e where i.run_id = e.id and i.signal_id = e.signal_id
+           )
+           insert into engine.history (run_id, seq, at, kind, step, actor, data)
+           select id, seq, engine.now(), 'run.exited', step, 'signal:' || name, jsonb_build_object('reason', name)
+           from ended"#,
+        runs,
+    )
+    .execute(tx)
+    .await?;
+    Ok(())
+}
