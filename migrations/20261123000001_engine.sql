@@ -211,7 +211,7 @@ select r.id as run_id, r.customer_id, r.definition_id, r.subject_id,
     when r.wait_signal is not null then 'waiting'
     else 'sleeping'
   end as state,
-  r.step, r.iteration, r.next_at, r.started_at, r.ended_at,
+  r.step, r.iteration, r.next_at, r.started_at, r.changed_at, r.ended_at,
   case when r.ended_at is not null then r.reason end as exit_reason,
   case when r.state = 'held' then r.reason end as hold_reason
 from engine.runs r left join engine.jobs j on j.run_id = r.id;

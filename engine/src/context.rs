@@ -2,6 +2,7 @@
 //! run state itself. The one thing it may ask for is leave to act, by [`Context::intent`].
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use chrono::{DateTime, Utc};
 use serde_json::{Map, Value, json};
@@ -27,7 +28,7 @@ pub struct Parts {
     pub definition: Arc<Definition>,
     /// The index of the step that runs.
     pub step: usize,
-    /// How many times the run had been at the step before.
+    /// How often the run had turned back before.
     pub iteration: i32,
     /// Which attempt this is, from 1.
     pub attempt: i16,
@@ -41,6 +42,8 @@ pub struct Parts {
     pub wake: Option<Wake>,
     /// How the subject is loaded when a step asks for it.
     pub load_subject: LoadSubject,
+    /// Signals ever delivered to the run when the attempt began.
+    pub seen: i32,
     /// Who admits intents; `None` admits every one, for steps under test.
     pub intents: Option<mpsc::Sender<IntentRequest>>,
 }
@@ -51,6 +54,12 @@ pub struct IntentRequest {
     pub run_id: Uuid,
     /// The attempt that holds the lease.
     pub attempt: i16,
+    /// The step and the iteration of that attempt.
+    pub step: String,
+    /// As above.
+    pub iteration: i32,
+    /// Signals delivered to the run when the attempt began.
+    pub seen: i32,
     /// What the reconciler needs to recognise the act.
     pub data: Value,
     /// Where the answer goes.
@@ -61,12 +70,13 @@ pub struct IntentRequest {
 pub struct Context {
     parts: Parts,
     subject: OnceCell<Value>,
+    intended: AtomicBool,
 }
 
 impl Context {
     /// A context of these parts.
     pub fn new(parts: Parts) -> Self {
-        Self { parts, subject: OnceCell::new() }
+        Self { parts, subject: OnceCell::new(), intended: AtomicBool::new(false) }
     }
 
     /// The run's id.
@@ -94,7 +104,7 @@ impl Context {
         &self.parts.definition.steps[self.parts.step].id
     }
 
-    /// How many times the run had been at this step before; 0 the first time.
+    /// How often the run had turned back before, from 0: no step runs twice under one iteration.
     pub fn iteration(&self) -> i32 {
         self.parts.iteration
     }
@@ -172,11 +182,27 @@ impl Context {
     pub async fn intent(&self, data: Value) -> Result<(), StepError> {
         let Some(intents) = &self.parts.intents else { return Ok(()) };
         let (answer, answered) = oneshot::channel();
-        let request =
-            IntentRequest { run_id: self.parts.run_id, attempt: self.parts.attempt, data, answer };
+        let request = IntentRequest {
+            run_id: self.parts.run_id,
+            step: self.step().into(),
+            iteration: self.parts.iteration,
+            attempt: self.parts.attempt,
+            seen: self.parts.seen,
+            data,
+            answer,
+        };
         let stopping = || StepError::Retry { reason: "the worker is stopping".into(), after: None };
         intents.send(request).await.map_err(|_| stopping())?;
-        answered.await.map_err(|_| stopping())?
+        // From here on the intent may stand, whether or not its answer arrives.
+        self.intended.store(true, Ordering::Release);
+        let admitted = answered.await.map_err(|_| stopping())?;
+        self.intended.store(admitted.is_ok(), Ordering::Release);
+        admitted
+    }
+
+    /// Whether an intent of this attempt may stand.
+    pub(crate) fn intended(&self) -> bool {
+        self.intended.load(Ordering::Acquire)
     }
 }
 

@@ -12,8 +12,11 @@ use serde_json::Value;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
+use crate::id;
+
 /// The kind under which the engine itself reports what became of a run, to a writer that wants it.
-/// Data: `{"change": "step_completed|completed|exited|cancelled|held|paused|resumed", "reason": …}`.
+/// Data: `{"change": "step_completed|step_failed|completed|exited|held", "reason": …}`; with `step_failed`
+/// also `unknown`, true where nobody knows whether the step acted.
 pub const RUN_CHANGED: &str = "run.changed";
 
 /// Something that happened in a step and that the domain is to write.
@@ -36,7 +39,7 @@ pub struct RunFact {
     pub subject_id: Uuid,
     /// The step that returned the fact.
     pub step: String,
-    /// How many times the run had been at that step before.
+    /// How often the run had turned back before.
     pub iteration: i32,
     /// The run's history sequence number under which it is recorded; unique per run.
     pub seq: i32,
@@ -44,6 +47,13 @@ pub struct RunFact {
     pub at: DateTime<Utc>,
     /// The fact's data.
     pub data: Value,
+}
+
+impl RunFact {
+    /// The key of the step's iteration, as [`crate::context::Context::key`].
+    pub fn key(&self) -> String {
+        format!("{}/{}/{}", id::show("run", self.run_id), self.step, self.iteration)
+    }
 }
 
 /// Writes the facts of one kind, a batch at a time, inside the transaction of the record.

@@ -5,7 +5,9 @@
 
 pub mod clock;
 pub mod context;
+pub mod decision;
 pub mod definition;
+pub mod definition_store;
 pub mod fact;
 pub mod id;
 pub mod outbox;
@@ -13,3 +15,4 @@ pub mod run;
 pub mod signal;
 pub mod step;
 pub mod timing;
+pub mod worker;

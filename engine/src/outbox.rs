@@ -3,6 +3,8 @@
 //! Owns `engine.outbox`. Whoever publishes holds the lock of the entity's row, so that the order of the
 //! sequence is the order of the changes.
 
+use std::borrow::Cow;
+
 use chrono::{DateTime, Utc};
 use serde_json::Value;
 use sqlx::{PgConnection, PgExecutor};
@@ -16,7 +18,7 @@ pub struct NewEvent {
     /// Whose it is.
     pub customer_id: Uuid,
     /// Such as `contact.created`.
-    pub topic: &'static str,
+    pub topic: Cow<'static, str>,
     /// The entity's TypeID; events of one key and topic stay in order.
     pub key: String,
     /// Grows with every event of the entity, over all topics.
@@ -56,7 +58,7 @@ pub async fn publish(tx: &mut PgConnection, events: &[NewEvent]) -> Result<(), s
     }
     let ids: Vec<Uuid> = events.iter().map(|_| clock::new_id()).collect();
     let customers: Vec<Uuid> = events.iter().map(|event| event.customer_id).collect();
-    let topics: Vec<String> = events.iter().map(|event| event.topic.into()).collect();
+    let topics: Vec<String> = events.iter().map(|event| event.topic.clone().into_owned()).collect();
     let keys: Vec<String> = events.iter().map(|event| event.key.clone()).collect();
     let sequences: Vec<i64> = events.iter().map(|event| event.sequence).collect();
     let data: Vec<Value> = events.iter().map(|event| event.data.clone()).collect();

@@ -34,6 +34,8 @@ pub struct StepType {
     pub effect: Effect,
     /// How long one attempt may take where the step names no `timeout`.
     pub timeout: Duration,
+    /// Whether it acts inside the send window only, where the step does not say `windowed`.
+    pub windowed: bool,
     /// The JSON Schema of the step's own keys, from the struct's doc comments.
     pub schema: fn() -> schemars::Schema,
     /// Reads the step's own keys (those that no other step type shares) into something that can run.
@@ -174,6 +176,19 @@ pub struct Registry {
     steps: BTreeMap<&'static str, StepType>,
     subjects: BTreeMap<&'static str, Subject>,
     signals: BTreeMap<&'static str, ()>,
+    template_check: Option<CheckTemplate>,
+}
+
+/// Checks the syntax of a template's text.
+pub type CheckTemplate = fn(&str) -> Result<(), TemplateProblem>;
+
+/// Why a text is no template.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TemplateProblem {
+    /// The line of the text, from 1.
+    pub line: usize,
+    /// What is wrong there, as a fragment.
+    pub message: String,
 }
 
 /// A kind of subject: the fields that expressions and templates may read.
@@ -219,6 +234,18 @@ impl Registry {
     pub fn signal(mut self, name: &'static str) -> Self {
         self.signals.insert(name, ());
         self
+    }
+
+    /// Sets how the texts of `[templates]` are checked; without it their syntax is not looked at.
+    #[must_use]
+    pub fn check_template(mut self, check: CheckTemplate) -> Self {
+        self.template_check = Some(check);
+        self
+    }
+
+    /// How the texts of `[templates]` are checked.
+    pub fn template_check(&self) -> Option<CheckTemplate> {
+        self.template_check
     }
 
     /// A step type by name.

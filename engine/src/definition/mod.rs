@@ -1,20 +1,120 @@
 //! Workflow definitions: what a TOML or JSON document says, read and checked in one go.
 //!
 //! Owns the document's shape and every refusal of it. Never touches a table; `definition_store` keeps them.
+//! The way of a document: `read_toml` or `read_json` make one spanned tree, `check` and its neighbours walk
+//! it and note every problem, and a [`Definition`] comes out only when there is none.
 
+mod canonical;
+mod check;
+mod check_steps;
+mod check_timing;
+mod expression;
+mod graph;
+mod keys;
 mod model;
+mod own_keys;
+mod parse_error;
+mod path;
+mod read_json;
+mod read_toml;
+mod references;
+mod refusals;
+mod rewrite;
+mod schema;
+mod shape;
+mod suggest;
+mod tree;
+mod type_check;
+mod type_comparison;
+mod type_names;
 
+use serde_json::Value;
+
+pub use expression::Expression;
 pub use model::{Definition, Enroll, OnFailure, Retry, StepDefinition, Template, Timing};
+pub use refusals::{Problem, Refusals};
+pub use schema::schema;
 
-/// A CEL expression that was read and type-checked.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Expression {
-    source: String,
+use crate::step::Registry;
+use refusals::Findings;
+
+/// The largest document, in bytes.
+pub const SOURCE_BYTES: usize = 256 * 1024;
+
+/// How a document is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    /// TOML, as in files.
+    Toml,
+    /// JSON, as through the API.
+    Json,
 }
 
-impl Expression {
-    /// The expression as the document has it.
-    pub fn source(&self) -> &str {
-        &self.source
+/// Reads and checks a document; `file` is the name that messages carry.
+///
+/// # Errors
+/// Everything that is wrong with it, at once.
+pub fn read(
+    file: &str,
+    source: &str,
+    format: Format,
+    registry: &Registry,
+) -> Result<Definition, Refusals> {
+    if source.len() > SOURCE_BYTES {
+        let mut found = Findings::new("");
+        let kib = source.len().div_ceil(1024);
+        let message = format!("this document has {kib} KiB; 256 KiB is the most");
+        found.add(Problem::at(0..0, message).help("take long texts out, or split the sequence"));
+        return Err(found.refusals(file));
+    }
+    read_bounded(file, source, format, registry)
+}
+
+/// Reads a canonical document back, as it was stored.
+///
+/// # Errors
+/// What is wrong with it by the registry of now, such as a step type that is gone.
+pub fn from_document(document: &Value, registry: &Registry) -> Result<Definition, Refusals> {
+    let name = document["name"].as_str().unwrap_or("definition");
+    // Indented only so that a refusal shows lines; the bound held when the document came in.
+    read_bounded(name, &format!("{document:#}"), Format::Json, registry)
+}
+
+fn read_bounded(
+    file: &str,
+    source: &str,
+    format: Format,
+    registry: &Registry,
+) -> Result<Definition, Refusals> {
+    let mut found = Findings::new(source);
+    let root = match format {
+        Format::Toml => read_toml::read(source, &mut found),
+        Format::Json => read_json::read(source, &mut found),
+    };
+    let definition = root.as_ref().and_then(|root| check::document(root, registry, &mut found));
+    match (definition, root) {
+        (Some(mut definition), Some(root)) => {
+            definition.document = canonical::document(root.value());
+            definition.hash = canonical::hash(&definition.document);
+            Ok(definition)
+        }
+        (_, _) => Err(found.refusals(file)),
+    }
+}
+
+impl Definition {
+    /// The document in its canonical form, equal for every way of writing it.
+    pub fn canonical(&self) -> &Value {
+        &self.document
+    }
+
+    /// The SHA-256 of the canonical form: equal exactly when the documents say the same.
+    pub fn content_hash(&self) -> [u8; 32] {
+        self.hash
+    }
+
+    /// Where a step stands, by its id.
+    pub fn index_of(&self, step_id: &str) -> Option<usize> {
+        self.steps.iter().position(|step| step.id == step_id)
     }
 }

@@ -25,6 +25,10 @@ pub struct Definition {
     pub templates: BTreeMap<String, Template>,
     /// Whether a subject may be enrolled again.
     pub enroll: Enroll,
+    /// The document in its canonical form.
+    pub document: serde_json::Value,
+    /// The SHA-256 of the canonical form.
+    pub hash: [u8; 32],
 }
 
 /// One step.

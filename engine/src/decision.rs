@@ -1,0 +1,370 @@
+//! Where a run goes: the pure heart of the engine. Worker, tests and whoever explains a run call the same
+//! function. No clock, no I/O, no randomness of its own: the instant and the draw come in.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
+
+use crate::definition::{Definition, OnFailure, Retry};
+use crate::step::{Outcome, StepError, Verdict};
+use crate::timing::{Opening, Zone};
+
+/// How often a run may turn back before it is held: a loop that never ends shows itself.
+pub const MAX_ITERATIONS: i32 = 1_000;
+
+/// What a run remembers between its steps; the `data` of its row.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Memory {
+    /// What steps gave, by step id.
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    pub outputs: Map<String, Value>,
+    /// For what the present step has stopped.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub waiting: Option<Waiting>,
+}
+
+/// For what a step has stopped.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "for", rename_all = "snake_case", deny_unknown_fields)]
+pub enum Waiting {
+    /// An instant; its timer moves the run on.
+    Timer { until: DateTime<Utc> },
+    /// A signal, which moves the run on, or the instant does.
+    Signal { signal: String, key: Option<String>, until: Option<DateTime<Utc>> },
+}
+
+/// Where a run stands while one of its steps is worked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Position {
+    /// The step's index.
+    pub step: usize,
+    /// How often the run has turned back.
+    pub iteration: i32,
+    /// The attempt, from 1.
+    pub attempt: i16,
+}
+
+/// What came of working at a step.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Input {
+    /// It returned.
+    Outcome(Outcome),
+    /// It gave no outcome.
+    Failed(StepError),
+    /// Its condition did not hold.
+    Skipped,
+    /// Its window is closed until then.
+    Closed { until: DateTime<Utc> },
+    /// It was looked at before what it waits for had come.
+    StillWaiting,
+    /// A signal of `[exit]` has come.
+    ExitSignal { name: String },
+    /// It can't be worked at: the reason says what is wrong.
+    Broken { reason: String },
+}
+
+/// What is to be recorded.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Transition {
+    /// The kind of the step's row of history; none where the step did not come to run.
+    pub kind: Option<&'static str>,
+    /// That row's data.
+    pub detail: Option<Value>,
+    /// Where the run goes.
+    pub next: Next,
+    /// The new memory, where it changes.
+    pub memory: Option<Memory>,
+    /// What becomes of an intent that stands.
+    pub intent: Intent,
+}
+
+/// What becomes of an intent that stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Intent {
+    /// Nobody knows yet whether it was carried out; the next attempt asks.
+    Kept,
+    /// It was carried out, or it was not: that much is known.
+    Settled,
+}
+
+/// Where a run goes.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Next {
+    /// To a step that is entered anew, at once or at an instant.
+    Enter { step: usize, iteration: i32, at: Option<DateTime<Utc>> },
+    /// To the same step again; `attempt` is how many it has used.
+    Again { at: Option<DateTime<Utc>>, attempt: i16 },
+    /// Nowhere until the signal comes, or the instant.
+    Listen { signal: String, until: Option<DateTime<Utc>> },
+    /// To a person.
+    Hold { reason: String },
+    /// To its end by itself.
+    Complete,
+    /// To its end by a step or a signal.
+    Exit { reason: String, by_signal: bool },
+}
+
+/// What a decision is made of, apart from its input.
+#[derive(Clone, Copy)]
+pub struct Situation<'a> {
+    /// The version that the run follows.
+    pub definition: &'a Definition,
+    /// Where it stands.
+    pub position: Position,
+    /// What it remembers.
+    pub memory: &'a Memory,
+    /// The instant.
+    pub now: DateTime<Utc>,
+    /// The run's zone.
+    pub zone: &'a Zone,
+    /// Drawn for this step and attempt; spreads retries.
+    pub draw: u64,
+}
+
+/// Decides where a run goes.
+pub fn advance(situation: Situation<'_>, input: Input) -> Transition {
+    match input {
+        Input::Outcome(outcome) => settled(situation, outcome),
+        Input::Failed(error) => failed(situation, &error),
+        Input::Skipped => {
+            let memory = entered(situation.memory, None, situation);
+            onward(situation, "step.skipped", following(situation), memory)
+        }
+        Input::Closed { until } => Transition {
+            kind: Some("step.deferred"),
+            detail: Some(json!({ "until": until, "rule": "window" })),
+            next: Next::Again { at: Some(until), attempt: situation.position.attempt - 1 },
+            memory: None,
+            intent: Intent::Kept,
+        },
+        Input::StillWaiting => Transition {
+            kind: None,
+            detail: None,
+            next: still_waiting(situation),
+            memory: None,
+            intent: Intent::Kept,
+        },
+        Input::ExitSignal { name } => ending(None, Next::Exit { reason: name, by_signal: true }),
+        Input::Broken { reason } => Transition {
+            kind: None,
+            detail: None,
+            next: Next::Hold { reason },
+            memory: None,
+            intent: Intent::Kept,
+        },
+    }
+}
+
+fn settled(situation: Situation<'_>, outcome: Outcome) -> Transition {
+    let Outcome { verdict, output, facts: _ } = outcome;
+    match verdict {
+        Verdict::Done => {
+            let memory = entered(situation.memory, output, situation);
+            onward(situation, "step.done", following(situation), memory)
+        }
+        Verdict::Goto { step } => match situation.definition.index_of(&step) {
+            Some(index) => {
+                let memory = entered(situation.memory, output, situation);
+                onward(situation, "step.done", Some(index), memory)
+            }
+            None => hold(
+                format!("the step went to `{step}`, which this version does not have"),
+                Intent::Settled,
+            ),
+        },
+        Verdict::Exit { reason } => {
+            ending(Some("step.done"), Next::Exit { reason, by_signal: false })
+        }
+        Verdict::Sleep { until } => stopped(situation, output, Waiting::Timer { until }),
+        Verdict::Wait { signal, key, until } => {
+            stopped(situation, output, Waiting::Signal { signal, key, until })
+        }
+    }
+}
+
+/// The memory with a step's output and without what it waited for; `None` where nothing changes.
+fn entered(memory: &Memory, output: Option<Value>, situation: Situation<'_>) -> Option<Memory> {
+    if output.is_none() && memory.waiting.is_none() {
+        return None;
+    }
+    let mut memory = memory.clone();
+    memory.waiting = None;
+    if let Some(output) = output {
+        memory.outputs.insert(id(situation).into(), output);
+    }
+    Some(memory)
+}
+
+fn stopped(situation: Situation<'_>, output: Option<Value>, waiting: Waiting) -> Transition {
+    let mut memory = situation.memory.clone();
+    if let Some(output) = output {
+        memory.outputs.insert(id(situation).into(), output);
+    }
+    memory.waiting = Some(waiting);
+    let next = still_waiting(Situation { memory: &memory, ..situation });
+    let detail = match &next {
+        Next::Again { at, .. } => json!({ "until": at }),
+        Next::Listen { signal, until } => json!({ "signal": signal, "until": until }),
+        Next::Enter { .. } | Next::Hold { .. } | Next::Complete | Next::Exit { .. } => Value::Null,
+    };
+    Transition {
+        kind: Some("step.waiting"),
+        detail: Some(detail),
+        next,
+        memory: Some(memory),
+        intent: Intent::Settled,
+    }
+}
+
+/// Back to what the step waits for, as its memory says.
+fn still_waiting(situation: Situation<'_>) -> Next {
+    match &situation.memory.waiting {
+        Some(Waiting::Timer { until }) => Next::Again { at: Some(*until), attempt: 0 },
+        Some(Waiting::Signal { signal, until, .. }) => {
+            Next::Listen { signal: signal.clone(), until: *until }
+        }
+        None => Next::Again { at: None, attempt: 0 },
+    }
+}
+
+fn failed(situation: Situation<'_>, error: &StepError) -> Transition {
+    let Position { attempt, .. } = situation.position;
+    let step = &situation.definition.steps[situation.position.step];
+    let reason = error.to_string();
+    let used_up = u16::try_from(attempt).is_ok_and(|attempt| attempt >= step.retry.attempts);
+    match error {
+        StepError::Superseded => Transition {
+            kind: None,
+            detail: None,
+            next: Next::Again { at: None, attempt: attempt - 1 },
+            memory: None,
+            intent: Intent::Settled,
+        },
+        StepError::Unknown { .. } if used_up => {
+            hold(format!("nobody knows whether it happened: {reason}"), Intent::Kept)
+        }
+        StepError::Unknown { .. } => again(situation, &reason, None, Intent::Kept),
+        StepError::Retry { .. } if used_up => {
+            given_up(situation, format!("{reason} ({attempt} attempts)"))
+        }
+        StepError::Retry { after, .. } => again(situation, &reason, *after, Intent::Settled),
+        StepError::Fail { .. } => given_up(situation, reason),
+    }
+}
+
+fn again(
+    situation: Situation<'_>,
+    reason: &str,
+    after: Option<Duration>,
+    intent: Intent,
+) -> Transition {
+    let Position { attempt, step, .. } = situation.position;
+    let delay = backoff(&situation.definition.steps[step].retry, attempt, situation.draw);
+    let at = situation.now + delay.max(after.unwrap_or_default());
+    Transition {
+        kind: Some("step.failed"),
+        detail: Some(json!({ "reason": reason, "retry_at": at })),
+        next: Next::Again { at: Some(at), attempt },
+        memory: None,
+        intent,
+    }
+}
+
+/// How long the attempt after the n-th waits: `first · factorⁿ⁻¹`, at most `max`, moved by up to `jitter`
+/// of it to either side, and never below zero.
+pub fn backoff(retry: &Retry, attempt: i16, draw: u64) -> Duration {
+    let grown = retry.first.as_secs_f64() * retry.factor.powi(i32::from(attempt) - 1);
+    let delay = grown.min(retry.max.as_secs_f64());
+    #[expect(clippy::cast_precision_loss, reason = "a spread needs no exact draw")]
+    let spread = (draw as f64 / u64::MAX as f64) * 2.0 - 1.0;
+    Duration::try_from_secs_f64(delay * (1.0 + retry.jitter * spread)).unwrap_or(retry.max)
+}
+
+fn given_up(situation: Situation<'_>, reason: String) -> Transition {
+    let step = &situation.definition.steps[situation.position.step];
+    let target = match &step.on_failure {
+        OnFailure::Hold => return hold(reason, Intent::Settled),
+        OnFailure::Continue => following(situation),
+        OnFailure::Goto(index) => Some(*index),
+    };
+    let memory = entered(situation.memory, None, situation);
+    let mut transition = onward(situation, "step.failed", target, memory);
+    if let Some(Value::Object(detail)) = &mut transition.detail {
+        detail.insert("reason".into(), reason.into());
+    }
+    transition
+}
+
+/// On to a step, or to the end where there is none.
+fn onward(
+    situation: Situation<'_>,
+    kind: &'static str,
+    target: Option<usize>,
+    memory: Option<Memory>,
+) -> Transition {
+    let Some(target) = target else {
+        return Transition {
+            kind: Some(kind),
+            detail: Some(json!({})),
+            next: Next::Complete,
+            memory,
+            intent: Intent::Settled,
+        };
+    };
+    let turned_back = target <= situation.position.step;
+    let iteration = situation.position.iteration + i32::from(turned_back);
+    if iteration > MAX_ITERATIONS {
+        let reason = format!("the run turned back {MAX_ITERATIONS} times; its loop does not end");
+        return hold(reason, Intent::Settled);
+    }
+    let at = opening(situation, target);
+    let name = &situation.definition.steps[target].id;
+    let detail = match at {
+        None => json!({ "to": name }),
+        Some(at) => json!({ "to": name, "at": at, "rule": "window" }),
+    };
+    Transition {
+        kind: Some(kind),
+        detail: Some(detail),
+        next: Next::Enter { step: target, iteration, at },
+        memory,
+        intent: Intent::Settled,
+    }
+}
+
+/// When the window of a step opens; `None` where it may act now.
+pub fn opening(situation: Situation<'_>, step: usize) -> Option<DateTime<Utc>> {
+    if !situation.definition.steps[step].windowed {
+        return None;
+    }
+    let window = situation.definition.timing.window.as_ref()?;
+    match window.opens_at(situation.now, situation.zone) {
+        Opening::Open { .. } => None,
+        Opening::Opens { at } => Some(at),
+    }
+}
+
+fn following(situation: Situation<'_>) -> Option<usize> {
+    situation.definition.steps[situation.position.step].next
+}
+
+fn ending(kind: Option<&'static str>, next: Next) -> Transition {
+    Transition { kind, detail: None, next, memory: None, intent: Intent::Settled }
+}
+
+fn hold(reason: String, intent: Intent) -> Transition {
+    Transition {
+        kind: Some("step.failed"),
+        detail: Some(json!({ "reason": reason })),
+        next: Next::Hold { reason },
+        memory: None,
+        intent,
+    }
+}
+
+fn id<'a>(situation: Situation<'a>) -> &'a str {
+    &situation.definition.steps[situation.position.step].id
+}

@@ -1,0 +1,219 @@
+//! The JSON Schema of documents, for editors: the parts of all sequences by hand, each step type's keys
+//! from its struct.
+
+use serde_json::{Map, Value, json};
+
+use super::check_steps::{SHARED, STEPS};
+use super::check_timing::{DAYS, ZONE_SOURCES};
+use crate::step::{Registry, StepType};
+use crate::timing::Calendar;
+
+const DIALECT: &str = "https://json-schema.org/draft/2020-12/schema";
+const DURATION: &str = "A duration such as `30s`, `2 hours` or `3 days`.";
+
+/// The JSON Schema (2020-12) of a whole document, with one branch per registered step type.
+pub fn schema(registry: &Registry) -> Value {
+    let mut definitions = Map::new();
+    let steps: Vec<Value> = registry
+        .step_names()
+        .filter_map(|name| registry.step_type(name))
+        .map(|kind| step(kind, &mut definitions))
+        .collect();
+    definitions.insert("retry".into(), retry());
+    let signals: Vec<&str> = registry.signal_names().collect();
+    let subjects: Vec<&str> = registry.subject_names().collect();
+    json!({
+        "$schema": DIALECT,
+        "title": "SalesOS sequence",
+        "type": "object",
+        "additionalProperties": false,
+        "required": ["name", "subject", "steps"],
+        "properties": {
+            "$schema": { "type": "string" },
+            "name": {
+                "type": "string", "pattern": "^[a-z0-9][a-z0-9-]{0,63}$",
+                "description": "The stable key of the sequence.",
+            },
+            "title": { "type": "string", "minLength": 1, "description": "What people read." },
+            "subject": { "enum": subjects, "description": "What a run is about." },
+            "timing": timing(),
+            "exit": {
+                "type": "object", "additionalProperties": false,
+                "properties": { "on": {
+                    "type": "array", "items": { "enum": signals },
+                    "description": "The signals that end a run wherever it stands.",
+                } },
+            },
+            "retry": { "$ref": "#/$defs/retry" },
+            "enroll": enroll(),
+            "templates": templates(),
+            "steps": {
+                "type": "array", "minItems": 1, "maxItems": STEPS,
+                "description": "The steps, in their order.",
+                "items": {
+                    "type": "object",
+                    "required": ["id", "type"],
+                    "properties": { "type": { "enum": registry.step_names().collect::<Vec<_>>() } },
+                    "oneOf": steps,
+                },
+            },
+        },
+        "$defs": definitions,
+    })
+}
+
+/// One branch: the type's own keys and the shared ones that it does not declare itself.
+fn step(kind: &StepType, definitions: &mut Map<String, Value>) -> Value {
+    let mut schema = (kind.schema)().to_value();
+    let prefix = kind.name.replace('.', "_");
+    if let Some(inner) = schema["$defs"].as_object().cloned() {
+        for (name, mut inner) in inner {
+            point_into(&mut inner, &prefix);
+            definitions.insert(format!("{prefix}_{name}"), inner);
+        }
+    }
+    point_into(&mut schema, &prefix);
+    let mut properties = schema["properties"].as_object().cloned().unwrap_or_default();
+    for key in SHARED {
+        properties.entry(key).or_insert_with(|| shared(key, kind));
+    }
+    let mut required = vec![json!("id"), json!("type")];
+    required.extend(schema["required"].as_array().cloned().unwrap_or_default());
+    json!({
+        "title": kind.name,
+        "description": schema["description"],
+        "type": "object",
+        "additionalProperties": false,
+        "required": required,
+        "properties": properties,
+    })
+}
+
+/// Renames references into a type's own definitions, so that types can't mix theirs up.
+fn point_into(schema: &mut Value, prefix: &str) {
+    match schema {
+        Value::Object(entries) => {
+            for (key, value) in entries.iter_mut() {
+                match value {
+                    Value::String(target) if key == "$ref" => {
+                        *target = target.replace("#/$defs/", &format!("#/$defs/{prefix}_"));
+                    }
+                    Value::String(_)
+                    | Value::Null
+                    | Value::Bool(_)
+                    | Value::Number(_)
+                    | Value::Array(_)
+                    | Value::Object(_) => point_into(value, prefix),
+                }
+            }
+        }
+        Value::Array(list) => list.iter_mut().for_each(|value| point_into(value, prefix)),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
+}
+
+fn shared(key: &str, kind: &StepType) -> Value {
+    match key {
+        "id" => json!({
+            "type": "string", "pattern": "^[a-z0-9][a-z0-9_-]{0,63}$",
+            "not": { "enum": ["hold", "continue"] },
+            "description": "The stable id by which a live run is found.",
+        }),
+        "type" => json!({ "const": kind.name }),
+        "when" => json!({
+            "type": "string",
+            "description": "A CEL condition; where it is false, the step is skipped.",
+        }),
+        "windowed" => json!({
+            "type": "boolean", "default": kind.windowed,
+            "description": "Whether the step may act inside the send window only.",
+        }),
+        "retry" => json!({ "$ref": "#/$defs/retry" }),
+        "timeout" => json!({
+            "type": "string",
+            "description": format!("How long one attempt may take. {DURATION}"),
+        }),
+        "on_failure" => json!({
+            "type": "string", "default": "hold",
+            "description": "What follows when all attempts failed: `hold`, `continue` or a step's id.",
+        }),
+        _ => json!({
+            "type": "string",
+            "description": "The id of the step that follows; without it the one below.",
+        }),
+    }
+}
+
+fn timing() -> Value {
+    let time = json!({
+        "type": "string", "pattern": "^([01][0-9]|2[0-3]):[0-5][0-9]$",
+        "description": "A local time of day, as in `08:30`.",
+    });
+    let zone = format!(
+        "Where a run's zone is looked for, in order: `{}`, or an IANA name.",
+        ZONE_SOURCES.join("`, `")
+    );
+    json!({
+        "type": "object", "additionalProperties": false,
+        "properties": {
+            "zone": {
+                "anyOf": [{ "type": "string" }, { "type": "array", "items": { "type": "string" } }],
+                "description": zone,
+            },
+            "window": {
+                "type": "object", "additionalProperties": false,
+                "required": ["from", "to"],
+                "description": "When windowed steps may act.",
+                "properties": {
+                    "days": {
+                        "type": "array", "minItems": 1, "items": { "enum": DAYS },
+                        "default": DAYS[..5],
+                    },
+                    "from": time.clone(),
+                    "to": time,
+                    "holidays": {
+                        "type": "array",
+                        "items": { "enum": Calendar::names().collect::<Vec<_>>() },
+                        "description": "Countries on whose holidays nothing is sent.",
+                    },
+                },
+            },
+        },
+    })
+}
+
+fn retry() -> Value {
+    json!({
+        "type": "object", "additionalProperties": false,
+        "description": "How failed attempts are made again.",
+        "properties": {
+            "attempts": { "type": "integer", "minimum": 1, "maximum": 100, "default": 8 },
+            "first": { "type": "string", "default": "30s", "description": DURATION },
+            "factor": { "type": "number", "minimum": 1, "maximum": 100, "default": 2.0 },
+            "max": { "type": "string", "default": "1h", "description": DURATION },
+            "jitter": { "type": "number", "minimum": 0, "maximum": 1, "default": 0.2 },
+        },
+    })
+}
+
+fn enroll() -> Value {
+    json!({
+        "type": "object", "additionalProperties": false,
+        "properties": { "again": {
+            "type": "string", "pattern": "^(never|always|after [0-9]+ days?)$", "default": "never",
+            "description": "Whether a subject that was enrolled before may be enrolled again.",
+        } },
+    })
+}
+
+fn templates() -> Value {
+    let text = json!({ "type": "string", "minLength": 1 });
+    json!({
+        "type": "object",
+        "description": "The sequence's own texts, by name.",
+        "additionalProperties": {
+            "type": "object", "additionalProperties": false,
+            "properties": { "subject": text.clone(), "text": text.clone(), "html": text },
+        },
+    })
+}

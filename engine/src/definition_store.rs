@@ -1,0 +1,190 @@
+//! Definitions as they are kept: one row per customer, name and version, never changed once written.
+//!
+//! Owns `engine.definitions`. Reading a document is `definition`'s part.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use serde_json::Value;
+use sqlx::{PgConnection, PgExecutor};
+use uuid::Uuid;
+
+use crate::definition::{self, Definition};
+use crate::step::{Reference, Registry};
+
+/// How many definitions a process keeps read.
+const CACHED: usize = 1_000;
+
+/// A version as it is kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stored {
+    /// Its id, which runs name.
+    pub id: i64,
+    /// Its version, from 1.
+    pub version: i32,
+    /// Whether it was written just now; the same document is kept once.
+    pub new: bool,
+}
+
+/// A definition's text with what it is called.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Document {
+    /// Its id.
+    pub id: i64,
+    /// The workflow's name.
+    pub name: String,
+    /// Its version.
+    pub version: i32,
+    /// The canonical document.
+    pub document: Value,
+    /// The text as it was given.
+    pub source: String,
+}
+
+/// Keeps a definition as the customer's next version, or finds the version that says the same.
+///
+/// # Errors
+/// What the statements returned; the caller rolls back.
+pub async fn keep(
+    tx: &mut PgConnection,
+    customer_id: Uuid,
+    definition: &Definition,
+    source: &str,
+) -> Result<Stored, sqlx::Error> {
+    sqlx::query!("select from pg_advisory_xact_lock(hashtextextended($1, 3))", definition.name)
+        .execute(&mut *tx)
+        .await?;
+    let same = sqlx::query!(
+        "select id, version from engine.definitions where customer_id = $1 and name = $2 and hash = $3",
+        customer_id,
+        definition.name,
+        definition.hash.as_slice(),
+    )
+    .fetch_optional(&mut *tx)
+    .await?;
+    if let Some(same) = same {
+        return Ok(Stored { id: same.id, version: same.version, new: false });
+    }
+    let first = &definition.steps[0];
+    let kept = sqlx::query!(
+        "insert into engine.definitions
+           (customer_id, name, version, hash, document, source, first_step, first_queue, exits, hears)
+         values ($1, $2,
+           (select coalesce(max(version), 0) + 1 from engine.definitions where customer_id = $1 and name = $2),
+           $3, $4, $5, $6, $7, $8, $9)
+         returning id, version",
+        customer_id,
+        definition.name,
+        definition.hash.as_slice(),
+        definition.document,
+        source,
+        first.id,
+        first.kind,
+        &definition.exit_on,
+        &heard(definition),
+    )
+    .fetch_one(tx)
+    .await?;
+    Ok(Stored { id: kept.id, version: kept.version, new: true })
+}
+
+/// The signals that a run of this definition could ever take.
+fn heard(definition: &Definition) -> Vec<String> {
+    let mut heard: BTreeSet<String> = definition.exit_on.iter().cloned().collect();
+    for step in &definition.steps {
+        for reference in step.step.references() {
+            match reference {
+                Reference::Signal { name, .. } => {
+                    heard.insert(name);
+                }
+                Reference::Target { .. }
+                | Reference::Step { .. }
+                | Reference::Condition { .. }
+                | Reference::Template { .. }
+                | Reference::DateField { .. } => {}
+            }
+        }
+    }
+    heard.into_iter().collect()
+}
+
+/// A version's document.
+///
+/// # Errors
+/// What the statement returned.
+pub async fn find(db: impl PgExecutor<'_>, id: i64) -> Result<Option<Document>, sqlx::Error> {
+    sqlx::query_as!(
+        Document,
+        "select id, name, version, document, source from engine.definitions where id = $1",
+        id,
+    )
+    .fetch_optional(db)
+    .await
+}
+
+/// Definitions that this process has read, by id. A version never changes, so nothing goes stale.
+#[derive(Clone)]
+pub struct Definitions {
+    registry: Registry,
+    read: Arc<Mutex<BTreeMap<i64, Arc<Definition>>>>,
+}
+
+/// Why a run's definition can't be had.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    /// The row is gone, or this binary refuses the document; the run is held with this reason.
+    #[error("{0}")]
+    Unreadable(String),
+    /// The database did not answer; it is worth trying again.
+    #[error(transparent)]
+    Database(#[from] sqlx::Error),
+}
+
+impl Definitions {
+    /// Reads with the step types of this registry.
+    pub fn new(registry: Registry) -> Self {
+        Self { registry, read: Arc::default() }
+    }
+
+    /// The registry that documents are read with.
+    pub fn registry(&self) -> &Registry {
+        &self.registry
+    }
+
+    /// A definition, read once per process.
+    ///
+    /// # Errors
+    /// `Unreadable` for a run that must be held, `Database` for one that may try again.
+    pub async fn load(
+        &self,
+        db: impl PgExecutor<'_>,
+        id: i64,
+    ) -> Result<Arc<Definition>, LoadError> {
+        if let Some(definition) = self.cached(id) {
+            return Ok(definition);
+        }
+        let document = find(db, id)
+            .await?
+            .ok_or_else(|| LoadError::Unreadable(format!("workflow version {id} is gone")))?;
+        let definition =
+            definition::from_document(&document.document, &self.registry).map_err(|refusals| {
+                LoadError::Unreadable(format!(
+                    "this version of SalesOS can't read workflow `{}` version {}: {}",
+                    document.name,
+                    document.version,
+                    refusals.problems.first().map_or("", |problem| problem.message.as_str()),
+                ))
+            })?;
+        let definition = Arc::new(definition);
+        let mut read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
+        if read.len() >= CACHED {
+            read.pop_first();
+        }
+        read.insert(id, Arc::clone(&definition));
+        Ok(definition)
+    }
+
+    fn cached(&self, id: i64) -> Option<Arc<Definition>> {
+        self.read.lock().unwrap_or_else(PoisonError::into_inner).get(&id).cloned()
+    }
+}

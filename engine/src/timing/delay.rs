@@ -1,0 +1,110 @@
+//! Delays as intent, and the instant at which one is due.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Datelike, Days, NaiveDate, NaiveDateTime, TimeDelta, Utc, Weekday};
+
+use super::{LocalTime, Window, Zone};
+
+/// How far a business day is looked for, for each one that is to pass: the longest run of days off
+/// is shorter.
+const DAYS_PER_BUSINESS_DAY: u32 = 28;
+
+/// How long a run waits, as its document says it.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Delay {
+    /// So much time passes.
+    Elapsed(Duration),
+    /// The same local time, so many days later.
+    Days(u32),
+    /// The same local time on the so-manieth business day after the local date.
+    BusinessDays(u32),
+    /// The first such local time after the instant.
+    Next {
+        /// The day of the week.
+        weekday: Weekday,
+        /// The local time on it.
+        at: LocalTime,
+    },
+    /// A local time relative to the date that a field holds.
+    Date {
+        /// The field, such as `contact.renewal_on`.
+        path: String,
+        /// Days after the field's date; negative is before.
+        offset_days: i32,
+        /// The local time on that day.
+        at: LocalTime,
+    },
+}
+
+impl Delay {
+    /// The instant at which the delay is over that began at `from`; never before `from`.
+    ///
+    /// A business day is a day of `window` that is no holiday, or Monday to Friday without a window.
+    /// `date` is the value of a [`Delay::Date`]'s field and is ignored by the others: without a value,
+    /// or when the local time is past, it is due at once, at `from`. A local time in a gap is the first
+    /// instant after it; in a fold the first counts.
+    pub fn due(
+        &self,
+        from: DateTime<Utc>,
+        zone: &Zone,
+        window: Option<&Window>,
+        date: Option<NaiveDate>,
+    ) -> DateTime<Utc> {
+        let wall = zone.wall(from);
+        let due = match self {
+            Self::Elapsed(duration) => elapsed(from, *duration),
+            Self::Days(count) => later(wall, *count).map(|local| zone.resolve(local)),
+            Self::BusinessDays(count) => business_day(wall.date(), *count, window)
+                .map(|date| zone.resolve(date.and_time(wall.time()))),
+            Self::Next { weekday, at } => next_weekday(from, zone, *weekday, *at),
+            Self::Date { offset_days, at, .. } => date
+                .and_then(|date| relative(date, *offset_days))
+                .map(|date| zone.resolve(at.on(date))),
+        };
+        due.map_or(from, |due| due.max(from))
+    }
+}
+
+fn elapsed(from: DateTime<Utc>, duration: Duration) -> Option<DateTime<Utc>> {
+    from.checked_add_signed(TimeDelta::from_std(duration).ok()?)
+}
+
+fn later(wall: NaiveDateTime, days: u32) -> Option<NaiveDateTime> {
+    wall.checked_add_days(Days::new(days.into()))
+}
+
+fn relative(date: NaiveDate, offset_days: i32) -> Option<NaiveDate> {
+    date.checked_add_signed(TimeDelta::try_days(offset_days.into())?)
+}
+
+/// The `count`th business day after `date`. A window that was made without days gives the last day
+/// looked at.
+fn business_day(date: NaiveDate, count: u32, window: Option<&Window>) -> Option<NaiveDate> {
+    let is_business_day = |date: &NaiveDate| match window {
+        Some(window) => window.is_business_day(*date),
+        None => !matches!(date.weekday(), Weekday::Sat | Weekday::Sun),
+    };
+    let furthest = u64::from(count) * u64::from(DAYS_PER_BUSINESS_DAY);
+    let skipped = usize::try_from(count.checked_sub(1)?).ok()?;
+    let day = |ahead| date.checked_add_days(Days::new(ahead));
+    (1..=furthest).map_while(day).filter(is_business_day).nth(skipped).or_else(|| day(furthest))
+}
+
+/// Two weeks are enough: a week's occurrence may be past already, and the next may lie in a skipped day.
+fn next_weekday(
+    from: DateTime<Utc>,
+    zone: &Zone,
+    weekday: Weekday,
+    at: LocalTime,
+) -> Option<DateTime<Utc>> {
+    let today = zone.wall(from).date();
+    (0..=14)
+        .filter_map(|ahead| today.checked_add_days(Days::new(ahead)))
+        .filter(|date| date.weekday() == weekday)
+        .map(|date| zone.resolve(at.on(date)))
+        .find(|due| *due > from)
+}
+
+#[cfg(test)]
+mod tests;

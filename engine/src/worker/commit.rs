@@ -1,0 +1,236 @@
+//! The committer: gathers finished jobs and records hundreds of them in one transaction. A batch that the
+//! database refuses is halved until the one that it refuses stands alone; that one is held.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use futures_util::future::BoxFuture;
+use serde_json::{Value, json};
+use sqlx::{Connection, PgConnection};
+use tokio::sync::mpsc;
+use uuid::Uuid;
+
+use super::execute::{Finished, held};
+use super::record::{self, Recorded};
+use super::{Shared, StepJob, WorkerError};
+use crate::decision::{Intent, Next, Transition};
+use crate::fact::{RUN_CHANGED, RunFact};
+
+const BATCH: usize = 500;
+/// How often a transaction that lost a deadlock is begun again.
+const TRIES: usize = 5;
+
+/// Records until the channel closes or the database is lost.
+pub(super) async fn run(
+    shared: Arc<Shared>,
+    mut finished: mpsc::Receiver<Finished>,
+    ready: mpsc::Sender<StepJob>,
+) -> Result<(), WorkerError> {
+    let mut connection = shared.worker.queue.acquire().await?;
+    let mut batch = Vec::with_capacity(BATCH);
+    loop {
+        if finished.recv_many(&mut batch, BATCH).await == 0 {
+            shared.recorded.notify_one();
+            return Ok(());
+        }
+        record(&shared, &mut connection, std::mem::take(&mut batch), &ready).await?;
+    }
+}
+
+/// Records a batch, whatever it takes; only the loss of the database is an error.
+fn record<'a>(
+    shared: &'a Shared,
+    connection: &'a mut PgConnection,
+    mut batch: Vec<Finished>,
+    ready: &'a mpsc::Sender<StepJob>,
+) -> BoxFuture<'a, Result<(), WorkerError>> {
+    Box::pin(async move {
+        let mut tries = 0;
+        let refused = loop {
+            match write(shared, connection, &batch).await {
+                Ok(recorded) => {
+                    follow(shared, batch, recorded, ready).await;
+                    return Ok(());
+                }
+                Err(error) if tries < TRIES && begins_again(&error) => tries += 1,
+                Err(error) if error.as_database_error().is_some() => break error,
+                Err(error @ sqlx::Error::Protocol(_)) => break error,
+                Err(error) => return Err(error.into()),
+            }
+        };
+        if batch.len() > 1 {
+            let rest = batch.split_off(batch.len() / 2);
+            record(shared, connection, batch, ready).await?;
+            return record(shared, connection, rest, ready).await;
+        }
+        let Some(finished) = batch.pop() else { return Ok(()) };
+        if finished.transition.as_ref().is_some_and(|next| matches!(next.next, Next::Hold { .. })) {
+            return Err(refused.into());
+        }
+        tracing::error!(run.id = %finished.job.run_id, step.id = finished.job.step, error = %refused,
+            "what a step did could not be recorded; its run is held");
+        let reason = format!("what the step did could not be recorded: {refused}");
+        let mut holding = held(finished.job, reason);
+        if let Some(transition) = &mut holding.transition {
+            transition.intent = Intent::Kept;
+        }
+        record(shared, connection, vec![holding], ready).await
+    })
+}
+
+/// Deadlocks and serialization failures were rolled back as a whole: the same transaction may succeed.
+fn begins_again(error: &sqlx::Error) -> bool {
+    error
+        .as_database_error()
+        .and_then(|error| error.code())
+        .is_some_and(|code| code == "40P01" || code == "40001")
+}
+
+async fn write(
+    shared: &Shared,
+    connection: &mut PgConnection,
+    batch: &[Finished],
+) -> Result<Vec<Recorded>, sqlx::Error> {
+    let mut tx = connection.begin().await?;
+    let recorded = record::record(&mut tx, shared.id, batch).await?;
+    let by_run: HashMap<Uuid, &Finished> =
+        batch.iter().map(|done| (done.job.run_id, done)).collect();
+    let mut facts = Vec::new();
+    let mut consumed = Vec::new();
+    let mut ended = Vec::new();
+    for row in &recorded {
+        let Some(done) = by_run.get(&row.run_id) else { continue };
+        consumed.extend(done.consumed.iter().map(|signal| (row.run_id, *signal)));
+        if row.inbox > 0 && matches!(row.state.as_str(), "completed" | "exited" | "cancelled") {
+            ended.push(row.run_id);
+        }
+        told(shared, done, row, &mut facts);
+    }
+    if !consumed.is_empty() || !ended.is_empty() {
+        record::empty_inboxes(&mut tx, &consumed, &ended).await?;
+    }
+    if !facts.is_empty() {
+        shared.worker.writers.write(&mut tx, facts).await?;
+    }
+    tx.commit().await?;
+    Ok(recorded)
+}
+
+/// What the domain gets to write about one recorded job.
+fn told(
+    shared: &Shared,
+    done: &Finished,
+    row: &Recorded,
+    facts: &mut Vec<(&'static str, RunFact)>,
+) {
+    let fact = |data| RunFact {
+        run_id: row.run_id,
+        customer_id: done.job.customer_id,
+        subject_id: done.job.subject_id,
+        step: done.job.step.clone(),
+        iteration: done.job.iteration,
+        seq: row.seq,
+        at: row.at,
+        data,
+    };
+    facts.extend(done.facts.iter().map(|given| (given.kind, fact(given.data.clone()))));
+    let Some(transition) =
+        done.transition.as_ref().filter(|_| shared.worker.writers.knows(RUN_CHANGED))
+    else {
+        return;
+    };
+    if transition.kind == Some("step.done") {
+        facts.push((RUN_CHANGED, fact(json!({ "change": "step_completed" }))));
+    }
+    if let Some(failure) = failure(transition) {
+        facts.push((RUN_CHANGED, fact(failure)));
+    }
+    let change = match &transition.next {
+        Next::Hold { reason } => json!({ "change": "held", "reason": reason }),
+        Next::Complete => json!({ "change": "completed" }),
+        Next::Exit { reason, .. } => json!({ "change": "exited", "reason": reason }),
+        Next::Enter { .. } | Next::Again { .. } | Next::Listen { .. } => return,
+    };
+    if change["change"] == row.state.as_str() {
+        facts.push((RUN_CHANGED, fact(change)));
+    }
+}
+
+/// What to tell of a step that has failed for good.
+fn failure(transition: &Transition) -> Option<Value> {
+    let gave_up = match transition.next {
+        Next::Again { .. } => false,
+        Next::Enter { .. }
+        | Next::Listen { .. }
+        | Next::Hold { .. }
+        | Next::Complete
+        | Next::Exit { .. } => true,
+    };
+    let failed = gave_up && transition.kind == Some("step.failed");
+    failed.then(|| {
+        let reason = transition.detail.as_ref().and_then(|detail| detail.get("reason"));
+        let unknown = transition.intent == Intent::Kept;
+        json!({ "change": "step_failed", "reason": reason, "unknown": unknown })
+    })
+}
+
+/// After the commit: runs that go on go back to the handlers, the leases of the others are free.
+async fn follow(
+    shared: &Shared,
+    batch: Vec<Finished>,
+    recorded: Vec<Recorded>,
+    ready: &mpsc::Sender<StepJob>,
+) {
+    let rows: HashMap<Uuid, Recorded> = recorded.into_iter().map(|row| (row.run_id, row)).collect();
+    let mut queued = false;
+    for done in batch {
+        let row = rows.get(&done.job.run_id);
+        match row {
+            Some(row) if done.goes_on => {
+                let _closing = ready.send(next_job(done, row)).await;
+                continue;
+            }
+            Some(row) => queued |= row.state == "live",
+            None => tracing::debug!(run.id = %done.job.run_id, "a stale lease recorded nothing"),
+        }
+        shared.leases.add_permits(1);
+    }
+    if queued {
+        shared.wake.notify_one();
+        shared.promote.notify_one();
+    }
+}
+
+fn next_job(done: Finished, row: &Recorded) -> StepJob {
+    let Finished { job, transition, target, .. } = done;
+    let (iteration, data) = match transition {
+        Some(transition) => {
+            let iteration = match transition.next {
+                Next::Enter { iteration, .. } => iteration,
+                Next::Again { .. }
+                | Next::Listen { .. }
+                | Next::Hold { .. }
+                | Next::Complete
+                | Next::Exit { .. } => job.iteration,
+            };
+            let data = transition
+                .memory
+                .map(|memory| serde_json::to_value(memory).expect("a memory has text keys only"));
+            (iteration, data)
+        }
+        None => (job.iteration, None),
+    };
+    StepJob {
+        step: target.0,
+        iteration,
+        attempt: 1,
+        crashes: 0,
+        live: row.state == "live",
+        inbox: row.inbox,
+        data: data.unwrap_or(job.data),
+        intent: None,
+        now: row.at,
+        in_a_row: job.in_a_row + 1,
+        ..job
+    }
+}

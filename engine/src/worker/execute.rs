@@ -1,0 +1,350 @@
+//! Works at one step: finds out why it runs, runs it under its timeout, and decides what is to be recorded.
+//! A panic, a timeout, a payload that can't be read: all become something to record, never a dead worker.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::{Map, Value};
+use tokio_util::task::AbortOnDropHandle;
+use uuid::Uuid;
+
+use super::{Shared, StepJob};
+use crate::context::{Context, Parts, draw};
+use crate::decision::{
+    self, Input, Intent, Memory, Next, Position, Situation, Transition, Waiting,
+};
+use crate::definition::Definition;
+use crate::definition_store::LoadError;
+use crate::fact::Fact;
+use crate::step::{Effect, Outcome, Reconciled, StepError, Verdict, Wake};
+use crate::timing::Zone;
+
+/// How many deaths of its worker a job may outlive.
+const MAX_CRASHES: i16 = 5;
+/// How many buffered signals of a run are looked at.
+const MAX_INBOX: i64 = 100;
+/// How many steps of one run may go on in this worker before others have their turn.
+const MAX_IN_A_ROW: u8 = 16;
+/// When a run is looked at again whose definition the database did not give.
+const LOOK_AGAIN: Duration = Duration::from_secs(10);
+
+/// A job that was worked at, on its way to the committer.
+pub(super) struct Finished {
+    /// The job as it was claimed; its lease fences the record.
+    pub(super) job: StepJob,
+    /// What is to be recorded; `None` for a run that lives no more, whose job is merely given up.
+    pub(super) transition: Option<Transition>,
+    /// The step and the queue where the run will stand.
+    pub(super) target: (String, String),
+    /// Whether the run may go on in this worker without a look at the queue.
+    pub(super) goes_on: bool,
+    /// For the domain to write.
+    pub(super) facts: Vec<Fact>,
+    /// Signals that this work used up.
+    pub(super) consumed: Vec<Uuid>,
+}
+
+/// Everything that work at a step needs, read and checked.
+struct Work {
+    definition: Arc<Definition>,
+    memory: Memory,
+    position: Position,
+    zone: Zone,
+    inbox: Vec<Delivered>,
+}
+
+/// A signal in the run's inbox.
+struct Delivered {
+    id: Uuid,
+    name: String,
+    data: Value,
+}
+
+/// Works at a job.
+pub(super) async fn execute(shared: &Arc<Shared>, job: StepJob) -> Finished {
+    if !job.live {
+        return given_up(job);
+    }
+    let work = match prepare(shared, &job).await {
+        Ok(work) => work,
+        Err(Unprepared::Broken(reason)) => return held(job, reason),
+        Err(Unprepared::Database(error)) => {
+            tracing::warn!(run.id = %job.run_id, %error, "a step could not be prepared");
+            return later(job);
+        }
+    };
+    let (input, consumed) = work_at(shared, &job, &work).await;
+    decide(job, &work, input, consumed)
+}
+
+/// Why work can't begin.
+enum Unprepared {
+    Broken(String),
+    Database(sqlx::Error),
+}
+
+impl From<LoadError> for Unprepared {
+    fn from(error: LoadError) -> Self {
+        match error {
+            LoadError::Unreadable(reason) => Self::Broken(reason),
+            LoadError::Database(error) => Self::Database(error),
+        }
+    }
+}
+
+async fn prepare(shared: &Shared, job: &StepJob) -> Result<Work, Unprepared> {
+    if job.crashes >= MAX_CRASHES {
+        let reason = format!("its worker died {} times while this step ran", job.crashes);
+        return Err(Unprepared::Broken(reason));
+    }
+    let worker = &shared.worker;
+    let definition = worker.definitions.load(&worker.db, job.definition_id).await?;
+    let step = definition.index_of(&job.step).ok_or_else(|| {
+        Unprepared::Broken(format!("this version of the workflow has no step `{}`", job.step))
+    })?;
+    let memory = serde_json::from_value(job.data.clone()).map_err(|error| {
+        Unprepared::Broken(format!("what the run remembers can't be read: {error}"))
+    })?;
+    let zone = Zone::parse(&job.zone).map_err(|error| Unprepared::Broken(error.to_string()))?;
+    let inbox = if job.inbox > 0 {
+        delivered(shared, job).await.map_err(Unprepared::Database)?
+    } else {
+        Vec::new()
+    };
+    let position = Position { step, iteration: job.iteration, attempt: job.attempt };
+    Ok(Work { definition, memory, position, zone, inbox })
+}
+
+async fn delivered(shared: &Shared, job: &StepJob) -> Result<Vec<Delivered>, sqlx::Error> {
+    sqlx::query_as!(
+        Delivered,
+        "select signal_id as id, name, data from engine.inbox where run_id = $1 order by signal_id limit $2",
+        job.run_id,
+        MAX_INBOX,
+    )
+    .fetch_all(&shared.worker.db)
+    .await
+}
+
+/// Finds out why the step runs, and works at it where there is something to do.
+async fn work_at(shared: &Arc<Shared>, job: &StepJob, work: &Work) -> (Input, Vec<Uuid>) {
+    let awaited = match &work.memory.waiting {
+        Some(Waiting::Signal { signal, key, .. }) => find(&work.inbox, signal, key.as_deref()),
+        Some(Waiting::Timer { .. }) | None => None,
+    };
+    if let Some(signal) = awaited {
+        let wake = Wake::Signal { name: signal.name.clone(), data: signal.data.clone() };
+        return (run(shared, job, work, Some(wake)).await, vec![signal.id]);
+    }
+    let ends = |signal: &&Delivered| work.definition.exit_on.contains(&signal.name);
+    if let Some(signal) = work.inbox.iter().find(ends) {
+        return (Input::ExitSignal { name: signal.name.clone() }, vec![signal.id]);
+    }
+    let until = match &work.memory.waiting {
+        None => return enter(shared, job, work).await,
+        Some(Waiting::Timer { until }) => Some(*until),
+        Some(Waiting::Signal { until, .. }) => *until,
+    };
+    if until.is_some_and(|until| until <= job.now) {
+        (run(shared, job, work, Some(Wake::Timer)).await, Vec::new())
+    } else {
+        (Input::StillWaiting, Vec::new())
+    }
+}
+
+fn find<'a>(inbox: &'a [Delivered], name: &str, key: Option<&str>) -> Option<&'a Delivered> {
+    inbox.iter().find(|signal| {
+        signal.name == name
+            && key.is_none_or(|key| signal.data.get("key").and_then(Value::as_str) == Some(key))
+    })
+}
+
+/// Enters a step: its condition, its window, then itself. A signal that came before a step waits for it is
+/// taken at once.
+async fn enter(shared: &Arc<Shared>, job: &StepJob, work: &Work) -> (Input, Vec<Uuid>) {
+    let step = &work.definition.steps[work.position.step];
+    if job.intent.is_none() {
+        match holds(shared, job, work).await {
+            Ok(true) => {}
+            Ok(false) => return (Input::Skipped, Vec::new()),
+            Err(error) => return (Input::Failed(error), Vec::new()),
+        }
+        if let Some(until) = decision::opening(situation(job, work), work.position.step) {
+            return (Input::Closed { until }, Vec::new());
+        }
+    } else if step.effect == Effect::AtMostOnce {
+        return (reconcile(shared, job, work).await, Vec::new());
+    }
+    let input = run(shared, job, work, None).await;
+    if let Input::Outcome(Outcome { verdict: Verdict::Wait { signal, key, .. }, .. }) = &input
+        && let Some(signal) = find(&work.inbox, signal, key.as_deref())
+    {
+        let wake = Wake::Signal { name: signal.name.clone(), data: signal.data.clone() };
+        return (run(shared, job, work, Some(wake)).await, vec![signal.id]);
+    }
+    (input, Vec::new())
+}
+
+async fn holds(shared: &Shared, job: &StepJob, work: &Work) -> Result<bool, StepError> {
+    let Some(when) = &work.definition.steps[work.position.step].when else { return Ok(true) };
+    let variables = context(shared, job, work, None).variables().await?;
+    when.evaluate(&variables)
+        .map_err(|reason| StepError::Fail { reason: format!("`when`: {reason}") })
+}
+
+/// Runs the step in a task of its own, so that neither its panic nor a thread that it blocks stops others.
+async fn run(shared: &Shared, job: &StepJob, work: &Work, wake: Option<Wake>) -> Input {
+    let cx = Arc::new(context(shared, job, work, wake));
+    let definition = &work.definition.steps[work.position.step];
+    let (step, running) = (Arc::clone(&definition.step), Arc::clone(&cx));
+    let task = AbortOnDropHandle::new(tokio::spawn(async move { step.run(&running).await }));
+    let failed = match tokio::time::timeout(definition.timeout, task).await {
+        Ok(Ok(Ok(outcome))) => return Input::Outcome(outcome),
+        Ok(Ok(Err(error))) => return Input::Failed(error),
+        Ok(Err(panic)) => panicked(panic),
+        Err(_elapsed) => format!("it did not finish within {:?}", definition.timeout),
+    };
+    Input::Failed(if definition.effect == Effect::AtMostOnce && cx.intended() {
+        StepError::Unknown { reason: failed }
+    } else {
+        StepError::Retry { reason: failed, after: None }
+    })
+}
+
+/// Asks the outside about an intent that a crash left open. What did not happen is run now.
+async fn reconcile(shared: &Shared, job: &StepJob, work: &Work) -> Input {
+    let Some(intent) = job.intent.clone() else { return run(shared, job, work, None).await };
+    let definition = &work.definition.steps[work.position.step];
+    let (step, cx) = (Arc::clone(&definition.step), context(shared, job, work, None));
+    let task =
+        AbortOnDropHandle::new(tokio::spawn(async move { step.reconcile(&cx, &intent).await }));
+    match tokio::time::timeout(definition.timeout, task).await {
+        Ok(Ok(Ok(Reconciled::Happened(outcome)))) => Input::Outcome(outcome),
+        Ok(Ok(Ok(Reconciled::DidNotHappen))) => run(shared, job, work, None).await,
+        Ok(Ok(Ok(Reconciled::Unknown(reason)))) => Input::Failed(StepError::Unknown { reason }),
+        Ok(Ok(Err(error))) => Input::Failed(StepError::Unknown { reason: error.to_string() }),
+        Ok(Err(panic)) => Input::Failed(StepError::Unknown { reason: panicked(panic) }),
+        Err(_elapsed) => {
+            let reason = format!("the reconciler did not finish within {:?}", definition.timeout);
+            Input::Failed(StepError::Unknown { reason })
+        }
+    }
+}
+
+fn panicked(error: tokio::task::JoinError) -> String {
+    match error.try_into_panic() {
+        Ok(payload) => {
+            let said = payload
+                .downcast_ref::<&str>()
+                .map(|text| (*text).to_owned())
+                .or_else(|| payload.downcast_ref::<String>().cloned());
+            format!("the step panicked: {}", said.as_deref().unwrap_or("it did not say why"))
+        }
+        Err(_aborted) => "the step was stopped".into(),
+    }
+}
+
+fn context(shared: &Shared, job: &StepJob, work: &Work, wake: Option<Wake>) -> Context {
+    let registry = shared.worker.definitions.registry();
+    let subject = registry
+        .subject_kind(&work.definition.subject)
+        .expect("a definition is read only with a kind of subject that the registry has");
+    Context::new(Parts {
+        run_id: job.run_id,
+        customer_id: job.customer_id,
+        subject_id: job.subject_id,
+        definition: Arc::clone(&work.definition),
+        step: work.position.step,
+        iteration: work.position.iteration,
+        attempt: work.position.attempt,
+        now: job.now,
+        zone: work.zone.clone(),
+        outputs: seen_together(&work.memory.outputs, &job.observed),
+        wake,
+        load_subject: Arc::clone(&subject.load),
+        seen: job.inbox,
+        intents: Some(shared.intents.clone()),
+    })
+}
+
+/// What steps gave, with what came to be known of them since.
+fn seen_together(outputs: &Map<String, Value>, observed: &Value) -> Map<String, Value> {
+    let mut together = outputs.clone();
+    for (step, fields) in observed.as_object().into_iter().flatten() {
+        let output = together.entry(step.clone()).or_insert_with(|| Value::Object(Map::new()));
+        if let (Value::Object(output), Value::Object(fields)) = (output, fields) {
+            output.extend(fields.clone());
+        }
+    }
+    together
+}
+
+fn situation<'a>(job: &'a StepJob, work: &'a Work) -> Situation<'a> {
+    Situation {
+        definition: &work.definition,
+        position: work.position,
+        memory: &work.memory,
+        now: job.now,
+        zone: &work.zone,
+        draw: draw(&[job.run_id.as_bytes(), job.step.as_bytes(), &job.attempt.to_be_bytes()]),
+    }
+}
+
+fn decide(job: StepJob, work: &Work, input: Input, consumed: Vec<Uuid>) -> Finished {
+    let facts = match &input {
+        Input::Outcome(outcome) => outcome.facts.clone(),
+        Input::Failed(_)
+        | Input::Skipped
+        | Input::Closed { .. }
+        | Input::StillWaiting
+        | Input::ExitSignal { .. }
+        | Input::Broken { .. } => Vec::new(),
+    };
+    let transition = decision::advance(situation(&job, work), input);
+    let (index, goes_on) = match &transition.next {
+        Next::Enter { step, at, .. } => (*step, at.is_none() && job.in_a_row < MAX_IN_A_ROW),
+        Next::Again { .. }
+        | Next::Listen { .. }
+        | Next::Hold { .. }
+        | Next::Complete
+        | Next::Exit { .. } => (work.position.step, false),
+    };
+    let step = &work.definition.steps[index];
+    let target = (step.id.clone(), step.kind.to_owned());
+    Finished { job, transition: Some(transition), target, goes_on, facts, consumed }
+}
+
+fn given_up(job: StepJob) -> Finished {
+    let target = (job.step.clone(), String::new());
+    Finished {
+        job,
+        transition: None,
+        target,
+        goes_on: false,
+        facts: Vec::new(),
+        consumed: Vec::new(),
+    }
+}
+
+/// Holds a run that can't be worked at.
+pub(super) fn held(job: StepJob, reason: String) -> Finished {
+    let transition = Transition {
+        kind: None,
+        detail: None,
+        next: Next::Hold { reason },
+        memory: None,
+        intent: Intent::Kept,
+    };
+    Finished { transition: Some(transition), ..given_up(job) }
+}
+
+fn later(job: StepJob) -> Finished {
+    let transition = Transition {
+        kind: None,
+        detail: None,
+        next: Next::Again { at: Some(job.now + LOOK_AGAIN), attempt: job.attempt - 1 },
+        memory: None,
+        intent: Intent::Kept,
+    };
+    Finished { transition: Some(transition), ..given_up(job) }
+}

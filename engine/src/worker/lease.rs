@@ -1,0 +1,83 @@
+//! That this worker lives: a row, an advisory lock on a connection of its own, and a heartbeat on the real
+//! clock. Owns `engine.workers`.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use sqlx::pool::PoolConnection;
+use sqlx::{Connection, Postgres};
+
+use super::{Shared, Worker, WorkerError};
+
+const BEAT: Duration = Duration::from_secs(1);
+
+/// The lease of one incarnation; the lock goes with its connection.
+pub(super) struct Lease {
+    id: i64,
+    connection: PoolConnection<Postgres>,
+}
+
+impl Lease {
+    /// Takes a new number, its lock, and then writes the row, so that no sweep sees a row without a lock.
+    pub(super) async fn take(worker: &Worker) -> Result<Self, WorkerError> {
+        let mut connection = worker.queue.acquire().await?;
+        let id = sqlx::query_scalar!(r#"select nextval('engine.worker_ids') as "id!""#)
+            .fetch_one(&mut *connection)
+            .await?;
+        sqlx::query!("select pg_advisory_lock($1)", id).execute(&mut *connection).await?;
+        sqlx::query!(
+            "insert into engine.workers (id, name, expires_at)
+             values ($1, $2, clock_timestamp() + interval '30 seconds')",
+            id,
+            worker.settings.name,
+        )
+        .execute(&mut *connection)
+        .await?;
+        Ok(Self { id, connection })
+    }
+
+    /// The incarnation's number.
+    pub(super) fn id(&self) -> i64 {
+        self.id
+    }
+
+    /// Ends the incarnation: what it claimed and did not begin goes back at once. What was running when the
+    /// grace ended goes back as if the worker had died, because it may have acted.
+    pub(super) async fn give_back(self, worker: &Worker, drained: bool) -> Result<(), WorkerError> {
+        let Self { id, connection } = self;
+        if drained {
+            sqlx::query!(
+                "with gone as (delete from engine.workers where id = $1)
+                 update engine.jobs set worker = null, claimed_at = null, attempt = greatest(attempt - 1, 0),
+                   pass = engine.pass()
+                 where worker = $1",
+                id,
+            )
+            .execute(&worker.queue)
+            .await?;
+        }
+        // Closed, not returned: the lock must go with it.
+        connection.detach().close().await?;
+        Ok(())
+    }
+}
+
+/// Tells the others that this worker lives, until it was found dead.
+pub(super) async fn keep(shared: Arc<Shared>) -> Result<(), WorkerError> {
+    let mut beat = tokio::time::interval(BEAT);
+    beat.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        beat.tick().await;
+        let seen = sqlx::query!(
+            "update engine.workers set seen_at = clock_timestamp(),
+               expires_at = clock_timestamp() + interval '30 seconds'
+             where id = $1",
+            shared.id,
+        )
+        .execute(&shared.worker.queue)
+        .await?;
+        if seen.rows_affected() == 0 {
+            return Err(WorkerError::LeaseLost);
+        }
+    }
+}

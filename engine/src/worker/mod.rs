@@ -1,0 +1,223 @@
+//! The worker: claims step jobs, runs them through apalis, and records what came of them.
+//!
+//! Independent tasks, each with one job: `lease` says that this worker lives, `listen` wakes, `fetch`
+//! claims, `backend` hands jobs to apalis, `execute` runs a step, `intend` writes intents, `commit` records
+//! in groups, `promote` makes due timers jobs, `sweep` takes back what dead workers held. Handlers never
+//! touch the queue's tables. Every write names the lease under which the job was claimed.
+
+mod backend;
+mod commit;
+mod execute;
+mod fetch;
+mod intend;
+mod lease;
+mod listen;
+mod promote;
+mod record;
+mod sweep;
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use serde_json::Value;
+use sqlx::PgPool;
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use tokio::sync::{Notify, Semaphore, mpsc};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use uuid::Uuid;
+
+use crate::context::IntentRequest;
+use crate::definition_store::Definitions;
+use crate::fact::FactWriters;
+
+/// How long steps that are running may take to finish when the worker is told to stop.
+const GRACE: Duration = Duration::from_millis(1500);
+
+/// How a worker works.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Shown to operators, such as the host's name and the process's number.
+    pub name: String,
+    /// How many steps run at once.
+    pub concurrency: usize,
+    /// How many leases are held at once, running or not.
+    pub leases: usize,
+    /// The longest pause between two looks at the tables when nothing wakes the worker.
+    pub poll: Duration,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            name: "worker".into(),
+            concurrency: 256,
+            leases: 1_024,
+            poll: Duration::from_millis(500),
+        }
+    }
+}
+
+/// Why a worker stopped by itself.
+#[derive(Debug, thiserror::Error)]
+pub enum WorkerError {
+    /// The database refused or did not answer.
+    #[error("the worker lost its database: {0}")]
+    Database(#[from] sqlx::Error),
+    /// Another process found this worker dead and took its jobs.
+    #[error("the worker's lease was taken")]
+    LeaseLost,
+}
+
+/// What a worker needs to know.
+#[derive(Clone)]
+pub struct Worker {
+    /// The queue's own connections, with pinned plans; see [`pool`].
+    pub queue: PgPool,
+    /// Where steps' domain code reads; also answers the worker's own look-ups.
+    pub db: PgPool,
+    /// Definitions by id, with the registry of step types.
+    pub definitions: Definitions,
+    /// Who writes facts and admits intents.
+    pub writers: FactWriters,
+    /// How it works.
+    pub settings: Settings,
+}
+
+/// What the tasks of one incarnation share.
+struct Shared {
+    worker: Worker,
+    /// The incarnation: the first half of every lease.
+    id: i64,
+    wake: Notify,
+    promote: Notify,
+    leases: Arc<Semaphore>,
+    intents: mpsc::Sender<IntentRequest>,
+    /// Told when the committer has recorded the last outcome that could come.
+    recorded: Notify,
+}
+
+/// A step of a run that this worker holds the lease of.
+#[derive(Debug, Clone)]
+struct StepJob {
+    run_id: Uuid,
+    customer_id: Uuid,
+    definition_id: i64,
+    subject_id: Uuid,
+    zone: String,
+    live: bool,
+    step: String,
+    iteration: i32,
+    attempt: i16,
+    crashes: i16,
+    /// Signals ever delivered to the run when it was looked at.
+    inbox: i32,
+    data: Value,
+    observed: Value,
+    intent: Option<Value>,
+    now: DateTime<Utc>,
+    /// How many steps of the run have gone on in this worker without going back to the queue.
+    in_a_row: u8,
+}
+
+/// A pool for the queue's statements: their plans are pinned, so that statistics that lag behind a queue's
+/// churn can't turn a claim into a scan. Connects directly, never through a transaction pooler.
+///
+/// # Errors
+/// What connecting returned.
+pub async fn pool(options: PgConnectOptions) -> Result<PgPool, sqlx::Error> {
+    let options = options.options([
+        ("plan_cache_mode", "force_generic_plan"),
+        ("enable_seqscan", "off"),
+        ("enable_hashjoin", "off"),
+        ("enable_mergejoin", "off"),
+        ("jit", "off"),
+    ]);
+    PgPoolOptions::new().max_connections(10).min_connections(1).connect_with(options).await
+}
+
+impl Worker {
+    /// Works until told to stop. A worker that loses its database or its lease begins again as a new
+    /// incarnation, after a pause.
+    pub async fn run(&self, stop: CancellationToken) {
+        while !stop.is_cancelled() {
+            match self.incarnate(&stop).await {
+                Ok(()) => return,
+                Err(error) => tracing::warn!(%error, "the worker begins again"),
+            }
+            let pause = tokio::time::sleep(Duration::from_millis(500));
+            let _stopped = stop.run_until_cancelled(pause).await;
+        }
+    }
+
+    /// Lives once: from a lease of its own to the loss of it, or to the stop.
+    async fn incarnate(&self, stop: &CancellationToken) -> Result<(), WorkerError> {
+        let lease = lease::Lease::take(self).await?;
+        let (intents, wishes) = mpsc::channel(self.settings.leases);
+        let (outcomes, recorded) = mpsc::channel(self.settings.leases);
+        let (ready, jobs) = mpsc::channel(self.settings.leases);
+        let lost = CancellationToken::new();
+        let shared = Arc::new(Shared {
+            worker: self.clone(),
+            id: lease.id(),
+            wake: Notify::new(),
+            promote: Notify::new(),
+            leases: Arc::new(Semaphore::new(self.settings.leases)),
+            intents,
+            recorded: Notify::new(),
+        });
+
+        let tasks = Tasks { tracker: TaskTracker::new(), lost: lost.clone() };
+        let (fetching, recording) = (stop.child_token(), CancellationToken::new());
+        let of = || Arc::clone(&shared);
+        tasks.spawn("listen", &fetching, listen::run(of()));
+        tasks.spawn("promote", &fetching, promote::run(of()));
+        tasks.spawn("sweep", &fetching, sweep::run(of()));
+        tasks.spawn("fetch", &fetching, fetch::run(of(), ready.clone()));
+        tasks.spawn("lease", &recording, lease::keep(of()));
+        tasks.spawn("intend", &recording, intend::run(of(), wishes));
+        tasks.spawn("commit", &recording, commit::run(of(), recorded, ready));
+        let idle = backend::spawn(&tasks.tracker, of(), jobs, outcomes, fetching.clone());
+
+        let ended = tokio::select! {
+            () = stop.cancelled() => Ok(()),
+            () = lost.cancelled() => Err(WorkerError::LeaseLost),
+        };
+        fetching.cancel();
+        let drained = tokio::time::timeout(GRACE, idle).await.is_ok() && ended.is_ok();
+        if drained {
+            // All handlers are gone, so the channel closes once the committer has recorded the last.
+            shared.recorded.notified().await;
+        }
+        recording.cancel();
+        tasks.tracker.close();
+        tasks.tracker.wait().await;
+        lease.give_back(self, drained).await?;
+        ended
+    }
+}
+
+/// The tasks of one incarnation: the first that fails ends all.
+struct Tasks {
+    tracker: TaskTracker,
+    lost: CancellationToken,
+}
+
+impl Tasks {
+    fn spawn(
+        &self,
+        name: &'static str,
+        end: &CancellationToken,
+        work: impl Future<Output = Result<(), WorkerError>> + Send + 'static,
+    ) {
+        let (lost, end) = (self.lost.clone(), end.clone());
+        self.tracker.spawn(async move {
+            if let Some(Err(error)) = end.run_until_cancelled(work).await {
+                tracing::warn!(%error, task = name, "a task of the worker failed");
+                lost.cancel();
+            }
+        });
+    }
+}
