@@ -1,1 +1,21 @@
-//! crm
+//! The records of sales: rows, rules and their SQL. No provider, no HTTP.
+//!
+//! Every function takes the customer first; every table belongs to one module. Whoever calls begins and
+//! commits, but for the two that say that they work in chunks.
+
+pub mod account;
+pub mod activity;
+pub mod consumer;
+pub mod contact;
+pub mod customer;
+pub mod engagement;
+pub mod enrollment;
+pub mod inbound;
+pub mod mailbox;
+pub mod message;
+pub mod sequence;
+pub mod suppression;
+pub mod task;
+pub mod token;
+pub mod user;
+pub mod writers;

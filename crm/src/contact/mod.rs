@@ -1,0 +1,252 @@
+//! Contacts: the people that a customer talks to. Owns `contacts`.
+
+mod csv_import;
+mod write;
+
+use chrono::{DateTime, Utc};
+use engine::step::FieldType;
+use engine::timing::Zone;
+use serde::Serialize;
+use serde_json::{Value, json};
+use sqlx::PgExecutor;
+use uuid::Uuid;
+
+pub use csv_import::{ImportError, ImportReport, MAX_BYTES, RefusedRow, RowReason, import};
+use write::Batch;
+pub use write::{ContactError, create, mark_bounced, mark_unsubscribed};
+
+/// The most rows of one page.
+pub const PAGE: u32 = 200;
+
+/// A contact.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Contact {
+    /// Whose it is.
+    pub customer_id: Uuid,
+    /// Its id (`con_…`).
+    pub id: Uuid,
+    /// The company.
+    pub account_id: Option<Uuid>,
+    /// That company's name.
+    pub company: Option<String>,
+    /// First name; empty where unknown.
+    pub first_name: String,
+    /// Last name; empty where unknown.
+    pub last_name: String,
+    /// The address; one live contact of a customer has it.
+    pub email: String,
+    /// As it was given.
+    pub phone: Option<String>,
+    /// The job title.
+    pub title: Option<String>,
+    /// A profile.
+    pub linkedin_url: Option<String>,
+    /// Name or code, as it was given.
+    pub country: Option<String>,
+    /// State or province.
+    pub region: Option<String>,
+    /// City.
+    pub city: Option<String>,
+    /// IANA zone.
+    pub time_zone: Option<String>,
+    /// BCP 47 tag.
+    pub locale: Option<String>,
+    /// `active`, `unsubscribed`, `bounced` or `erased`.
+    pub status: String,
+    /// Free words.
+    pub tags: Vec<String>,
+    /// The customer's own fields.
+    pub custom: Value,
+    /// How engaged the person is; 0 where nothing happened.
+    pub score: i32,
+    /// When it was made.
+    pub created_at: DateTime<Utc>,
+    /// When it last changed.
+    pub updated_at: DateTime<Utc>,
+}
+
+/// A contact to make; what is `None` is unknown.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct NewContact {
+    /// First name.
+    pub first_name: String,
+    /// Last name.
+    pub last_name: String,
+    /// The address.
+    pub email: String,
+    /// The company's name; its account is found or made.
+    pub company: Option<String>,
+    /// Telephone.
+    pub phone: Option<String>,
+    /// Job title.
+    pub title: Option<String>,
+    /// A profile.
+    pub linkedin_url: Option<String>,
+    /// Country.
+    pub country: Option<String>,
+    /// State or province.
+    pub region: Option<String>,
+    /// City.
+    pub city: Option<String>,
+    /// IANA zone.
+    pub time_zone: Option<String>,
+    /// BCP 47 tag.
+    pub locale: Option<String>,
+    /// Free words.
+    pub tags: Vec<String>,
+    /// The customer's own fields, a JSON object.
+    pub custom: Option<Value>,
+}
+
+/// Which contacts to list.
+#[derive(Debug, Clone, Default)]
+pub struct Filter {
+    /// Part of a name, an address or a company.
+    pub q: Option<String>,
+    /// In this status.
+    pub status: Option<String>,
+    /// Older than this one; listings go from the newest.
+    pub before: Option<Uuid>,
+}
+
+/// A contact by id.
+///
+/// # Errors
+/// What the statement returned.
+pub async fn find(
+    db: impl PgExecutor<'_>,
+    customer_id: Uuid,
+    id: Uuid,
+) -> Result<Option<Contact>, sqlx::Error> {
+    Ok(find_all(db, customer_id, &[id]).await?.pop())
+}
+
+/// The contacts of these ids that are there, in no order.
+///
+/// # Errors
+/// What the statement returned.
+pub async fn find_all(
+    db: impl PgExecutor<'_>,
+    customer_id: Uuid,
+    ids: &[Uuid],
+) -> Result<Vec<Contact>, sqlx::Error> {
+    sqlx::query_as!(
+        Contact,
+        r#"select c.customer_id, c.id, c.account_id, a.name as "company?", c.first_name, c.last_name, c.email,
+             c.phone, c.title, c.linkedin_url, c.country, c.region, c.city, c.time_zone, c.locale, c.status, c.tags,
+             c.custom, coalesce(g.score, 0) as "score!", c.created_at, c.updated_at
+           from contacts c
+           left join accounts a on a.customer_id = c.customer_id and a.id = c.account_id
+           left join engagement g on g.customer_id = c.customer_id and g.contact_id = c.id
+           where c.customer_id = $1 and c.id = any($2) and c.deleted_at is null"#,
+        customer_id,
+        ids,
+    )
+    .fetch_all(db)
+    .await
+}
+
+/// Contacts, newest first, at most `limit` (bounded to [`PAGE`]).
+///
+/// # Errors
+/// What the statement returned.
+pub async fn list(
+    db: impl PgExecutor<'_>,
+    customer_id: Uuid,
+    filter: &Filter,
+    limit: u32,
+) -> Result<Vec<Contact>, sqlx::Error> {
+    sqlx::query_as!(
+        Contact,
+        r#"select c.customer_id, c.id, c.account_id, a.name as "company?", c.first_name, c.last_name, c.email,
+             c.phone, c.title, c.linkedin_url, c.country, c.region, c.city, c.time_zone, c.locale, c.status, c.tags,
+             c.custom, coalesce(g.score, 0) as "score!", c.created_at, c.updated_at
+           from contacts c
+           left join accounts a on a.customer_id = c.customer_id and a.id = c.account_id
+           left join engagement g on g.customer_id = c.customer_id and g.contact_id = c.id
+           where c.customer_id = $1 and c.deleted_at is null
+             and ($2::text is null or c.status = $2)
+             and ($3::text is null or strpos(lower(c.first_name || ' ' || c.last_name || ' ' || c.email || ' '
+               || coalesce(a.name, '')), lower($3)) > 0)
+             and ($4::uuid is null or c.id < $4)
+           order by c.id desc limit $5"#,
+        customer_id,
+        filter.status,
+        filter.q,
+        filter.before,
+        i64::from(limit.min(PAGE)),
+    )
+    .fetch_all(db)
+    .await
+}
+
+/// How many contacts a customer has.
+///
+/// # Errors
+/// What the statement returned.
+pub async fn count(db: impl PgExecutor<'_>, customer_id: Uuid) -> Result<i64, sqlx::Error> {
+    sqlx::query_scalar!(
+        r#"select count(*) as "count!" from contacts where customer_id = $1 and deleted_at is null"#,
+        customer_id,
+    )
+    .fetch_one(db)
+    .await
+}
+
+/// What expressions and templates may read of a contact.
+pub const FIELDS: &[(&str, FieldType)] = &[
+    ("id", FieldType::Text),
+    ("first_name", FieldType::Text),
+    ("last_name", FieldType::Text),
+    ("email", FieldType::Text),
+    ("company", FieldType::Text),
+    ("title", FieldType::Text),
+    ("phone", FieldType::Text),
+    ("country", FieldType::Text),
+    ("region", FieldType::Text),
+    ("city", FieldType::Text),
+    ("time_zone", FieldType::Text),
+    ("locale", FieldType::Text),
+    ("status", FieldType::Text),
+    ("score", FieldType::Number),
+    ("tags", FieldType::List),
+    ("custom", FieldType::Any),
+    ("created_on", FieldType::Date),
+];
+
+/// A contact as runs see it; unknown texts are empty, so that a template's `default` takes over.
+pub fn subject(contact: &Contact) -> Value {
+    let text = |value: &Option<String>| value.clone().unwrap_or_default();
+    json!({
+        "id": engine::id::show("con", contact.id),
+        "first_name": contact.first_name,
+        "last_name": contact.last_name,
+        "email": contact.email,
+        "company": text(&contact.company),
+        "title": text(&contact.title),
+        "phone": text(&contact.phone),
+        "country": text(&contact.country),
+        "region": text(&contact.region),
+        "city": text(&contact.city),
+        "time_zone": text(&contact.time_zone),
+        "locale": text(&contact.locale),
+        "status": contact.status,
+        "score": contact.score,
+        "tags": contact.tags,
+        "custom": contact.custom,
+        "created_on": contact.created_at.date_naive(),
+    })
+}
+
+/// The contact's own zone: as given, else where its country and region lie, where that is one zone.
+pub fn zone(contact: &Contact) -> Option<Zone> {
+    if let Some(zone) = contact.time_zone.as_deref().and_then(|name| Zone::parse(name).ok()) {
+        return Some(zone);
+    }
+    let country = contact.country.as_deref()?;
+    contact
+        .region
+        .as_deref()
+        .and_then(|region| Zone::of_region(country, region))
+        .or_else(|| Zone::of_country(country))
+}

@@ -1,0 +1,235 @@
+//! Writing contacts, each with the event that tells of it.
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::str::FromStr;
+
+use email_address::EmailAddress;
+use engine::outbox::{self, NewEvent};
+use engine::timing::Zone;
+use engine::{clock, id};
+use serde_json::{Value, json};
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use super::{Contact, NewContact, find};
+use crate::account;
+
+/// Why no contact was made.
+#[derive(Debug, thiserror::Error)]
+pub enum ContactError {
+    /// What was given as address is none.
+    #[error("`{0}` is no email address; write it as name@domain.tld")]
+    InvalidEmail(String),
+    /// The customer has the address already.
+    #[error("there is a contact with this address already")]
+    Duplicate { contact_id: Uuid },
+    /// There is no such zone.
+    #[error(transparent)]
+    UnknownZone(#[from] engine::timing::UnknownZone),
+    /// The database refused.
+    #[error(transparent)]
+    Database(#[from] sqlx::Error),
+}
+
+/// An address as it is kept: without blanks around it, and one that a mail could be sent to.
+pub(super) fn address(text: &str) -> Option<String> {
+    let text = text.trim();
+    let (_, domain) = text.rsplit_once('@')?;
+    let plausible = domain.contains('.') && !domain.starts_with('.') && !domain.ends_with('.');
+    (plausible && EmailAddress::from_str(text).is_ok()).then(|| text.to_owned())
+}
+
+/// Makes a contact, its account where it names a new company, and the event `contact.created`.
+///
+/// # Errors
+/// `InvalidEmail`, `UnknownZone`, `Duplicate`, or what the statements returned.
+pub async fn create(
+    tx: &mut PgConnection,
+    customer_id: Uuid,
+    mut new: NewContact,
+) -> Result<Contact, ContactError> {
+    new.email = address(&new.email).ok_or_else(|| ContactError::InvalidEmail(new.email.clone()))?;
+    if let Some(zone) = &new.time_zone {
+        Zone::parse(zone)?;
+    }
+    let email = new.email.clone();
+    let batch = insert_batch(tx, customer_id, vec![new], "api").await?;
+    match batch.created.first() {
+        Some(contact_id) => {
+            let made = find(&mut *tx, customer_id, *contact_id).await?;
+            Ok(made.expect("a contact made in this transaction is seen by it"))
+        }
+        None => {
+            let contact_id = batch.by_email.get(&email.to_lowercase()).copied();
+            let contact_id = contact_id.ok_or(sqlx::Error::RowNotFound)?;
+            Err(ContactError::Duplicate { contact_id })
+        }
+    }
+}
+
+/// What became of a batch.
+pub(crate) struct Batch {
+    /// The new contacts.
+    pub(crate) created: Vec<Uuid>,
+    /// All contacts of the batch's addresses, by lowercase address.
+    pub(crate) by_email: HashMap<String, Uuid>,
+}
+
+/// The columns of a batch.
+#[derive(Default)]
+struct Columns {
+    ids: Vec<Uuid>,
+    accounts: Vec<Option<Uuid>>,
+    first_names: Vec<String>,
+    last_names: Vec<String>,
+    emails: Vec<String>,
+    phones: Vec<Option<String>>,
+    titles: Vec<Option<String>>,
+    profiles: Vec<Option<String>>,
+    countries: Vec<Option<String>>,
+    regions: Vec<Option<String>>,
+    cities: Vec<Option<String>>,
+    zones: Vec<Option<String>>,
+    locales: Vec<Option<String>>,
+    tags: Vec<String>,
+    custom: Vec<Value>,
+}
+
+impl Columns {
+    fn of(contacts: Vec<NewContact>, accounts: &HashMap<String, Uuid>) -> Self {
+        let mut columns = Self::default();
+        for new in contacts {
+            let account = new.company.map(|name| name.trim().to_lowercase());
+            columns.ids.push(clock::new_id());
+            columns.accounts.push(account.and_then(|name| accounts.get(&name).copied()));
+            columns.first_names.push(new.first_name);
+            columns.last_names.push(new.last_name);
+            columns.emails.push(new.email);
+            columns.phones.push(new.phone);
+            columns.titles.push(new.title);
+            columns.profiles.push(new.linkedin_url);
+            columns.countries.push(new.country);
+            columns.regions.push(new.region);
+            columns.cities.push(new.city);
+            columns.zones.push(new.time_zone);
+            columns.locales.push(new.locale);
+            columns.tags.push(Value::from(new.tags).to_string());
+            columns.custom.push(new.custom.unwrap_or_else(|| json!({})));
+        }
+        columns
+    }
+}
+
+/// Inserts contacts whose addresses were checked; those that the customer has already stay as they are.
+pub(crate) async fn insert_batch(
+    tx: &mut PgConnection,
+    customer_id: Uuid,
+    contacts: Vec<NewContact>,
+    source: &str,
+) -> Result<Batch, sqlx::Error> {
+    let companies: Vec<&str> = contacts.iter().filter_map(|new| new.company.as_deref()).collect();
+    let accounts = account::named(tx, customer_id, &companies).await?;
+    let wanted: Vec<String> = contacts.iter().map(|new| new.email.to_lowercase()).collect();
+    let columns = Columns::of(contacts, &accounts);
+    let created = sqlx::query_scalar!(
+        "insert into contacts (customer_id, id, account_id, first_name, last_name, email, phone, title,
+           linkedin_url, country, region, city, time_zone, locale, tags, custom, event_sequence)
+         select $1, id, account_id, first_name, last_name, email, phone, title, linkedin_url, country, region, city,
+           time_zone, locale, array(select jsonb_array_elements_text(tags::jsonb)), custom, 1
+         from unnest($2::uuid[], $3::uuid[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[],
+           $10::text[], $11::text[], $12::text[], $13::text[], $14::text[], $15::text[], $16::jsonb[])
+           as c(id, account_id, first_name, last_name, email, phone, title, linkedin_url, country, region, city,
+             time_zone, locale, tags, custom)
+         on conflict (customer_id, lower(email)) where deleted_at is null do nothing
+         returning id",
+        customer_id,
+        &columns.ids,
+        &columns.accounts as &[Option<Uuid>],
+        &columns.first_names,
+        &columns.last_names,
+        &columns.emails,
+        &columns.phones as &[Option<String>],
+        &columns.titles as &[Option<String>],
+        &columns.profiles as &[Option<String>],
+        &columns.countries as &[Option<String>],
+        &columns.regions as &[Option<String>],
+        &columns.cities as &[Option<String>],
+        &columns.zones as &[Option<String>],
+        &columns.locales as &[Option<String>],
+        &columns.tags,
+        &columns.custom,
+    )
+    .fetch_all(&mut *tx)
+    .await?;
+    let events: Vec<NewEvent> = created
+        .iter()
+        .map(|contact| NewEvent {
+            customer_id,
+            topic: Cow::Borrowed("contact.created"),
+            key: id::show("con", *contact),
+            sequence: 1,
+            data: json!({ "contact_id": id::show("con", *contact), "source": source }),
+        })
+        .collect();
+    outbox::publish(tx, &events).await?;
+    let by_email = sqlx::query!(
+        r#"select id, lower(email) as "email!" from contacts
+           where customer_id = $1 and lower(email) = any($2) and deleted_at is null"#,
+        customer_id,
+        &wanted,
+    )
+    .fetch_all(tx)
+    .await?;
+    let by_email = by_email.into_iter().map(|contact| (contact.email, contact.id)).collect();
+    Ok(Batch { created, by_email })
+}
+
+/// Marks a contact as one who wants no more mail; tells of it once.
+///
+/// # Errors
+/// What the statements returned.
+pub async fn mark_unsubscribed(
+    tx: &mut PgConnection,
+    customer_id: Uuid,
+    contact_id: Uuid,
+) -> Result<(), sqlx::Error> {
+    let sequence = sqlx::query_scalar!(
+        "update contacts set status = 'unsubscribed', event_sequence = event_sequence + 1, updated_at = engine.now()
+         where customer_id = $1 and id = $2 and status in ('active', 'bounced') returning event_sequence",
+        customer_id,
+        contact_id,
+    )
+    .fetch_optional(&mut *tx)
+    .await?;
+    let Some(sequence) = sequence else { return Ok(()) };
+    let contact = id::show("con", contact_id);
+    let event = NewEvent {
+        customer_id,
+        topic: Cow::Borrowed("contact.unsubscribed"),
+        key: contact.clone(),
+        sequence,
+        data: json!({ "contact_id": contact }),
+    };
+    outbox::publish(tx, &[event]).await
+}
+
+/// Marks a contact whose address takes no mail.
+///
+/// # Errors
+/// What the statement returned.
+pub async fn mark_bounced(
+    tx: &mut PgConnection,
+    customer_id: Uuid,
+    contact_id: Uuid,
+) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "update contacts set status = 'bounced', updated_at = engine.now()
+         where customer_id = $1 and id = $2 and status = 'active'",
+        customer_id,
+        contact_id,
+    )
+    .execute(tx)
+    .await?;
+    Ok(())
+}

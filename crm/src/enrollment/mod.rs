@@ -1,0 +1,13 @@
+//! Enrollments: a contact's run of a sequence. Owns `enrollments`. The id is the run's, and the state is
+//! the run's: it is read through the engine, never copied.
+
+mod control;
+mod enroll;
+mod read;
+
+pub use control::{Action, act};
+pub(crate) use control::{Told, tell};
+pub use enroll::{
+    EnrollError, EnrollReport, NewEnrollments, RefusalReason, Refused, Sender, enroll,
+};
+pub use read::{Enrollment, Filter, find, list};

@@ -1,0 +1,225 @@
+//! What comes in for a mail that went out: opened, clicked, answered, bounced, unsubscribed. One
+//! transaction changes the message and the contact, tells of it, and signals the runs; once per cause.
+
+use std::borrow::Cow;
+
+use chrono::{DateTime, Utc};
+use engine::outbox::{self, NewEvent};
+use engine::signal::{self, NewSignal};
+use engine::{id, run};
+use serde_json::json;
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use crate::consumer;
+use crate::contact;
+use crate::suppression::{self, Reason};
+
+/// Names the consumer under which inbound causes are applied once.
+const CONSUMER: &str = "inbound";
+
+/// What came in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// The mail was looked at.
+    Opened,
+    /// A link was followed.
+    Clicked,
+    /// A person answered.
+    Replied,
+    /// A machine answered.
+    AutoReplied,
+    /// There is no such mailbox.
+    BouncedHard,
+    /// The mailbox took nothing this time.
+    BouncedSoft,
+    /// The person wants no more mail.
+    Unsubscribed,
+}
+
+/// Something that came in.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Inbound {
+    /// Names the cause; a second one of the same id changes nothing.
+    pub id: Uuid,
+    /// What came in.
+    pub kind: Kind,
+    /// The send that it answers.
+    pub send_key: String,
+    /// When it happened.
+    pub at: DateTime<Utc>,
+}
+
+/// What became of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Applied {
+    /// It was applied.
+    Now,
+    /// It had been applied before.
+    Before,
+    /// No mail of the customer has this key.
+    NoSuchMessage,
+}
+
+/// The mail that something came in for.
+struct Message {
+    id: Uuid,
+    contact_id: Uuid,
+    enrollment_id: Option<Uuid>,
+    step: Option<String>,
+    recipient: String,
+    event_sequence: i64,
+}
+
+/// Applies something that came in.
+///
+/// # Errors
+/// What the statements returned; the caller rolls back and tries again.
+pub async fn apply(
+    tx: &mut PgConnection,
+    customer_id: Uuid,
+    inbound: &Inbound,
+) -> Result<Applied, sqlx::Error> {
+    if !consumer::first_time(tx, CONSUMER, inbound.id).await? {
+        return Ok(Applied::Before);
+    }
+    let Some(message) = touch(tx, customer_id, inbound).await? else {
+        return Ok(Applied::NoSuchMessage);
+    };
+    match inbound.kind {
+        Kind::Opened => observe(tx, customer_id, &message, "opened").await?,
+        Kind::Clicked => observe(tx, customer_id, &message, "clicked").await?,
+        Kind::Replied => observe(tx, customer_id, &message, "replied").await?,
+        Kind::AutoReplied | Kind::BouncedSoft => {}
+        Kind::BouncedHard => {
+            suppression::add(tx, customer_id, &message.recipient, Reason::Bounced).await?;
+            contact::mark_bounced(tx, customer_id, message.contact_id).await?;
+        }
+        Kind::Unsubscribed => {
+            suppression::add(tx, customer_id, &message.recipient, Reason::Unsubscribed).await?;
+            contact::mark_unsubscribed(tx, customer_id, message.contact_id).await?;
+        }
+    }
+    tell(tx, customer_id, inbound, &message).await?;
+    notify(tx, customer_id, inbound, &message).await?;
+    Ok(Applied::Now)
+}
+
+/// Changes the message's row, which stays locked; its event is counted where there will be one.
+async fn touch(
+    tx: &mut PgConnection,
+    customer_id: Uuid,
+    inbound: &Inbound,
+) -> Result<Option<Message>, sqlx::Error> {
+    sqlx::query_as!(
+        Message,
+        "update emails set opens = opens + $3::bool::int, clicks = clicks + $4::bool::int,
+           replied_at = case when $5 then coalesce(replied_at, $6) else replied_at end,
+           status = case when $7 then 'bounced' else status end,
+           event_sequence = event_sequence + $8::bool::int, updated_at = engine.now()
+         where customer_id = $1 and send_key = $2
+         returning id, contact_id, enrollment_id, step, recipient, event_sequence",
+        customer_id,
+        inbound.send_key,
+        inbound.kind == Kind::Opened,
+        inbound.kind == Kind::Clicked,
+        inbound.kind == Kind::Replied,
+        inbound.at,
+        inbound.kind == Kind::BouncedHard,
+        topic(inbound.kind).is_some(),
+    )
+    .fetch_optional(tx)
+    .await
+}
+
+/// Lets later steps of the run read what came to be known.
+async fn observe(
+    tx: &mut PgConnection,
+    customer_id: Uuid,
+    message: &Message,
+    field: &str,
+) -> Result<(), sqlx::Error> {
+    let (Some(run_id), Some(step)) = (message.enrollment_id, &message.step) else { return Ok(()) };
+    run::observe(tx, customer_id, run_id, step, field, json!(true)).await
+}
+
+fn topic(kind: Kind) -> Option<&'static str> {
+    match kind {
+        Kind::Opened => Some("email.opened"),
+        Kind::Clicked => Some("email.clicked"),
+        Kind::Replied => Some("email.replied"),
+        Kind::BouncedHard | Kind::BouncedSoft => Some("email.bounced"),
+        // The contact tells of it.
+        Kind::Unsubscribed => None,
+        Kind::AutoReplied => None,
+    }
+}
+
+async fn tell(
+    tx: &mut PgConnection,
+    customer_id: Uuid,
+    inbound: &Inbound,
+    message: &Message,
+) -> Result<(), sqlx::Error> {
+    let Some(topic) = topic(inbound.kind) else { return Ok(()) };
+    let bounce = match inbound.kind {
+        Kind::BouncedHard => Some("hard"),
+        Kind::BouncedSoft => Some("soft"),
+        Kind::Opened | Kind::Clicked | Kind::Replied | Kind::AutoReplied | Kind::Unsubscribed => {
+            None
+        }
+    };
+    let key = id::show("msg", message.id);
+    let event = NewEvent {
+        customer_id,
+        topic: Cow::Borrowed(topic),
+        key: key.clone(),
+        sequence: message.event_sequence,
+        data: json!({
+            "message_id": key,
+            "contact_id": id::show("con", message.contact_id),
+            "enrollment_id": message.enrollment_id.map(|enrollment| id::show("enr", enrollment)),
+            "step": message.step,
+            "bounce": bounce,
+        }),
+    };
+    outbox::publish(tx, &[event]).await
+}
+
+/// Signals the contact's runs.
+async fn notify(
+    tx: &mut PgConnection,
+    customer_id: Uuid,
+    inbound: &Inbound,
+    message: &Message,
+) -> Result<(), sqlx::Error> {
+    let name = match inbound.kind {
+        Kind::Opened => "email.opened",
+        Kind::Clicked => "email.clicked",
+        Kind::Replied => "email.replied",
+        Kind::AutoReplied => "email.auto_replied",
+        Kind::BouncedHard => "email.bounced.hard",
+        Kind::BouncedSoft => "email.bounced.soft",
+        Kind::Unsubscribed => "contact.unsubscribed",
+    };
+    let signal = NewSignal {
+        customer_id,
+        subject_id: message.contact_id,
+        name: name.into(),
+        key: inbound.id.to_string(),
+        data: json!({ "message_id": id::show("msg", message.id), "step": message.step }),
+    };
+    signal::send(tx, &[signal]).await?;
+    Ok(())
+}
+
+/// The names of the signals that come from mail.
+pub const SIGNALS: &[&str] = &[
+    "email.opened",
+    "email.clicked",
+    "email.replied",
+    "email.auto_replied",
+    "email.bounced.hard",
+    "email.bounced.soft",
+    "contact.unsubscribed",
+];

@@ -1,0 +1,65 @@
+//! Suppressions: addresses that get no mail of a customer, whatever a sequence says. Owns `suppressions`.
+
+use engine::clock;
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+/// Why an address gets no mail.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reason {
+    /// They asked for it.
+    Unsubscribed,
+    /// There is no such mailbox.
+    Bounced,
+}
+
+impl Reason {
+    fn word(self) -> &'static str {
+        match self {
+            Self::Unsubscribed => "unsubscribed",
+            Self::Bounced => "bounced",
+        }
+    }
+}
+
+/// Suppresses an address; the first reason stays.
+///
+/// # Errors
+/// What the statement returned.
+pub async fn add(
+    tx: &mut PgConnection,
+    customer_id: Uuid,
+    email: &str,
+    reason: Reason,
+) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "insert into suppressions (customer_id, id, email, reason) values ($1, $2, $3, $4)
+         on conflict (customer_id, lower(email)) do nothing",
+        customer_id,
+        clock::new_id(),
+        email,
+        reason.word(),
+    )
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
+/// Those of the addresses that are suppressed, in lower case.
+///
+/// # Errors
+/// What the statement returned.
+pub async fn among(
+    tx: &mut PgConnection,
+    customer_id: Uuid,
+    emails: &[String],
+) -> Result<Vec<String>, sqlx::Error> {
+    let emails: Vec<String> = emails.iter().map(|email| email.to_lowercase()).collect();
+    sqlx::query_scalar!(
+        r#"select lower(email) as "email!" from suppressions where customer_id = $1 and lower(email) = any($2)"#,
+        customer_id,
+        &emails,
+    )
+    .fetch_all(tx)
+    .await
+}

@@ -1,0 +1,256 @@
+//! What the domain writes when the engine records a step: one writer per kind of fact, called with a whole
+//! batch inside the record's transaction. No statements of its own.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+use engine::fact::{FactWriter, FactWriters, RUN_CHANGED, RunFact};
+use engine::id;
+use engine::outbox::{self, NewEvent};
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use crate::activity::{self, Kind, NewActivity};
+use crate::enrollment::{self, Told};
+use crate::message::{self, Accepted, Failed, Intended, Intent, Sent};
+use crate::task::{self, NewTask};
+
+/// A mail was accepted; data: [`Sent`].
+pub const MESSAGE_SENT: &str = "message.sent";
+/// Something is to stand in the timeline; data: [`LoggedActivity`].
+pub const ACTIVITY_LOGGED: &str = "activity.logged";
+/// A person has something to do; data: [`CreatedTask`].
+pub const TASK_CREATED: &str = "task.created";
+/// An event of the workflow's own; data: [`PublishedEvent`].
+pub const EVENT_PUBLISHED: &str = "event.published";
+
+/// The data of [`ACTIVITY_LOGGED`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct LoggedActivity {
+    /// What kind.
+    pub kind: Kind,
+    /// One line.
+    pub title: String,
+    /// More.
+    pub body: Option<String>,
+}
+
+/// The data of [`TASK_CREATED`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct CreatedTask {
+    /// `call`, `linkedin`, or what the workflow calls it.
+    pub kind: String,
+    /// What to do.
+    pub title: String,
+    /// Until when.
+    pub due_at: Option<DateTime<Utc>>,
+    /// Names the cause.
+    pub key: String,
+}
+
+/// The data of [`EVENT_PUBLISHED`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PublishedEvent {
+    /// Such as `lead.warm`.
+    pub topic: String,
+    /// What it tells.
+    pub data: Value,
+}
+
+/// All writers of this crate, and who admits sends.
+pub fn all() -> FactWriters {
+    FactWriters::new()
+        .writer(Arc::new(Writer { kind: MESSAGE_SENT, write: |tx, facts| sent(tx, facts).boxed() }))
+        .writer(Arc::new(Writer {
+            kind: ACTIVITY_LOGGED,
+            write: |tx, facts| logged(tx, facts).boxed(),
+        }))
+        .writer(Arc::new(Writer {
+            kind: TASK_CREATED,
+            write: |tx, facts| tasks(tx, facts).boxed(),
+        }))
+        .writer(Arc::new(Writer {
+            kind: EVENT_PUBLISHED,
+            write: |tx, facts| published(tx, facts).boxed(),
+        }))
+        .writer(Arc::new(Writer {
+            kind: RUN_CHANGED,
+            write: |tx, facts| changed(tx, facts).boxed(),
+        }))
+        .intents(Arc::new(|tx, intents| admit(tx, intents).boxed()))
+}
+
+/// How the facts of a kind are written.
+type Write =
+    for<'a> fn(&'a mut PgConnection, &'a [RunFact]) -> BoxFuture<'a, Result<(), sqlx::Error>>;
+
+struct Writer {
+    kind: &'static str,
+    write: Write,
+}
+
+impl FactWriter for Writer {
+    fn kind(&self) -> &'static str {
+        self.kind
+    }
+
+    fn write<'a>(
+        &'a self,
+        tx: &'a mut PgConnection,
+        facts: &'a [RunFact],
+    ) -> BoxFuture<'a, Result<(), sqlx::Error>> {
+        (self.write)(tx, facts)
+    }
+}
+
+fn read<T: DeserializeOwned>(fact: &RunFact) -> Result<T, sqlx::Error> {
+    serde_json::from_value(fact.data.clone()).map_err(|error| {
+        sqlx::Error::Protocol(format!("the data of a fact can't be read: {error}"))
+    })
+}
+
+async fn admit(
+    tx: &mut PgConnection,
+    intents: &[RunFact],
+) -> Result<Vec<Option<String>>, sqlx::Error> {
+    let mut intended = Vec::with_capacity(intents.len());
+    for fact in intents {
+        intended.push(Intended {
+            customer_id: fact.customer_id,
+            contact_id: fact.subject_id,
+            run_id: fact.run_id,
+            step: fact.step.clone(),
+            intent: read::<Intent>(fact)?,
+        });
+    }
+    message::admit(tx, &intended).await
+}
+
+async fn sent(tx: &mut PgConnection, facts: &[RunFact]) -> Result<(), sqlx::Error> {
+    let mut accepted = Vec::with_capacity(facts.len());
+    for fact in facts {
+        let sent = read::<Sent>(fact)?;
+        accepted.push(Accepted { customer_id: fact.customer_id, at: fact.at, sent });
+    }
+    message::mark_sent(tx, &accepted).await
+}
+
+async fn logged(tx: &mut PgConnection, facts: &[RunFact]) -> Result<(), sqlx::Error> {
+    let mut activities = Vec::with_capacity(facts.len());
+    for fact in facts {
+        let logged = read::<LoggedActivity>(fact)?;
+        activities.push(NewActivity {
+            customer_id: fact.customer_id,
+            kind: logged.kind,
+            title: logged.title,
+            body: logged.body,
+            contact_id: Some(fact.subject_id),
+            actor: format!("workflow:{}", fact.step),
+            occurred_at: fact.at,
+            data: json!({}),
+            source: format!("run:{}/{}", fact.run_id, fact.seq),
+        });
+    }
+    let written = activity::write(tx, &activities).await?;
+    let events: Vec<NewEvent> = written
+        .into_iter()
+        .map(|(customer_id, activity)| NewEvent {
+            customer_id,
+            topic: "activity.logged".into(),
+            key: id::show("act", activity),
+            sequence: 1,
+            data: json!({ "activity_id": id::show("act", activity) }),
+        })
+        .collect();
+    outbox::publish(tx, &events).await
+}
+
+async fn tasks(tx: &mut PgConnection, facts: &[RunFact]) -> Result<(), sqlx::Error> {
+    let mut events = Vec::new();
+    for fact in facts {
+        let created = read::<CreatedTask>(fact)?;
+        let new = NewTask {
+            customer_id: fact.customer_id,
+            contact_id: fact.subject_id,
+            enrollment_id: Some(fact.run_id),
+            kind: created.kind,
+            title: created.title,
+            due_at: created.due_at,
+            source: created.key.clone(),
+        };
+        let Some(task_id) = task::create(tx, &new).await? else { continue };
+        events.push(NewEvent {
+            customer_id: fact.customer_id,
+            topic: "task.created".into(),
+            key: id::show("tsk", task_id),
+            sequence: 1,
+            data: json!({
+                "task_id": id::show("tsk", task_id),
+                "contact_id": id::show("con", fact.subject_id),
+                "title": new.title,
+                "key": created.key,
+            }),
+        });
+    }
+    outbox::publish(tx, &events).await
+}
+
+async fn published(tx: &mut PgConnection, facts: &[RunFact]) -> Result<(), sqlx::Error> {
+    let mut events = Vec::with_capacity(facts.len());
+    for fact in facts {
+        let published = read::<PublishedEvent>(fact)?;
+        events.push(NewEvent {
+            customer_id: fact.customer_id,
+            topic: published.topic.into(),
+            key: id::show("con", fact.subject_id),
+            // Of the run: its history numbers what it does.
+            sequence: i64::from(fact.seq),
+            data: json!({
+                "contact_id": id::show("con", fact.subject_id),
+                "enrollment_id": id::show("enr", fact.run_id),
+                "data": published.data,
+            }),
+        });
+    }
+    outbox::publish(tx, &events).await
+}
+
+/// Tells what became of runs that are enrollments.
+async fn changed(tx: &mut PgConnection, facts: &[RunFact]) -> Result<(), sqlx::Error> {
+    let mut by_customer: BTreeMap<Uuid, Vec<Told>> = BTreeMap::new();
+    let mut failed = Vec::new();
+    for fact in facts {
+        let topic = match fact.data.get("change").and_then(Value::as_str) {
+            Some("step_completed") => "enrollment.step_completed",
+            Some("completed") => "enrollment.completed",
+            Some("exited") => "enrollment.exited",
+            Some("held") => "enrollment.held",
+            Some("step_failed") => {
+                failed.push(Failed {
+                    customer_id: fact.customer_id,
+                    send_key: fact.key(),
+                    reason: fact.data["reason"].as_str().unwrap_or_default().to_owned(),
+                    unknown: fact.data["unknown"] == true,
+                });
+                continue;
+            }
+            Some(_) | None => continue,
+        };
+        let data = json!({ "step": fact.step, "reason": fact.data.get("reason") });
+        by_customer.entry(fact.customer_id).or_default().push(Told {
+            id: fact.run_id,
+            topic,
+            data,
+        });
+    }
+    for (customer_id, told) in by_customer {
+        enrollment::tell(tx, customer_id, told).await?;
+    }
+    message::mark_failed(tx, &failed).await
+}
