@@ -1,1 +1,109 @@
-//! steps
+//! The step types that ship, one file each: a struct whose fields are the TOML keys, and what it does.
+//!
+//! A step reads its context, calls a provider where it must, and returns an outcome. It never writes run
+//! state or a table itself: what is to be written it returns as facts.
+
+mod activity_log;
+mod branch;
+mod email_send;
+mod event_publish;
+mod exit;
+mod mailboxes;
+mod split;
+mod task_create;
+mod template;
+mod wait;
+mod wait_signal;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use engine::step::{Effect, Registry, Step, StepError, StepType, Subject};
+use futures_util::FutureExt;
+use schemars::JsonSchema;
+use serde::de::DeserializeOwned;
+use sqlx::PgPool;
+
+pub use mailboxes::Mailboxes;
+
+/// What steps need of the process that runs them.
+#[derive(Clone)]
+pub struct Services {
+    /// Where they read.
+    pub db: PgPool,
+    /// Through what they send.
+    pub mailboxes: Mailboxes,
+}
+
+/// How a step type behaves where its steps say nothing else.
+#[derive(Clone, Copy)]
+struct Behaviour {
+    effect: Effect,
+    timeout: Duration,
+    windowed: bool,
+}
+
+const PURE: Behaviour =
+    Behaviour { effect: Effect::Pure, timeout: Duration::from_secs(30), windowed: false };
+
+/// All step types, the contact as their subject, and the signals that may come to it.
+pub fn registry(services: &Services) -> Registry {
+    let sends =
+        Behaviour { effect: Effect::AtMostOnce, timeout: Duration::from_secs(60), windowed: true };
+    let mut registry = Registry::new()
+        .step(email_send::step_type(services.clone(), sends))
+        .step(of::<wait::Wait>("wait", PURE))
+        .step(of::<wait_signal::WaitSignal>("wait.signal", PURE))
+        .step(of::<branch::Branch>("branch", PURE))
+        .step(of::<split::Split>("split", PURE))
+        .step(of::<task_create::TaskCreate>("task.create", PURE))
+        .step(of::<activity_log::ActivityLog>("activity.log", PURE))
+        .step(of::<event_publish::EventPublish>("event.publish", PURE))
+        .step(of::<exit::Exit>("exit", PURE))
+        .subject(contact(services.db.clone()))
+        .check_template(template::check)
+        .signal("meeting.booked")
+        .signal(task_create::COMPLETED);
+    for signal in crm::inbound::SIGNALS {
+        registry = registry.signal(signal);
+    }
+    registry
+}
+
+/// The contact, loaded when a step asks for it.
+fn contact(db: PgPool) -> Subject {
+    let load = move |customer_id, contact_id| {
+        let db = db.clone();
+        async move {
+            match crm::contact::find(&db, customer_id, contact_id).await {
+                Ok(contact) => Ok(contact.map(|contact| crm::contact::subject(&contact))),
+                Err(error) => Err(unavailable(&error)),
+            }
+        }
+        .boxed()
+    };
+    Subject { name: "contact", fields: crm::contact::FIELDS, load: Arc::new(load) }
+}
+
+/// The database did not answer: worth another attempt.
+fn unavailable(error: &sqlx::Error) -> StepError {
+    StepError::Retry { reason: format!("the database did not answer: {error}"), after: None }
+}
+
+/// The step type whose keys are the fields of `T`.
+fn of<T: Step + DeserializeOwned + JsonSchema + 'static>(
+    name: &'static str,
+    behaviour: Behaviour,
+) -> StepType {
+    StepType {
+        name,
+        effect: behaviour.effect,
+        timeout: behaviour.timeout,
+        windowed: behaviour.windowed,
+        schema: || schemars::schema_for!(T),
+        parse: Arc::new(|keys| match serde_json::from_value::<T>(keys) {
+            Ok(step) => Ok(Arc::new(step)),
+            Err(error) => Err(error.to_string()),
+        }),
+    }
+}

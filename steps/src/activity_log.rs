@@ -1,0 +1,37 @@
+//! `activity.log`: writes a line into the contact's timeline.
+
+use crm::activity::Kind;
+use crm::writers::{ACTIVITY_LOGGED, LoggedActivity};
+use engine::context::Context;
+use engine::fact::Fact;
+use engine::step::{Outcome, Step, StepError};
+use futures_util::future::{BoxFuture, FutureExt};
+use schemars::JsonSchema;
+use serde::Deserialize;
+use serde_json::json;
+
+use crate::template::render;
+
+/// Writes a line into the contact's timeline.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ActivityLog {
+    /// The line; a template.
+    title: String,
+    /// More; a template.
+    body: Option<String>,
+}
+
+impl Step for ActivityLog {
+    fn run<'a>(&'a self, cx: &'a Context) -> BoxFuture<'a, Result<Outcome, StepError>> {
+        async move {
+            let variables = cx.variables().await?;
+            let title = render("title", &self.title, &variables)?;
+            let body =
+                self.body.as_ref().map(|body| render("body", body, &variables)).transpose()?;
+            let data = json!(LoggedActivity { kind: Kind::Note, title, body });
+            Ok(Outcome { facts: vec![Fact { kind: ACTIVITY_LOGGED, data }], ..Outcome::default() })
+        }
+        .boxed()
+    }
+}

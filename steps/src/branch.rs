@@ -1,0 +1,51 @@
+//! `branch`: goes one way or another by a condition.
+
+use engine::context::Context;
+use engine::definition::Expression;
+use engine::step::{Outcome, Reference, Step, StepError, Verdict};
+use futures_util::future::{BoxFuture, FutureExt};
+use schemars::JsonSchema;
+use serde::Deserialize;
+use serde_json::json;
+
+/// Goes to `then` when the condition holds, else to `else`, or on.
+///
+/// The common key `when` is this step's own here: it decides the way, it skips nothing.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Branch {
+    /// The condition in CEL, such as `steps.intro.clicked && contact.title.contains('VP')`.
+    when: String,
+    /// The step to go to when it holds.
+    then: String,
+    /// The step to go to when it does not; the next one where nothing stands.
+    r#else: Option<String>,
+}
+
+impl Step for Branch {
+    fn run<'a>(&'a self, cx: &'a Context) -> BoxFuture<'a, Result<Outcome, StepError>> {
+        async move {
+            let failed = |reason: String| StepError::Fail { reason: format!("`when`: {reason}") };
+            let condition = Expression::parse(&self.when).map_err(failed)?;
+            let holds = condition.evaluate(&cx.variables().await?).map_err(failed)?;
+            let target = if holds { Some(&self.then) } else { self.r#else.as_ref() };
+            let verdict = match target {
+                Some(step) => Verdict::Goto { step: step.clone() },
+                None => Verdict::Done,
+            };
+            Ok(Outcome { verdict, output: Some(json!({ "held": holds })), facts: Vec::new() })
+        }
+        .boxed()
+    }
+
+    fn references(&self) -> Vec<Reference> {
+        let when = Reference::Condition { key: "when", source: self.when.clone() };
+        let then = Reference::Target { key: "then", step: self.then.clone() };
+        let other = self.r#else.clone().map(|step| Reference::Target { key: "else", step });
+        [Some(when), Some(then), other].into_iter().flatten().collect()
+    }
+
+    fn diverts(&self) -> bool {
+        self.r#else.is_some()
+    }
+}

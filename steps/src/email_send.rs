@@ -1,0 +1,235 @@
+//! `email.send`: writes to the contact through the enrollment's mailbox, at most once. The intent is
+//! written before the provider is asked; after a crash the mailbox is asked what it holds.
+
+use std::sync::Arc;
+
+use crm::mailbox::{self, Mailbox};
+use crm::message::{self, Intent, Sent, Thread};
+use crm::writers::MESSAGE_SENT;
+use engine::context::Context;
+use engine::fact::Fact;
+use engine::step::{Outcome, Reconciled, Reference, Step, StepError, StepType};
+use futures_util::future::{BoxFuture, FutureExt};
+use providers::mail::{Address, MailProvider, OutgoingMail, SendError, SentMail};
+use providers::message_id;
+use schemars::JsonSchema;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use crate::template::render;
+use crate::{Behaviour, Services, unavailable};
+
+const MAX_VARIANTS: usize = 26;
+
+/// Sends a mail.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct Keys {
+    /// The template of `[templates]` whose text is sent.
+    template: String,
+    /// The step whose mail it answers in the same thread; the subject is that mail's then.
+    thread: Option<String>,
+    /// Subjects of which each run gets one, by weight.
+    #[serde(default)]
+    variants: Vec<Variant>,
+}
+
+/// A subject of several.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct Variant {
+    /// Its name in reports.
+    id: String,
+    /// Its share beside the others, from 1 to 1000; 1 where nothing stands.
+    #[serde(default = "one")]
+    weight: u32,
+    /// The subject line; a template.
+    subject: String,
+}
+
+fn one() -> u32 {
+    1
+}
+
+struct EmailSend {
+    keys: Keys,
+    services: Services,
+}
+
+/// The step type.
+pub(crate) fn step_type(services: Services, behaviour: Behaviour) -> StepType {
+    StepType {
+        name: "email.send",
+        effect: behaviour.effect,
+        timeout: behaviour.timeout,
+        windowed: behaviour.windowed,
+        schema: || schemars::schema_for!(Keys),
+        parse: Arc::new(move |keys| {
+            let keys = serde_json::from_value::<Keys>(keys).map_err(|error| error.to_string())?;
+            if keys.variants.len() > MAX_VARIANTS {
+                return Err(format!(
+                    "`variants` has {}; write at most {MAX_VARIANTS}",
+                    keys.variants.len()
+                ));
+            }
+            if let Some(variant) = keys.variants.iter().find(|v| !(1..=1_000).contains(&v.weight)) {
+                return Err(format!(
+                    "`weight` {} is out of range; write 1 to 1000",
+                    variant.weight
+                ));
+            }
+            Ok(Arc::new(EmailSend { keys, services: services.clone() }))
+        }),
+    }
+}
+
+/// A mail ready to leave, and through what.
+struct Ready {
+    provider: MailProvider,
+    mail: OutgoingMail,
+    intent: Intent,
+}
+
+impl EmailSend {
+    async fn mailbox(&self, cx: &Context) -> Result<Mailbox, StepError> {
+        let db = &self.services.db;
+        let gone = |reason: &str| StepError::Fail { reason: reason.into() };
+        let id = message::mailbox_of(db, cx.customer_id(), cx.run_id()).await;
+        let id = id.map_err(|error| unavailable(&error))?;
+        let id = id.ok_or_else(|| gone("the run is no enrollment, so it has no mailbox"))?;
+        let found = mailbox::find(db, cx.customer_id(), id).await;
+        found.map_err(|error| unavailable(&error))?.ok_or_else(|| gone("the mailbox is gone"))
+    }
+
+    async fn thread(&self, cx: &Context) -> Result<Option<Thread>, StepError> {
+        let Some(step) = &self.keys.thread else { return Ok(None) };
+        let thread = message::thread(&self.services.db, cx.customer_id(), cx.run_id(), step).await;
+        thread.map_err(|error| unavailable(&error))
+    }
+
+    /// The variant that this run gets.
+    fn variant(&self, cx: &Context) -> Option<&Variant> {
+        let total: u64 = self.keys.variants.iter().map(|variant| u64::from(variant.weight)).sum();
+        let mut rest = cx.draw("variant").checked_rem(total)?;
+        self.keys.variants.iter().find(|variant| {
+            let weight = u64::from(variant.weight);
+            let falls = rest < weight;
+            rest = rest.saturating_sub(weight);
+            falls
+        })
+    }
+
+    async fn prepare(&self, cx: &Context) -> Result<Ready, StepError> {
+        let mailbox = self.mailbox(cx).await?;
+        let thread = self.thread(cx).await?;
+        let variables = cx.variables().await?;
+        let template = cx.definition().templates.get(&self.keys.template).ok_or_else(|| {
+            StepError::Fail { reason: format!("there is no template `{}`", self.keys.template) }
+        })?;
+        let variant = self.variant(cx);
+        let subject = match (&thread, variant, &template.subject) {
+            (Some(thread), _, _) => reply(&thread.subject),
+            (None, Some(variant), _) => render("the subject", &variant.subject, &variables)?,
+            (None, None, Some(subject)) => render("the subject", subject, &variables)?,
+            (None, None, None) => {
+                let reason = format!("the template `{}` has no subject", self.keys.template);
+                return Err(StepError::Fail { reason });
+            }
+        };
+        let part = |name: &str, text: &Option<String>| {
+            text.as_ref().map(|text| render(name, text, &variables)).transpose()
+        };
+        let text = part("the text", &template.text)?.unwrap_or_default();
+        let html = part("the text.html", &template.html)?;
+        let contact = &variables[cx.definition().subject.as_str()];
+        let word = |field: &str| contact[field].as_str().unwrap_or_default().to_owned();
+        let name = format!("{} {}", word("first_name"), word("last_name")).trim().to_owned();
+        let send_key = cx.key();
+        let message_id = message_id::derive(&send_key, &mailbox.email);
+        let mail = OutgoingMail {
+            from: Address { name: mailbox.name.clone(), email: mailbox.email.clone() },
+            to: Address { name, email: word("email") },
+            subject: subject.clone(),
+            text,
+            html,
+            message_id: message_id.clone(),
+            in_reply_to: thread.as_ref().map(|thread| thread.message_id.clone()),
+            references: thread.into_iter().map(|thread| thread.message_id).collect(),
+            send_key: send_key.clone(),
+            unsubscribe_url: None,
+            headers: Vec::new(),
+        };
+        let intent = Intent {
+            send_key,
+            mailbox_id: mailbox.id,
+            subject,
+            sender: mailbox.email.clone(),
+            recipient: mail.to.email.clone(),
+            message_id,
+            variant: variant.map(|variant| variant.id.clone()),
+        };
+        Ok(Ready { provider: self.services.mailboxes.open(&mailbox)?, mail, intent })
+    }
+
+    async fn send(&self, cx: &Context) -> Result<Outcome, StepError> {
+        let Ready { provider, mail, intent } = self.prepare(cx).await?;
+        let variant = intent.variant.clone();
+        cx.intent(json!(intent)).await?;
+        match provider.send(&mail, cx.now()).await {
+            Ok(sent) => Ok(accepted(mail.send_key, sent, variant)),
+            Err(SendError::Temporary { reason, after }) => Err(StepError::Retry { reason, after }),
+            Err(SendError::Unknown { reason }) => Err(StepError::Unknown { reason }),
+            Err(SendError::Unauthorized { reason }) => Err(StepError::Fail { reason }),
+            Err(SendError::Refused { reason }) => Err(StepError::Fail { reason }),
+        }
+    }
+}
+
+/// The subject of an answer.
+fn reply(subject: &str) -> String {
+    let answered = subject.get(..3).is_some_and(|start| start.eq_ignore_ascii_case("re:"));
+    if answered { subject.to_owned() } else { format!("Re: {subject}") }
+}
+
+fn accepted(send_key: String, sent: SentMail, variant: Option<String>) -> Outcome {
+    let SentMail { provider_id, message_id, thread_id } = sent;
+    let data = json!(Sent { send_key, provider_id, message_id, thread_id });
+    Outcome {
+        output: Some(json!({ "sent": true, "variant": variant })),
+        facts: vec![Fact { kind: MESSAGE_SENT, data }],
+        ..Outcome::default()
+    }
+}
+
+impl Step for EmailSend {
+    fn run<'a>(&'a self, cx: &'a Context) -> BoxFuture<'a, Result<Outcome, StepError>> {
+        self.send(cx).boxed()
+    }
+
+    fn reconcile<'a>(
+        &'a self,
+        cx: &'a Context,
+        intent: &'a Value,
+    ) -> BoxFuture<'a, Result<Reconciled, StepError>> {
+        async move {
+            let intent: Intent = serde_json::from_value(intent.clone()).map_err(|error| {
+                StepError::Unknown { reason: format!("its intent can't be read: {error}") }
+            })?;
+            let provider = self.services.mailboxes.open(&self.mailbox(cx).await?)?;
+            match provider.find(&intent.send_key).await {
+                Ok(Some(sent)) => {
+                    Ok(Reconciled::Happened(accepted(intent.send_key, sent, intent.variant)))
+                }
+                Ok(None) => Ok(Reconciled::DidNotHappen),
+                Err(error) => Ok(Reconciled::Unknown(error.to_string())),
+            }
+        }
+        .boxed()
+    }
+
+    fn references(&self) -> Vec<Reference> {
+        let template = Reference::Template { key: "template", name: self.keys.template.clone() };
+        let thread = self.keys.thread.clone().map(|step| Reference::Step { key: "thread", step });
+        [Some(template), thread].into_iter().flatten().collect()
+    }
+}

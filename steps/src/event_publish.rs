@@ -1,0 +1,68 @@
+//! `event.publish`: tells the world something, through the outbox.
+
+use std::collections::BTreeMap;
+
+use crm::writers::{EVENT_PUBLISHED, PublishedEvent};
+use engine::context::Context;
+use engine::fact::Fact;
+use engine::step::{Outcome, Step, StepError};
+use futures_util::future::{BoxFuture, FutureExt};
+use schemars::JsonSchema;
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+
+use crate::template::render;
+
+/// Publishes an event about the contact.
+#[derive(Deserialize, JsonSchema)]
+#[serde(try_from = "Keys")]
+#[schemars(with = "Keys")]
+pub(crate) struct EventPublish {
+    topic: String,
+    data: BTreeMap<String, String>,
+}
+
+/// Publishes an event about the contact.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct Keys {
+    /// The event's name, words with dots between, such as `lead.warm`.
+    topic: String,
+    /// What it tells, by name; the values are templates.
+    #[serde(default)]
+    data: BTreeMap<String, String>,
+}
+
+impl TryFrom<Keys> for EventPublish {
+    type Error = String;
+
+    fn try_from(keys: Keys) -> Result<Self, String> {
+        let word = |word: &str| {
+            !word.is_empty()
+                && word.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
+        };
+        if keys.topic.len() > 100 || !keys.topic.contains('.') || !keys.topic.split('.').all(word) {
+            return Err(format!(
+                "`topic` can't be `{}`; write words with dots between, such as `lead.warm`",
+                keys.topic
+            ));
+        }
+        Ok(Self { topic: keys.topic, data: keys.data })
+    }
+}
+
+impl Step for EventPublish {
+    fn run<'a>(&'a self, cx: &'a Context) -> BoxFuture<'a, Result<Outcome, StepError>> {
+        async move {
+            let variables = cx.variables().await?;
+            let mut data = Map::new();
+            for (name, text) in &self.data {
+                data.insert(name.clone(), Value::String(render(name, text, &variables)?));
+            }
+            let event = PublishedEvent { topic: self.topic.clone(), data: Value::Object(data) };
+            let fact = Fact { kind: EVENT_PUBLISHED, data: json!(event) };
+            Ok(Outcome { facts: vec![fact], ..Outcome::default() })
+        }
+        .boxed()
+    }
+}

@@ -1,0 +1,89 @@
+//! `task.create`: gives a person something to do, and may wait until it is done.
+
+use crm::writers::{CreatedTask, TASK_CREATED};
+use engine::context::Context;
+use engine::fact::Fact;
+use engine::step::{Outcome, Reference, Step, StepError, Verdict, Wake};
+use engine::timing::Delay;
+use futures_util::future::{BoxFuture, FutureExt};
+use schemars::JsonSchema;
+use serde::Deserialize;
+use serde_json::json;
+
+use crate::template::render;
+
+/// The signal that tells of a finished task; its data carry the task's `key`.
+pub(crate) const COMPLETED: &str = "task.completed";
+
+/// Gives a person something to do.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct TaskCreate {
+    /// What kind of task, such as `call` or `linkedin`.
+    #[serde(default = "general")]
+    kind: String,
+    /// What to do; a template.
+    title: String,
+    /// Until when, counted from now, such as `2 business days`.
+    due: Option<Length>,
+    /// How long the run waits for it to be done, such as `5 days`; without it the run goes on at once.
+    wait_until_done: Option<Length>,
+}
+
+/// How long, as in `wait`.
+#[derive(Deserialize, JsonSchema)]
+#[serde(try_from = "String")]
+#[schemars(with = "String")]
+struct Length(Delay);
+
+impl TryFrom<String> for Length {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        Delay::parse_for(&text).map(Self)
+    }
+}
+
+fn general() -> String {
+    "general".into()
+}
+
+impl Step for TaskCreate {
+    fn run<'a>(&'a self, cx: &'a Context) -> BoxFuture<'a, Result<Outcome, StepError>> {
+        async move {
+            if let Some(wake) = cx.wake() {
+                let done = matches!(wake, Wake::Signal { .. });
+                return Ok(Outcome { output: Some(json!({ "done": done })), ..Outcome::default() });
+            }
+            let window = cx.definition().timing.window.as_ref();
+            let after = |length: &Length| length.0.due(cx.now(), cx.zone(), window, None);
+            let title = render("title", &self.title, &cx.variables().await?)?;
+            let task = CreatedTask {
+                kind: self.kind.clone(),
+                title,
+                due_at: self.due.as_ref().map(after),
+                key: cx.key(),
+            };
+            let verdict = match &self.wait_until_done {
+                None => Verdict::Done,
+                Some(length) => Verdict::Wait {
+                    signal: COMPLETED.into(),
+                    key: Some(cx.key()),
+                    until: Some(after(length)),
+                },
+            };
+            let fact = Fact { kind: TASK_CREATED, data: json!(task) };
+            Ok(Outcome { verdict, output: None, facts: vec![fact] })
+        }
+        .boxed()
+    }
+
+    fn references(&self) -> Vec<Reference> {
+        let signal = || Reference::Signal { key: "wait_until_done", name: COMPLETED.into() };
+        self.wait_until_done.as_ref().map(|_| signal()).into_iter().collect()
+    }
+
+    fn waits(&self) -> bool {
+        self.wait_until_done.is_some()
+    }
+}
