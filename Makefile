@@ -1,0 +1,37 @@
+# What each target does stands in CONTRIBUTING.md.
+.DEFAULT_GOAL := run
+.PHONY: run test check bench bench-quick coverage dist migration sqlx setup
+
+setup:
+	@scripts/setup
+
+run: setup
+	cargo run --quiet -- dev --demo
+
+test: setup
+	@scripts/test
+
+check: setup
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets -- -D warnings
+	@scripts/sqlx --check
+	@scripts/check-schema
+
+sqlx: setup
+	@scripts/sqlx
+
+bench: setup
+	@scripts/bench
+
+bench-quick: setup
+	@scripts/bench --quick
+
+coverage: setup
+	@scripts/coverage
+
+dist: setup
+	cargo build --profile dist
+	install -D -m 755 "$${CARGO_TARGET_DIR:-target}/dist/salesos" dist/salesos
+
+migration:
+	@scripts/migration "$(NAME)"
