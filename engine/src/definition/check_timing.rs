@@ -68,6 +68,10 @@ fn window(entry: &Entry, found: &mut Findings<'_>) -> Option<Window> {
     let from = time(entries, "from", "08:30", entry, found);
     let to = time(entries, "to", "17:00", entry, found);
     let holidays = holidays(entries, found);
+    if days.is_empty() {
+        // Told at the days already.
+        return None;
+    }
     Window::new(days, from?, to?, holidays)
         .map_err(|words| {
             let at = tree::find(entries, "to").map_or(&entry.key_span, |to| &to.node.span);
@@ -135,11 +139,12 @@ fn holidays(entries: &[Entry], found: &mut Findings<'_>) -> Vec<Calendar> {
             Ok(calendar) => calendars.push(calendar),
             Err(_) => {
                 let message = format!("there is no holiday calendar `{name}`");
-                let known: Vec<&str> = Calendar::names().collect();
-                let upper = name.to_uppercase();
-                let help = match known.contains(&upper.as_str()) {
-                    true => format!("did you mean `{upper}`?"),
-                    false => format!("write a country's two letters: {}", suggest::one_of(&known)),
+                let help = match suggest::nearest(name, Calendar::names()) {
+                    Some(known) => format!("did you mean `{known}`?"),
+                    None => {
+                        let known: Vec<&str> = Calendar::names().collect();
+                        format!("write a country's two letters: {}", suggest::one_of(&known))
+                    }
                 };
                 found.add(Problem::at(span.clone(), message).help(help));
             }

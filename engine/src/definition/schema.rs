@@ -146,7 +146,7 @@ fn shared(key: &str, kind: &StepType) -> Value {
 
 fn timing() -> Value {
     let time = json!({
-        "type": "string", "pattern": "^([01][0-9]|2[0-3]):[0-5][0-9]$",
+        "type": "string", "pattern": "^(([01][0-9]|2[0-3]):[0-5][0-9]|24:00)$",
         "description": "A local time of day, as in `08:30`.",
     });
     let zone = format!(

@@ -9,8 +9,6 @@ use super::{Delay, LocalTime, duration, weekday, weekday_name, write_duration};
 /// The business days of a year, 52 weeks and a day of them.
 const BUSINESS_DAYS_OF_A_YEAR: u32 = 261;
 
-const DAYS_OF_A_YEAR: u32 = 366;
-
 const UNTIL_FORMS: &str =
     "write `next tuesday 09:30`, or a field's date such as `contact.renewal_on - 14 days 09:00`";
 
@@ -140,10 +138,9 @@ fn offset_days(words: &[&str], text: &str) -> Result<i32, String> {
         _ => return Err(format!("`{text}` goes on after the field; {UNTIL_FORMS}")),
     };
     match Delay::parse_for(&length.join(" "))? {
-        Delay::Days(days) if days <= DAYS_OF_A_YEAR => {
+        Delay::Days(days) => {
             i32::try_from(days).map(|days| sign * days).map_err(|_| over_a_year(text))
         }
-        Delay::Days(_) => Err(over_a_year(text)),
         Delay::Elapsed(_) | Delay::BusinessDays(_) | Delay::Next { .. } | Delay::Date { .. } => {
             Err(format!("a date moves by days or weeks; {UNTIL_FORMS}"))
         }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::spelling::did_you_mean;
 
 /// The longest duration that a document may hold: 366 days.
-pub(super) const LONGEST: Duration = Duration::from_secs(366 * DAY);
+const LONGEST: Duration = Duration::from_secs(366 * DAY);
 
 const MINUTE: u64 = 60;
 const HOUR: u64 = 60 * MINUTE;

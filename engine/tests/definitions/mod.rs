@@ -88,6 +88,22 @@ fn what_the_document_says_stands_in_the_definition() {
 }
 
 #[test]
+fn an_exit_that_may_be_skipped_or_passed_over_goes_on_to_the_step_below() {
+    let first_of_two = |key: &str| {
+        toml(&format!(
+            "name = \"a\"\nsubject = \"contact\"\n[[steps]]\nid = \"over\"\ntype = \"exit\"\n{key}\n\
+             [[steps]]\nid = \"below\"\ntype = \"exit\"\n"
+        ))
+    };
+    for key in ["when = \"contact.score > 3\"", "on_failure = \"continue\""] {
+        let definition = first_of_two(key).unwrap_or_else(|refusals| panic!("{refusals}"));
+        assert_eq!(definition.steps[0].next, Some(1), "{key}");
+    }
+    let refusals = first_of_two("").err().expect("nothing leads below");
+    assert_eq!(refusals.problems[0].message, "no run ever comes to step `below`");
+}
+
+#[test]
 fn a_document_has_at_most_200_steps_and_256_kib() {
     let step = |n: usize| format!("[[steps]]\nid = \"s{n}\"\ntype = \"exit\"\nwhen = \"true\"\n");
     let many = |n: usize| {
