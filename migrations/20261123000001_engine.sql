@@ -158,13 +158,14 @@ create table engine.outbox (
   primary key (seq)
 ) partition by range (seq);
 
--- How far the relay has read, and the gaps it passed with the transaction horizon at which it saw them.
+-- How far the relay has read, and the gaps it passed: `seen` is the transaction horizon once every
+-- transaction that could fill the gap had its number.
 create table engine.relay (
   one boolean primary key default true check (one),
   upto bigint not null default 0
 );
 insert into engine.relay default values;
-create table engine.gaps (seq bigint primary key, seen xid8 not null);
+create table engine.gaps (seq bigint primary key, seen xid8);
 create table engine.parked (
   seq bigint primary key,
   topic text not null,

@@ -1,1 +1,95 @@
-fn main() {}
+//! `salesos`: one binary for everything. Composition only: settings, telemetry, one file per subcommand.
+
+mod commands;
+mod customer;
+mod database;
+mod listing;
+mod postgres;
+mod process;
+mod settings;
+mod telemetry;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use settings::Settings;
+
+/// Sales sequences and scheduling as durable workflows.
+#[derive(Parser)]
+#[command(version, about, max_term_width = 100)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Everything in one process, over a Postgres of its own.
+    Dev(commands::dev::Args),
+    /// Brings the database's schema up to date.
+    Migrate(commands::migrate::Args),
+    /// psql on the database.
+    Db(commands::db::Args),
+    /// Demo data: a customer, a login, a mailbox, fifty contacts, the sequences that ship.
+    Seed(commands::seed::Args),
+    /// Says of each dependency whether it is right, and what to do where it is not.
+    Doctor(commands::doctor::Args),
+    /// Workflow definitions.
+    #[command(subcommand)]
+    Workflows(commands::workflows::Command),
+    /// Imports contacts from a CSV file.
+    Import(commands::import::Args),
+    /// Imports the contacts of a CSV file and enrolls them in a sequence.
+    Enroll(commands::enroll::Args),
+    /// Runs: who stands where, and why.
+    #[command(subcommand)]
+    Runs(commands::runs::Command),
+    /// Step jobs: what is held, and trying it again.
+    #[command(subcommand)]
+    Jobs(commands::jobs::Command),
+}
+
+/// How a command ended, where it did not fail.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Ending {
+    /// It did what it was asked for.
+    Done,
+    /// Something was refused, and said so.
+    Refused,
+    /// Nothing matched.
+    NothingMatched,
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let cli = Cli::parse();
+    telemetry::start();
+    let ended = match Settings::read() {
+        Ok(settings) => run(cli.command, settings).await,
+        Err(error) => Err(error),
+    };
+    match ended {
+        Ok(Ending::Done) => ExitCode::SUCCESS,
+        Ok(Ending::Refused) => ExitCode::from(1),
+        Ok(Ending::NothingMatched) => ExitCode::from(3),
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::from(1)
+        }
+    }
+}
+
+async fn run(command: Command, settings: Settings) -> anyhow::Result<Ending> {
+    match command {
+        Command::Dev(args) => commands::dev::run(args, settings).await,
+        Command::Migrate(args) => commands::migrate::run(args, settings).await,
+        Command::Db(args) => commands::db::run(args, settings).await,
+        Command::Seed(args) => commands::seed::run(args, settings).await,
+        Command::Doctor(args) => commands::doctor::run(args, settings).await,
+        Command::Workflows(command) => commands::workflows::run(command, settings).await,
+        Command::Import(args) => commands::import::run(args, settings).await,
+        Command::Enroll(args) => commands::enroll::run(args, settings).await,
+        Command::Runs(command) => commands::runs::run(command, settings).await,
+        Command::Jobs(command) => commands::jobs::run(command, settings).await,
+    }
+}

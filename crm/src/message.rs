@@ -336,3 +336,29 @@ pub(crate) async fn mark_failed(
         .collect();
     outbox::publish(tx, &events).await
 }
+
+/// How many mails of a customer were answered in which way.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Answers {
+    /// Mails that were opened.
+    pub opened: i64,
+    /// Mails of which a link was followed.
+    pub clicked: i64,
+    /// Mails that a person answered.
+    pub replied: i64,
+}
+
+/// Counts the answers to a customer's mails.
+///
+/// # Errors
+/// What the statement returned.
+pub async fn answers(db: impl PgExecutor<'_>, customer_id: Uuid) -> Result<Answers, sqlx::Error> {
+    sqlx::query_as!(
+        Answers,
+        r#"select count(*) filter (where opens > 0) as "opened!", count(*) filter (where clicks > 0) as "clicked!",
+             count(replied_at) as "replied!" from emails where customer_id = $1"#,
+        customer_id,
+    )
+    .fetch_one(db)
+    .await
+}

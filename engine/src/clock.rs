@@ -3,6 +3,7 @@
 
 use std::time::Instant;
 
+use chrono::{DateTime, Utc};
 use sqlx::{PgConnection, PgExecutor};
 use uuid::Uuid;
 
@@ -88,4 +89,22 @@ pub async fn scale(db: impl PgExecutor<'_>) -> Result<f64, sqlx::Error> {
         .fetch_optional(db)
         .await?;
     Ok(scale.unwrap_or(1.0))
+}
+
+/// The instant that decides what is due.
+///
+/// # Errors
+/// What the statement returned.
+pub async fn now(db: impl PgExecutor<'_>) -> Result<DateTime<Utc>, sqlx::Error> {
+    sqlx::query_scalar!(r#"select engine.now() as "now!""#).fetch_one(db).await
+}
+
+/// Whether the database ever had a virtual clock; it keeps one from then on.
+///
+/// # Errors
+/// What the statement returned.
+pub async fn is_virtual(db: impl PgExecutor<'_>) -> Result<bool, sqlx::Error> {
+    sqlx::query_scalar!(r#"select exists (select from engine.virtual_clock) as "virtual!""#)
+        .fetch_one(db)
+        .await
 }

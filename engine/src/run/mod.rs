@@ -8,5 +8,5 @@ mod read;
 mod start;
 
 pub use control::{Change, cancel, observe, pause, resume, retry};
-pub use read::{Filter, HistoryRow, RunRow, State, find, history, list};
+pub use read::{Count, Filter, HistoryRow, RunRow, State, counts, find, history, list, waits_for};
 pub use start::{NewRun, StartError, start};

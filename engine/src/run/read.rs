@@ -64,6 +64,8 @@ pub struct RunRow {
     pub workflow: String,
     /// What it is about.
     pub subject_id: Uuid,
+    /// The IANA zone in which its days and windows count.
+    pub zone: String,
     /// `ready running sleeping waiting paused held completed exited cancelled`.
     pub state: String,
     /// The step at which it stands or ended.
@@ -134,7 +136,7 @@ pub async fn find(
     sqlx::query_as!(
         RunRow,
         r#"select s.run_id as "run_id!", s.customer_id as "customer_id!", s.definition_id as "definition_id!",
-             d.name as "workflow!", s.subject_id as "subject_id!", s.state as "state!", s.step as "step!",
+             d.name as "workflow!", s.subject_id as "subject_id!", r.zone, s.state as "state!", s.step as "step!",
              s.next_at, coalesce(j.attempt, t.attempt, r.attempt) as "attempt!", r.reason,
              s.started_at as "started_at!", r.changed_at as "changed_at!", s.ended_at
            from engine.run_states s
@@ -162,7 +164,7 @@ pub async fn list(
     sqlx::query_as!(
         RunRow,
         r#"select s.run_id as "run_id!", s.customer_id as "customer_id!", s.definition_id as "definition_id!",
-             d.name as "workflow!", s.subject_id as "subject_id!", s.state as "state!", s.step as "step!",
+             d.name as "workflow!", s.subject_id as "subject_id!", r.zone, s.state as "state!", s.step as "step!",
              s.next_at, coalesce(j.attempt, t.attempt, r.attempt) as "attempt!", r.reason,
              s.started_at as "started_at!", r.changed_at as "changed_at!", s.ended_at
            from engine.run_states s
@@ -210,6 +212,50 @@ pub async fn history(
         run_id,
         customer_id,
         after,
+    )
+    .fetch_all(db)
+    .await
+}
+
+/// The signal that an open run has stopped for.
+///
+/// # Errors
+/// What the statement returned.
+pub async fn waits_for(
+    db: impl PgExecutor<'_>,
+    run_id: Uuid,
+) -> Result<Option<String>, sqlx::Error> {
+    let found = sqlx::query_scalar!("select wait_signal from engine.runs where id = $1", run_id)
+        .fetch_optional(db)
+        .await?;
+    Ok(found.flatten())
+}
+
+/// How many runs of a customer stand where.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Count {
+    /// The state, as people read it.
+    pub state: String,
+    /// The step.
+    pub step: String,
+    /// How they ended, where they have.
+    pub exit_reason: Option<String>,
+    /// How many.
+    pub runs: i64,
+    /// When the first of them goes on.
+    pub next_at: Option<DateTime<Utc>>,
+}
+
+/// How many runs of a customer stand where; counts all of them, so for small customers and demos.
+///
+/// # Errors
+/// What the statement returned.
+pub async fn counts(db: impl PgExecutor<'_>, customer_id: Uuid) -> Result<Vec<Count>, sqlx::Error> {
+    sqlx::query_as!(
+        Count,
+        r#"select state as "state!", step as "step!", exit_reason, count(*) as "runs!", min(next_at) as next_at
+           from engine.run_states where customer_id = $1 group by state, step, exit_reason"#,
+        customer_id,
     )
     .fetch_all(db)
     .await

@@ -1,0 +1,147 @@
+//! Why a run has not gone on yet: what it waits for, until when, and what would change it.
+
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+use sqlx::PgPool;
+
+use crate::clock;
+use crate::decision::{self, Memory, Position, Situation};
+use crate::definition_store::{Definitions, LoadError};
+use crate::run::{self, RunRow};
+use crate::timing::Zone;
+
+/// What binds a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Rule {
+    /// A delay, or the pause before another attempt.
+    Delay,
+    /// Its send window.
+    Window,
+    /// A signal that it waits for.
+    Signal,
+    /// A worker that takes it.
+    Worker,
+    /// A person.
+    Person,
+    /// It has ended.
+    End,
+}
+
+/// One rule, and what it says.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Binding {
+    /// Which.
+    pub rule: Rule,
+    /// Whether it lets the run go on now.
+    pub open: bool,
+    /// Until when it holds the run, where that is known.
+    pub until: Option<DateTime<Utc>>,
+    /// What a person reads.
+    pub detail: String,
+}
+
+/// Why a run has not gone on yet.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Explanation {
+    /// The state, as people read it.
+    pub state: String,
+    /// The step at which it stands.
+    pub step: String,
+    /// When it can go on, where that is known.
+    pub next_eligible_at: Option<DateTime<Utc>>,
+    /// Every rule that binds it.
+    pub rules: Vec<Binding>,
+    /// What would change it.
+    pub would_change: Vec<String>,
+}
+
+/// Explains a run.
+///
+/// # Errors
+/// What reading its definition or the clock returned.
+pub async fn explain(
+    db: &PgPool,
+    definitions: &Definitions,
+    run: &RunRow,
+) -> Result<Explanation, LoadError> {
+    let now = clock::now(db).await?;
+    let wait = run::waits_for(db, run.run_id).await?;
+    let mut rules = vec![standing(run, wait.as_deref(), now)];
+    let definition = definitions.load(db, run.definition_id).await?;
+    let open_run = run.ended_at.is_none();
+    let window = match (definition.index_of(&run.step), Zone::parse(&run.zone)) {
+        (Some(step), Ok(zone)) if open_run => {
+            let memory = Memory::default();
+            let position = Position { step, iteration: 0, attempt: run.attempt };
+            let at = run.next_at.unwrap_or(now).max(now);
+            let situation = Situation {
+                definition: &definition,
+                position,
+                memory: &memory,
+                now: at,
+                zone: &zone,
+                draw: 0,
+            };
+            decision::opening(situation, step).map(|opens| (opens, zone))
+        }
+        _ => None,
+    };
+    if let Some((opens, zone)) = &window {
+        rules.push(Binding {
+            rule: Rule::Window,
+            open: false,
+            until: Some(*opens),
+            detail: format!("the send window opens {}", zone.local(*opens)),
+        });
+    }
+    let next_eligible_at = window.map(|(opens, _)| opens).or(run.next_at);
+    let would_change = would_change(run, wait.as_deref(), &definition.exit_on);
+    Ok(Explanation {
+        state: run.state.clone(),
+        step: run.step.clone(),
+        next_eligible_at,
+        rules,
+        would_change,
+    })
+}
+
+fn standing(run: &RunRow, wait: Option<&str>, now: DateTime<Utc>) -> Binding {
+    let bound = |rule, detail: String| Binding { rule, open: false, until: run.next_at, detail };
+    let reason = run.reason.as_deref().unwrap_or("no reason was given");
+    match run.state.as_str() {
+        "ready" => {
+            Binding { open: true, ..bound(Rule::Worker, "it waits for a free worker".into()) }
+        }
+        "running" => Binding { open: true, ..bound(Rule::Worker, "a worker runs the step".into()) },
+        "waiting" => bound(Rule::Signal, format!("it waits for {}", wait.unwrap_or("a signal"))),
+        "sleeping" if run.attempt > 0 => {
+            bound(Rule::Delay, format!("attempt {} failed; it is tried again later", run.attempt))
+        }
+        "sleeping" => {
+            let late = run.next_at.is_some_and(|at| at <= now);
+            Binding { open: late, ..bound(Rule::Delay, "it waits for its time".into()) }
+        }
+        "paused" => bound(Rule::Person, "a person paused it".into()),
+        "held" => bound(Rule::Person, format!("it can't go on by itself: {reason}")),
+        ended => bound(Rule::End, format!("it is {ended}: {reason}")),
+    }
+}
+
+fn would_change(run: &RunRow, wait: Option<&str>, exits: &[String]) -> Vec<String> {
+    if run.ended_at.is_some() {
+        return Vec::new();
+    }
+    let mut changes = Vec::new();
+    match run.state.as_str() {
+        "paused" => changes.push("resume: it goes on".into()),
+        "held" => changes.push("retry: the step is tried again".into()),
+        _live => {}
+    }
+    if let Some(signal) = wait {
+        changes.push(format!("{signal}: it goes on"));
+    }
+    let ends = exits.iter().filter(|exit| wait != Some(exit.as_str()));
+    changes.extend(ends.map(|exit| format!("{exit}: it ends")));
+    changes
+}

@@ -1,0 +1,214 @@
+//! `salesos dev`: everything in one process, over a Postgres of its own.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::{Context, Result, bail};
+use engine::clock;
+use sqlx::PgPool;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::{demo, seed};
+use crate::database::{Database, Role, Running};
+use crate::postgres::{Cluster, secret, write_secret};
+use crate::settings::{EmailProvider, Settings};
+use crate::{Ending, process};
+
+/// Its arguments.
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// Where it keeps its data; SALESOS_DATA_DIR, else .salesos, where nothing is said.
+    #[arg(long)]
+    data_dir: Option<PathBuf>,
+    /// The API's port; 0 takes a free one.
+    #[arg(long, default_value_t = 3000)]
+    port: u16,
+    /// Enroll fifty contacts and watch them: three weeks in about a minute.
+    #[arg(long)]
+    demo: bool,
+    /// How many times as fast as the real one the clock runs.
+    #[arg(long, value_parser = scale)]
+    time_scale: Option<f64>,
+}
+
+/// What the demo runs at: three weeks take about a minute.
+const DEMO_SCALE: f64 = 30_000.0;
+
+fn scale(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(scale) if (1.0..=1_000_000.0).contains(&scale) => Ok(scale),
+        Ok(_) | Err(_) => {
+            Err("write a number from 1 to 1000000, such as 86400 for a day a second".into())
+        }
+    }
+}
+
+pub(crate) async fn run(args: Args, mut settings: Settings) -> Result<Ending> {
+    if let Some(data_dir) = &args.data_dir {
+        settings.data_dir.clone_from(data_dir);
+    }
+    let listener = listen(args.port).await?;
+    let stop = CancellationToken::new();
+    stop_on_signals(&stop)?;
+    let (database, cluster) = open(&args, &settings).await?;
+    let worked = work(&args, &settings, &database, cluster.as_ref(), listener, &stop).await;
+    Running::forget(&settings.data_dir);
+    if let Some(cluster) = cluster {
+        cluster.stop().await?;
+    }
+    worked.map(|()| Ending::Done)
+}
+
+/// Takes the port before anything else is done.
+async fn listen(port: u16) -> Result<TcpListener> {
+    let address = SocketAddr::from(([127, 0, 0, 1], port));
+    TcpListener::bind(address).await.with_context(|| {
+        format!("port {port} is taken; stop what listens there, or take another: --port 3001, or --port 0 for any")
+    })
+}
+
+fn stop_on_signals(stop: &CancellationToken) -> Result<()> {
+    let (mut interrupted, mut terminated) =
+        (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+    let stop = stop.clone();
+    tokio::spawn(async move {
+        tokio::select! {
+            _ = interrupted.recv() => {}
+            _ = terminated.recv() => {}
+        }
+        stop.cancel();
+    });
+    Ok(())
+}
+
+/// The database that the settings name, else one of our own.
+async fn open(args: &Args, settings: &Settings) -> Result<(Database, Option<Arc<Cluster>>)> {
+    let Some(url) = &settings.database_url else {
+        let cluster = Cluster::start(&settings.data_dir).await?;
+        return Ok((Database::at(&cluster.url())?, Some(cluster)));
+    };
+    if args.time_scale.is_some() || args.demo {
+        bail!(
+            "--time-scale and --demo change the database's clock; unset DATABASE_URL, so that dev makes one of its own"
+        );
+    }
+    std::fs::create_dir_all(&settings.data_dir)
+        .with_context(|| format!("can't make the data folder {}", settings.data_dir.display()))?;
+    Ok((Database::at(url)?, None))
+}
+
+async fn work(
+    args: &Args,
+    settings: &Settings,
+    database: &Database,
+    cluster: Option<&Arc<Cluster>>,
+    listener: TcpListener,
+    stop: &CancellationToken,
+) -> Result<()> {
+    let owner = database.pool(Role::Owner, 4).await?;
+    database.migrate(&owner).await?;
+    let data_dir = settings.data_dir.canonicalize()?;
+    let tasks = TaskTracker::new();
+    if let Some(cluster) = cluster {
+        let (cluster, stopping) = (Arc::clone(cluster), stop.clone());
+        tasks.spawn(async move { cluster.watch(stopping).await });
+        keep_time(args, &owner, &tasks, stop).await?;
+    }
+    let definitions = process::definitions(owner.clone(), &data_dir);
+    let seeded = if args.demo { Some(seed::seed(&owner, &definitions).await?) } else { None };
+    process::start(database, data_dir.clone(), &tasks, stop).await?;
+    let api_url = format!("http://{}", listener.local_addr()?);
+    serve(settings, database, &data_dir, listener, &tasks, stop).await?;
+    let running = Running {
+        database_url: database.url().into(),
+        api_url: api_url.clone(),
+        process: std::process::id(),
+    };
+    running.tell(&data_dir)?;
+    println!("ready {api_url}");
+    if let Some(seeded) = seeded {
+        println!("login {} password {}", seed::EMAIL, seed::PASSWORD);
+        seed::enroll(&owner, &definitions, &seeded).await?;
+        demo::watch(&owner, &seeded, &data_dir, &api_url, stop).await?;
+        clock::set_scale(&mut *owner.acquire().await?, 1.0).await?;
+    }
+    stop.cancelled().await;
+    tasks.close();
+    let _stopped =
+        tokio::time::timeout(std::time::Duration::from_millis(2_000), tasks.wait()).await;
+    owner.close().await;
+    Ok(())
+}
+
+/// Puts the clock in force that this start asks for. A database whose clock was once moved keeps a clock
+/// of its own: it must never jump back.
+async fn keep_time(
+    args: &Args,
+    owner: &PgPool,
+    tasks: &TaskTracker,
+    stop: &CancellationToken,
+) -> Result<()> {
+    let moved = clock::is_virtual(owner).await?;
+    let wanted = args.time_scale.or(args.demo.then_some(DEMO_SCALE));
+    if wanted.is_none() && !moved {
+        return Ok(());
+    }
+    let mut tx = owner.begin().await?;
+    clock::set_scale(&mut tx, wanted.unwrap_or(1.0)).await?;
+    tx.commit().await?;
+    let (owner, stop) = (owner.clone(), stop.clone());
+    tasks.spawn(async move {
+        let _stopped = stop.run_until_cancelled(clock::keep_running(owner)).await;
+    });
+    Ok(())
+}
+
+async fn serve(
+    settings: &Settings,
+    database: &Database,
+    data_dir: &Path,
+    listener: TcpListener,
+    tasks: &TaskTracker,
+    stop: &CancellationToken,
+) -> Result<()> {
+    let pool = database.pool(Role::Api, 8).await?;
+    let services = api::Services {
+        definitions: process::definitions(pool.clone(), data_dir),
+        pool,
+        jwt_secret: jwt_secret(settings, data_dir)?,
+        access_seconds: settings.access_seconds,
+        refresh_seconds: settings.refresh_seconds,
+        sender: match settings.email_provider {
+            EmailProvider::Mock => crm::enrollment::Sender::DefaultOrMock,
+            EmailProvider::Connected => crm::enrollment::Sender::Default,
+        },
+    };
+    let router = api::router(services);
+    let stop = stop.clone();
+    tasks.spawn(async move {
+        let served =
+            axum::serve(listener, router).with_graceful_shutdown(stop.cancelled_owned()).await;
+        if let Err(error) = served {
+            tracing::error!(%error, "the API ended");
+        }
+    });
+    Ok(())
+}
+
+/// The key that signs tokens: the setting's, else one that this data folder keeps.
+fn jwt_secret(settings: &Settings, data_dir: &Path) -> Result<String> {
+    if let Some(secret) = &settings.jwt_secret {
+        return Ok(secret.clone());
+    }
+    let file = data_dir.join("jwt.secret");
+    if let Ok(secret) = std::fs::read_to_string(&file) {
+        return Ok(secret);
+    }
+    let drawn = format!("{}{}", secret()?, secret()?);
+    write_secret(&file, &drawn)?;
+    Ok(drawn)
+}

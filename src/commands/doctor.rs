@@ -1,0 +1,98 @@
+//! `salesos doctor`: each dependency, its version, what is wrong, and what to do.
+
+use anyhow::Result;
+use serde::Serialize;
+
+use crate::Ending;
+use crate::database::{Database, MIGRATIONS, Role};
+use crate::listing;
+use crate::postgres;
+use crate::settings::Settings;
+
+/// Its arguments.
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    #[command(flatten)]
+    listing: listing::Args,
+}
+
+/// What was found of one dependency.
+#[derive(Serialize, Clone)]
+struct Finding {
+    what: &'static str,
+    right: bool,
+    detail: String,
+}
+
+pub(crate) async fn run(args: Args, settings: Settings) -> Result<Ending> {
+    let findings = vec![programs(&settings), folder(&settings), database(&settings).await];
+    let right = findings.iter().all(|finding| finding.right);
+    let cells = |finding: &Finding| {
+        let state = if finding.right { "right" } else { "WRONG" };
+        vec![finding.what.into(), state.into(), finding.detail.clone()]
+    };
+    let shown = || std::future::ready(Ok(findings.clone()));
+    listing::show(&args.listing, &["dependency", "state", "detail"], cells, shown).await?;
+    Ok(if right { Ending::Done } else { Ending::Refused })
+}
+
+fn programs(settings: &Settings) -> Finding {
+    match postgres::newest() {
+        Ok(found) => Finding {
+            what: "Postgres programs",
+            right: true,
+            detail: format!("version {} in {}", found.major, found.folder.display()),
+        },
+        // A database of another machine needs none here.
+        Err(error) => Finding {
+            what: "Postgres programs",
+            right: settings.database_url.is_some(),
+            detail: format!("{error:#}"),
+        },
+    }
+}
+
+fn folder(settings: &Settings) -> Finding {
+    let folder = &settings.data_dir;
+    let (right, detail) = match std::fs::metadata(folder) {
+        Ok(found) if found.is_dir() && !found.permissions().readonly() => {
+            (true, "there".to_owned())
+        }
+        Ok(_) => {
+            (false, "is no folder that can be written to; take another by SALESOS_DATA_DIR".into())
+        }
+        Err(_) => (true, "not there yet; `salesos dev` makes it".into()),
+    };
+    Finding { what: "data folder", right, detail: format!("{} {detail}", folder.display()) }
+}
+
+async fn database(settings: &Settings) -> Finding {
+    let looked = async {
+        let database = Database::find(settings)?;
+        let pool = database.pool(Role::Owner, 1).await?;
+        database.check_version(&pool).await?;
+        let version: String = sqlx::query_scalar("show server_version").fetch_one(&pool).await?;
+        let known: bool = sqlx::query_scalar("select to_regclass('_sqlx_migrations') is not null")
+            .fetch_one(&pool)
+            .await?;
+        let applied: i64 = if known {
+            sqlx::query_scalar("select count(*) from _sqlx_migrations where success")
+                .fetch_one(&pool)
+                .await?
+        } else {
+            0
+        };
+        anyhow::Ok((version, usize::try_from(applied)?))
+    };
+    match looked.await {
+        Ok((version, applied)) => {
+            let all = MIGRATIONS.iter().count();
+            let right = applied >= all;
+            let advice = if right { "" } else { "; run `salesos migrate`" };
+            let detail =
+                format!("version {version}, {applied} of {all} migrations applied{advice}");
+            Finding { what: "database", right, detail }
+        }
+        Err(error) => Finding { what: "database", right: false, detail: format!("{error:#}") },
+    }
+}

@@ -1,0 +1,153 @@
+//! `salesos enroll`: imports a CSV's contacts and enrolls them in a sequence.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use anyhow::Result;
+use crm::contact::ImportReport;
+use crm::enrollment::{self, NewEnrollments, RefusalReason, Sender};
+use crm::sequence::{self, Sequence};
+use engine::definition::Definition;
+use engine::id;
+use serde::Serialize;
+use sqlx::PgPool;
+use uuid::Uuid;
+
+use super::import;
+use crate::database::{Database, Role};
+use crate::settings::{EmailProvider, Settings};
+use crate::{Ending, customer, process};
+
+/// How many contacts are enrolled in one transaction.
+const CHUNK: usize = 500;
+
+/// Its arguments.
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// The contacts, with a header line; one column holds email addresses.
+    file: PathBuf,
+    /// The sequence's name.
+    #[arg(long)]
+    sequence: String,
+    /// For which customer (`cus_…`); the only one where there is one.
+    #[arg(long)]
+    customer: Option<String>,
+    /// Through which mailbox (`epa_…`); the default one where none is named.
+    #[arg(long)]
+    mailbox: Option<String>,
+    /// Only say what would be done.
+    #[arg(long)]
+    dry_run: bool,
+    /// JSON instead of text.
+    #[arg(long)]
+    json: bool,
+}
+
+/// What was done.
+#[derive(Serialize)]
+struct Report {
+    imported: ImportReport,
+    enrolled: usize,
+    refused: BTreeMap<RefusalReason, usize>,
+    dry_run: bool,
+}
+
+pub(crate) async fn run(args: Args, settings: Settings) -> Result<Ending> {
+    let db = Database::find(&settings)?.pool(Role::Owner, 4).await?;
+    let customer = customer::choose(&db, args.customer.as_deref()).await?;
+    let Some(sequence) = sequence::find_named(&db, customer.id, &args.sequence).await? else {
+        eprintln!("error: {}", unknown(&db, customer.id, &args.sequence).await?);
+        return Ok(Ending::NothingMatched);
+    };
+    let sender = match (&args.mailbox, settings.email_provider) {
+        (Some(mailbox), _) => Sender::Mailbox(id::read("epa", mailbox)?),
+        (None, EmailProvider::Mock) => Sender::DefaultOrMock,
+        (None, EmailProvider::Connected) => Sender::Default,
+    };
+    let definitions = process::definitions(db.clone(), &settings.data_dir);
+    let definition = definitions.load(&db, sequence.definition_id).await?;
+    let imported = import::import(&db, customer.id, &args.file).await?;
+    let enrolling = Enrolling {
+        customer_id: customer.id,
+        sequence: &sequence,
+        definition: &definition,
+        sender,
+    };
+    let (enrolled, refused) = enrolling.run(&db, &imported.contact_ids, args.dry_run).await?;
+    let report = Report { imported, enrolled, refused, dry_run: args.dry_run };
+    if args.json {
+        println!("{}", serde_json::to_string_pretty(&report)?);
+    } else {
+        tell(&report, &sequence);
+    }
+    Ok(Ending::Done)
+}
+
+/// Says which sequences there are instead.
+async fn unknown(db: &PgPool, customer_id: Uuid, name: &str) -> Result<String> {
+    let known = sequence::list(db, customer_id, None, 200).await?;
+    let names: Vec<&str> = known.iter().map(|sequence| sequence.name.as_str()).collect();
+    let near = names.iter().find(|known| strsim::damerau_levenshtein(known, name) <= 3);
+    Ok(match (near, names.as_slice()) {
+        (Some(near), _) => format!("there is no sequence `{name}`; did you mean `{near}`?"),
+        (None, []) => {
+            format!("there is no sequence `{name}`; bring one by `salesos workflows apply FILE`")
+        }
+        (None, names) => format!("there is no sequence `{name}`; there are: {}", names.join(", ")),
+    })
+}
+
+/// Contacts on their way into a sequence.
+pub(crate) struct Enrolling<'a> {
+    pub(crate) customer_id: Uuid,
+    pub(crate) sequence: &'a Sequence,
+    pub(crate) definition: &'a Definition,
+    pub(crate) sender: Sender,
+}
+
+impl Enrolling<'_> {
+    /// Enrolls them, a transaction per 500; a dry run rolls each back.
+    pub(crate) async fn run(
+        &self,
+        db: &PgPool,
+        contacts: &[Uuid],
+        dry_run: bool,
+    ) -> Result<(usize, BTreeMap<RefusalReason, usize>)> {
+        let (mut enrolled, mut refused) = (0, BTreeMap::new());
+        for chunk in contacts.chunks(CHUNK) {
+            let mut tx = db.begin().await?;
+            let new = NewEnrollments {
+                sequence: self.sequence,
+                definition: self.definition,
+                contact_ids: chunk,
+                sender: self.sender.clone(),
+                actor: "cli".into(),
+                start_at: None,
+            };
+            let report = enrollment::enroll(&mut tx, self.customer_id, new).await?;
+            if dry_run {
+                tx.rollback().await?;
+            } else {
+                tx.commit().await?;
+            }
+            enrolled += report.enrollment_ids.len();
+            for refusal in report.refused {
+                *refused.entry(refusal.reason).or_default() += 1;
+            }
+        }
+        Ok((enrolled, refused))
+    }
+}
+
+fn tell(report: &Report, sequence: &Sequence) {
+    import::tell(&report.imported);
+    let would = if report.dry_run { "would be " } else { "" };
+    println!(
+        "{} {would}enrolled in {} version {}",
+        report.enrolled, sequence.name, sequence.version
+    );
+    for (reason, count) in &report.refused {
+        let reason = serde_json::to_value(reason).unwrap_or_default();
+        println!("  {count} {}", reason.as_str().unwrap_or_default());
+    }
+}

@@ -1,0 +1,13 @@
+//! The subcommands, one file each.
+
+pub(crate) mod db;
+pub(crate) mod demo;
+pub(crate) mod dev;
+pub(crate) mod doctor;
+pub(crate) mod enroll;
+pub(crate) mod import;
+pub(crate) mod jobs;
+pub(crate) mod migrate;
+pub(crate) mod runs;
+pub(crate) mod seed;
+pub(crate) mod workflows;

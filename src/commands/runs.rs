@@ -1,0 +1,262 @@
+//! `salesos runs`: who stands where, why, and moving them.
+
+use std::str::FromStr;
+
+use anyhow::{Result, bail};
+use chrono::{DateTime, Utc};
+use clap::builder::PossibleValuesParser;
+use crm::enrollment::{self, Action};
+use engine::explain;
+use engine::id;
+use engine::run::{self, Change, Filter, HistoryRow, RunRow};
+use engine::signal::{self, NewSignal};
+use serde::Serialize;
+use serde_json::{Value, json};
+use sqlx::PgPool;
+use uuid::Uuid;
+
+use crate::database::{Database, Role};
+use crate::settings::Settings;
+use crate::{Ending, listing, process};
+
+const STATES: [&str; 9] = [
+    "ready",
+    "running",
+    "sleeping",
+    "waiting",
+    "paused",
+    "held",
+    "completed",
+    "exited",
+    "cancelled",
+];
+
+/// Its subcommands.
+#[derive(clap::Subcommand)]
+pub(crate) enum Command {
+    /// Lists runs, newest first.
+    List {
+        /// In this state only.
+        #[arg(long, value_parser = PossibleValuesParser::new(STATES))]
+        state: Option<String>,
+        /// Of this sequence only.
+        #[arg(long)]
+        sequence: Option<String>,
+        /// At this step only.
+        #[arg(long)]
+        step: Option<String>,
+        /// Changed within so long, such as `2h`.
+        #[arg(long)]
+        since: Option<String>,
+        #[command(flatten)]
+        listing: listing::Args,
+    },
+    /// Shows a run.
+    Show { id: String },
+    /// Shows all that became of a run.
+    History {
+        id: String,
+        #[command(flatten)]
+        listing: listing::Args,
+    },
+    /// Says what a run waits for, and what would change it.
+    Explain { id: String },
+    /// Stops runs where they stand; what is left of their delay is kept.
+    Pause {
+        #[arg(required = true)]
+        ids: Vec<String>,
+    },
+    /// Lets paused runs go on.
+    Resume {
+        #[arg(required = true)]
+        ids: Vec<String>,
+    },
+    /// Ends runs.
+    Cancel {
+        #[arg(required = true)]
+        ids: Vec<String>,
+    },
+    /// Signals the runs of a run's contact, as if it had come from outside.
+    Signal {
+        /// The run (`run_…` or `enr_…`).
+        id: String,
+        /// The signal, such as `email.replied`.
+        name: String,
+        /// What a waiting step reads of it, as JSON.
+        #[arg(long, default_value = "{}")]
+        data: String,
+    },
+}
+
+pub(crate) async fn run(command: Command, settings: Settings) -> Result<Ending> {
+    let db = Database::find(&settings)?.pool(Role::Owner, 2).await?;
+    match command {
+        Command::List { state, sequence, step, since, listing } => {
+            let since = since_instant(&db, since.as_deref()).await?;
+            let filter = Filter { state, workflow: sequence, step, since, ..Filter::default() };
+            list(&db, &filter, &listing).await
+        }
+        Command::Show { id } => show(&db, &id).await,
+        Command::History { id, listing } => history(&db, &id, &listing).await,
+        Command::Explain { id } => explain(&db, &id, &settings).await,
+        Command::Pause { ids } => act(&db, &ids, Action::Pause).await,
+        Command::Resume { ids } => act(&db, &ids, Action::Resume).await,
+        Command::Cancel { ids } => act(&db, &ids, Action::Cancel).await,
+        Command::Signal { id, name, data } => signal(&db, &id, name, &data).await,
+    }
+}
+
+/// The id of a run, also under its enrollment's name.
+pub(crate) fn parse(text: &str) -> Result<Uuid> {
+    Ok(id::read("enr", text).or_else(|_| id::read("run", text))?)
+}
+
+/// The instant so long ago, by the engine's clock.
+async fn since_instant(db: &PgPool, length: Option<&str>) -> Result<Option<DateTime<Utc>>> {
+    let Some(length) = length else { return Ok(None) };
+    let length = engine::timing::duration(length).map_err(anyhow::Error::msg)?;
+    Ok(Some(engine::clock::now(db).await? - length))
+}
+
+/// A run as JSON shows it.
+#[derive(Serialize)]
+struct Shown {
+    id: String,
+    sequence: String,
+    contact: String,
+    #[serde(flatten)]
+    run: Value,
+}
+
+fn shown(run: &RunRow) -> Result<Shown> {
+    let mut fields = serde_json::to_value(run)?;
+    if let Value::Object(fields) = &mut fields {
+        for field in ["run_id", "customer_id", "definition_id", "workflow", "subject_id"] {
+            fields.remove(field);
+        }
+        fields.insert("customer".into(), id::show("cus", run.customer_id).into());
+    }
+    Ok(Shown {
+        id: id::show("run", run.run_id),
+        sequence: run.workflow.clone(),
+        contact: id::show("con", run.subject_id),
+        run: fields,
+    })
+}
+
+/// An instant for people, or a dash.
+fn instant(at: Option<DateTime<Utc>>) -> String {
+    at.map_or_else(|| "–".into(), |at| at.format("%Y-%m-%d %H:%M:%SZ").to_string())
+}
+
+/// Lists runs.
+pub(crate) async fn list(db: &PgPool, filter: &Filter, args: &listing::Args) -> Result<Ending> {
+    let headers = ["run", "sequence", "state", "step", "attempt", "next", "reason"];
+    let field = |row: &Shown, name: &str| {
+        let value = &row.run[name];
+        let text = value.as_str().map(str::to_owned);
+        text.unwrap_or_else(|| if value.is_null() { String::new() } else { value.to_string() })
+    };
+    let cells = |row: &Shown| {
+        let next = field(row, "next_at").parse().ok();
+        vec![
+            row.id.clone(),
+            row.sequence.clone(),
+            field(row, "state"),
+            field(row, "step"),
+            field(row, "attempt"),
+            instant(next),
+            field(row, "reason"),
+        ]
+    };
+    let rows = || async { run::list(db, filter, args.limit).await?.iter().map(shown).collect() };
+    listing::show(args, &headers, cells, rows).await
+}
+
+async fn find(db: &PgPool, text: &str) -> Result<Option<RunRow>> {
+    let found = run::find(db, None, parse(text)?).await?;
+    if found.is_none() {
+        eprintln!("error: there is no run {text}");
+    }
+    Ok(found)
+}
+
+async fn show(db: &PgPool, text: &str) -> Result<Ending> {
+    let Some(found) = find(db, text).await? else { return Ok(Ending::NothingMatched) };
+    println!("{}", serde_json::to_string_pretty(&shown(&found)?)?);
+    Ok(Ending::Done)
+}
+
+async fn history(db: &PgPool, text: &str, args: &listing::Args) -> Result<Ending> {
+    let id = parse(text)?;
+    let cells = |row: &HistoryRow| {
+        let data = row.data.as_ref().map(ToString::to_string);
+        vec![
+            row.seq.to_string(),
+            instant(Some(row.at)),
+            row.kind.clone(),
+            row.step.clone().unwrap_or_default(),
+            row.attempt.map(|attempt| attempt.to_string()).unwrap_or_default(),
+            row.actor.clone(),
+            data.unwrap_or_default(),
+        ]
+    };
+    let headers = ["seq", "at", "kind", "step", "attempt", "actor", "data"];
+    listing::show(args, &headers, cells, || async { Ok(run::history(db, None, id, -1).await?) })
+        .await
+}
+
+async fn explain(db: &PgPool, text: &str, settings: &Settings) -> Result<Ending> {
+    let Some(found) = find(db, text).await? else { return Ok(Ending::NothingMatched) };
+    let definitions = process::definitions(db.clone(), &settings.data_dir);
+    let explained = explain::explain(db, &definitions, &found).await?;
+    println!("{}", serde_json::to_string_pretty(&explained)?);
+    Ok(Ending::Done)
+}
+
+/// Does the same to several runs, each in a transaction of its own, and says what became of each.
+pub(crate) async fn act(db: &PgPool, ids: &[String], action: Action) -> Result<Ending> {
+    let mut changed = 0;
+    for text in ids {
+        let run_id = parse(text)?;
+        let Some(found) = run::find(db, None, run_id).await? else {
+            println!("{text}: there is no such run");
+            continue;
+        };
+        let mut tx = db.begin().await?;
+        let change = enrollment::act(&mut tx, found.customer_id, run_id, action, "cli").await?;
+        tx.commit().await?;
+        match change {
+            Change::Changed => {
+                changed += 1;
+                println!("{text}: done");
+            }
+            Change::Unchanged(state) => println!("{text}: unchanged, it is {}", state.word()),
+            Change::NotFound => println!("{text}: there is no such run"),
+        }
+    }
+    Ok(if changed > 0 { Ending::Done } else { Ending::NothingMatched })
+}
+
+async fn signal(db: &PgPool, text: &str, name: String, data: &str) -> Result<Ending> {
+    let data = match Value::from_str(data) {
+        Ok(data @ Value::Object(_)) => data,
+        Ok(_) | Err(_) => bail!(
+            "--data is no JSON object; write for instance --data '{}'",
+            json!({"key": "value"})
+        ),
+    };
+    let Some(found) = find(db, text).await? else { return Ok(Ending::NothingMatched) };
+    let signal = NewSignal {
+        customer_id: found.customer_id,
+        subject_id: found.subject_id,
+        name,
+        key: format!("cli:{}", engine::clock::new_id()),
+        data,
+    };
+    let mut tx = db.begin().await?;
+    signal::send(&mut tx, &[signal]).await?;
+    tx.commit().await?;
+    println!("sent");
+    Ok(Ending::Done)
+}

@@ -1,0 +1,199 @@
+//! `salesos workflows`: the schema, checking files, and bringing them to a customer.
+
+use std::io::IsTerminal;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use crm::sequence::{self, Existing, Sequence};
+use engine::definition::{self, Definition, Format};
+use engine::step::Registry;
+use engine::{definition_store, id};
+use serde::Serialize;
+use sqlx::PgPool;
+use sqlx::postgres::PgPoolOptions;
+use uuid::Uuid;
+
+use crate::database::{Database, Role};
+use crate::settings::Settings;
+use crate::{Ending, customer, listing, process};
+
+/// Its subcommands.
+#[derive(clap::Subcommand)]
+pub(crate) enum Command {
+    /// Prints the JSON Schema of workflow files, for editors.
+    Schema,
+    /// Checks files and shows everything that is wrong with them.
+    Validate {
+        /// TOML or JSON files.
+        #[arg(required = true)]
+        files: Vec<PathBuf>,
+    },
+    /// Lists a customer's sequences.
+    List {
+        /// For which customer (`cus_…`); the only one where there is one.
+        #[arg(long)]
+        customer: Option<String>,
+        #[command(flatten)]
+        listing: listing::Args,
+    },
+    /// Prints the document of a sequence as it was given.
+    Show {
+        /// The sequence's name.
+        name: String,
+        /// For which customer (`cus_…`); the only one where there is one.
+        #[arg(long)]
+        customer: Option<String>,
+    },
+    /// Makes a file a customer's sequence, or the next version of it, and activates it. Who is enrolled
+    /// already keeps the version that they follow.
+    Apply {
+        /// A TOML or JSON file.
+        file: PathBuf,
+        /// For which customer (`cus_…`); the only one where there is one.
+        #[arg(long)]
+        customer: Option<String>,
+    },
+}
+
+/// A sequence as it is listed.
+#[derive(Serialize)]
+struct Row {
+    id: String,
+    name: String,
+    title: String,
+    status: String,
+    version: i32,
+}
+
+pub(crate) async fn run(command: Command, settings: Settings) -> Result<Ending> {
+    match command {
+        Command::Schema => {
+            let schema = definition::schema(&registry(&settings)?);
+            println!("{}", serde_json::to_string_pretty(&schema)?);
+            Ok(Ending::Done)
+        }
+        Command::Validate { files } => validate(&files, &registry(&settings)?),
+        Command::List { customer, listing } => list(customer, &listing, &settings).await,
+        Command::Show { name, customer } => show(&name, customer, &settings).await,
+        Command::Apply { file, customer } => apply(&file, customer, &settings).await,
+    }
+}
+
+/// The step types, without a database behind them: enough to read documents.
+fn registry(settings: &Settings) -> Result<Registry> {
+    let nowhere = PgPoolOptions::new().connect_lazy("postgres://localhost")?;
+    Ok(process::definitions(nowhere, &settings.data_dir).registry().clone())
+}
+
+fn validate(files: &[PathBuf], registry: &Registry) -> Result<Ending> {
+    let mut ending = Ending::Done;
+    for file in files {
+        let source = source(file)?;
+        match read(file, &source, registry) {
+            Ok(definition) => {
+                println!(
+                    "{}: right, {} with {} steps",
+                    file.display(),
+                    definition.name,
+                    definition.steps.len()
+                );
+            }
+            Err(drawn) => {
+                eprintln!("{drawn}");
+                ending = Ending::Refused;
+            }
+        }
+    }
+    Ok(ending)
+}
+
+fn source(file: &Path) -> Result<String> {
+    std::fs::read_to_string(file).with_context(|| format!("can't read {}", file.display()))
+}
+
+/// Reads a file's document, or draws what is wrong with it.
+fn read(file: &Path, source: &str, registry: &Registry) -> Result<Definition, String> {
+    let json = file.extension().is_some_and(|extension| extension == "json");
+    let format = if json { Format::Json } else { Format::Toml };
+    definition::read(&file.display().to_string(), source, format, registry)
+        .map_err(|refusals| refusals.render(std::io::stderr().is_terminal()))
+}
+
+async fn list(
+    customer: Option<String>,
+    args: &listing::Args,
+    settings: &Settings,
+) -> Result<Ending> {
+    let db = Database::find(settings)?.pool(Role::Owner, 1).await?;
+    let customer = customer::choose(&db, customer.as_deref()).await?;
+    let cells = |row: &Row| {
+        vec![
+            row.id.clone(),
+            row.name.clone(),
+            row.title.clone(),
+            row.status.clone(),
+            row.version.to_string(),
+        ]
+    };
+    listing::show(args, &["id", "name", "title", "status", "version"], cells, || async {
+        let found = sequence::list(&db, customer.id, None, args.limit).await?;
+        Ok(found.into_iter().map(row).collect())
+    })
+    .await
+}
+
+fn row(sequence: Sequence) -> Row {
+    Row {
+        id: id::show("seq", sequence.id),
+        name: sequence.name,
+        title: sequence.title,
+        status: sequence.status,
+        version: sequence.version,
+    }
+}
+
+async fn show(name: &str, customer: Option<String>, settings: &Settings) -> Result<Ending> {
+    let db = Database::find(settings)?.pool(Role::Owner, 1).await?;
+    let customer = customer::choose(&db, customer.as_deref()).await?;
+    let Some(sequence) = sequence::find_named(&db, customer.id, name).await? else {
+        eprintln!("error: there is no sequence `{name}`");
+        return Ok(Ending::NothingMatched);
+    };
+    let document = definition_store::find(&db, sequence.definition_id).await?;
+    print!("{}", document.context("the sequence's document is gone")?.source);
+    Ok(Ending::Done)
+}
+
+async fn apply(file: &Path, customer: Option<String>, settings: &Settings) -> Result<Ending> {
+    let db = Database::find(settings)?.pool(Role::Owner, 1).await?;
+    let customer = customer::choose(&db, customer.as_deref()).await?;
+    let registry = registry(settings)?;
+    let text = source(file)?;
+    let definition = match read(file, &text, &registry) {
+        Ok(definition) => definition,
+        Err(drawn) => {
+            eprintln!("{drawn}");
+            return Ok(Ending::Refused);
+        }
+    };
+    let kept = keep(&db, customer.id, &definition, &text).await?;
+    println!("{} version {} is {}", kept.name, kept.version, kept.status);
+    Ok(Ending::Done)
+}
+
+/// Makes a definition a customer's active sequence.
+pub(crate) async fn keep(
+    db: &PgPool,
+    customer_id: Uuid,
+    definition: &Definition,
+    source: &str,
+) -> Result<Sequence> {
+    let mut tx = db.begin().await?;
+    let kept = sequence::keep(&mut tx, customer_id, definition, source, Existing::Update).await?;
+    let active = sequence::activate(&mut *tx, customer_id, kept.id).await?;
+    tx.commit().await?;
+    match active {
+        Some(active) => Ok(active),
+        None => bail!("the sequence `{}` is gone", kept.name),
+    }
+}

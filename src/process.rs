@@ -1,0 +1,134 @@
+//! What a process is made of: the registry of step types, the writers, the worker, the relay with its
+//! consumer, the loop that looks what came in, the API. Composition only.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Result;
+use crm::inbound::{self, Inbound, Kind};
+use engine::definition_store::Definitions;
+use engine::outbox::Event;
+use engine::relay::{self, Sink};
+use engine::worker::{self, Worker};
+use engine::{clock, id, run};
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use providers::mail::{InboundKind, InboundMail, MailProvider};
+use providers::mock::{MockMail, PersonaSettings};
+use sqlx::{PgConnection, PgPool};
+use steps::{Mailboxes, Services};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::database::{Database, Role};
+
+/// By which the people who answer mock mail are drawn; the same for every start.
+const SEED: u64 = 7;
+/// How many things that came in are applied at once.
+const INBOUND_BATCH: usize = 500;
+const INBOUND_EVERY: Duration = Duration::from_millis(100);
+
+/// The definitions that this binary can read; mock mail lies under the data folder.
+pub(crate) fn definitions(db: PgPool, data_dir: &Path) -> Definitions {
+    let mailboxes = Mailboxes { data_dir: data_dir.to_path_buf(), seed: SEED };
+    Definitions::new(steps::registry(&Services { db, mailboxes }))
+}
+
+/// Starts everything that works in the background.
+pub(crate) async fn start(
+    database: &Database,
+    data_dir: PathBuf,
+    tasks: &TaskTracker,
+    stop: &CancellationToken,
+) -> Result<()> {
+    let db = database.pool(Role::Worker, 16).await?;
+    let worker = Worker {
+        queue: worker::pool(database.options(Role::Worker)).await?,
+        definitions: definitions(db.clone(), &data_dir),
+        writers: crm::writers::all(),
+        settings: worker::Settings {
+            name: format!("process {}", std::process::id()),
+            ..worker::Settings::default()
+        },
+        db: db.clone(),
+    };
+    let stopping = stop.clone();
+    tasks.spawn(async move { worker.run(stopping).await });
+    tasks.spawn(relay::run(db.clone(), Arc::new(InProcess), stop.clone()));
+    let stopping = stop.clone();
+    tasks.spawn(async move { receive(&db, &data_dir, &stopping).await });
+    Ok(())
+}
+
+/// The relay's sink without a broker: the consumer's handlers, in the relay's own transaction.
+struct InProcess;
+
+impl Sink for InProcess {
+    fn deliver<'a>(
+        &'a self,
+        tx: &'a mut PgConnection,
+        events: &'a [Event],
+    ) -> BoxFuture<'a, Result<(), sqlx::Error>> {
+        crm::consumer::apply(tx, events).map(|applied| applied.map(drop)).boxed()
+    }
+}
+
+/// Looks what came in to mock mailboxes, and applies it, until told to stop.
+async fn receive(db: &PgPool, data_dir: &Path, stop: &CancellationToken) {
+    while stop.run_until_cancelled(tokio::time::sleep(INBOUND_EVERY)).await.is_some() {
+        if let Err(error) = receive_once(db, data_dir).await {
+            tracing::warn!(%error, "what came in could not be applied; it is tried again");
+        }
+    }
+}
+
+async fn receive_once(db: &PgPool, data_dir: &Path) -> Result<()> {
+    let now = clock::now(db).await?;
+    let items = MockMail::received_by_all(data_dir, now, INBOUND_BATCH).await?;
+    let Some(first) = items.first() else { return Ok(()) };
+    // Any mailbox of the folder may acknowledge what came to all of them.
+    let mailbox = MailProvider::Mock(MockMail::new(
+        data_dir.to_path_buf(),
+        first.mailbox.clone(),
+        SEED,
+        PersonaSettings::default(),
+    ));
+    let mut applied = Vec::with_capacity(items.len());
+    for item in items {
+        match apply(db, &item).await {
+            Ok(()) => applied.push(item.id),
+            Err(error) => tracing::warn!(%error, inbound.id = item.id, "it is tried again"),
+        }
+    }
+    Ok(mailbox.acknowledge(&applied).await?)
+}
+
+/// Applies one thing that came in, in one transaction. What belongs to no run of ours is let be.
+async fn apply(db: &PgPool, item: &InboundMail) -> Result<()> {
+    let Some(send_key) = &item.send_key else { return Ok(()) };
+    let run_id = send_key.split('/').next().and_then(|run| id::read("run", run).ok());
+    let Some(run_id) = run_id else { return Ok(()) };
+    let Some(run) = run::find(db, None, run_id).await? else { return Ok(()) };
+    let inbound = Inbound {
+        id: crm::consumer::id_of(&item.id),
+        kind: kind(item.kind),
+        send_key: send_key.clone(),
+        at: item.at,
+    };
+    let mut tx = db.begin().await?;
+    inbound::apply(&mut tx, run.customer_id, &inbound).await?;
+    Ok(tx.commit().await?)
+}
+
+fn kind(kind: InboundKind) -> Kind {
+    match kind {
+        InboundKind::Opened => Kind::Opened,
+        InboundKind::Clicked => Kind::Clicked,
+        InboundKind::Replied => Kind::Replied,
+        InboundKind::AutoReplied => Kind::AutoReplied,
+        InboundKind::BouncedHard => Kind::BouncedHard,
+        InboundKind::BouncedSoft => Kind::BouncedSoft,
+        InboundKind::Unsubscribed => Kind::Unsubscribed,
+    }
+}
