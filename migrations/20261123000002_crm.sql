@@ -295,4 +295,6 @@ grant select, insert, update, delete on customers, users, email_provider_account
 grant select, insert, update, delete on customers, users, email_provider_accounts, accounts, contacts, suppressions,
   sequences, enrollments, emails, activities, tasks, engagement, engagement_parts, refresh_tokens
   to salesos_api;
+-- What comes in through the API, such as an unsubscription, is applied once there too.
+grant select, insert on processed_events to salesos_api;
 grant all on all tables in schema public to salesos_owner;

@@ -28,7 +28,7 @@ pub async fn named(
     let (ids, given): (Vec<Uuid>, Vec<String>) = fresh.into_iter().unzip();
     let made = sqlx::query!(
         "insert into accounts (customer_id, id, name, event_sequence)
-         select $1, id, name, 1 from unnest($2::uuid[], $3::text[]) as n(id, name)
+         select $1, id, name, 1 from unnest($2::uuid[], $3::text[]) as n(id, name) order by lower(name)
          on conflict (customer_id, lower(name)) where deleted_at is null do nothing
          returning id, name",
         customer_id,
@@ -49,9 +49,10 @@ pub async fn named(
         .collect();
     outbox::publish(tx, &events).await?;
     let wanted: Vec<String> = wanted.into_iter().collect();
+    // Postgres alone lowers both sides: its letters are not Rust's under every locale.
     let found = sqlx::query!(
-        r#"select id, lower(name) as "name!" from accounts
-           where customer_id = $1 and lower(name) = any($2) and deleted_at is null"#,
+        r#"select a.id, n.name as "name!" from unnest($2::text[]) as n(name)
+           join accounts a on a.customer_id = $1 and lower(a.name) = lower(n.name) and a.deleted_at is null"#,
         customer_id,
         &wanted,
     )

@@ -48,8 +48,8 @@ pub async fn apply(tx: &mut PgConnection, events: &[Event]) -> Result<usize, sql
     )
     .fetch_all(&mut *tx)
     .await?;
-    let fresh: HashSet<Uuid> = fresh.into_iter().collect();
-    let fresh: Vec<&Event> = events.iter().filter(|event| fresh.contains(&event.id)).collect();
+    let mut fresh: HashSet<Uuid> = fresh.into_iter().collect();
+    let fresh: Vec<&Event> = events.iter().filter(|event| fresh.remove(&event.id)).collect();
     let activities: Vec<NewActivity> = fresh.iter().filter_map(|event| activity(event)).collect();
     activity::write(tx, &activities).await?;
     for event in &fresh {
@@ -88,6 +88,7 @@ fn activity(event: &Event) -> Option<NewActivity> {
         "enrollment.completed" => (Kind::System, "Completed a sequence"),
         "enrollment.held" => (Kind::System, "Held in a sequence"),
         "task.created" => (Kind::Task, "Task created"),
+        "task.completed" => (Kind::Task, "Task done"),
         _other => return None,
     };
     let title = match event.data.get("title").and_then(Value::as_str) {

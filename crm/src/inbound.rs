@@ -68,7 +68,6 @@ struct Message {
     enrollment_id: Option<Uuid>,
     step: Option<String>,
     recipient: String,
-    event_sequence: i64,
 }
 
 /// Applies something that came in.
@@ -80,12 +79,14 @@ pub async fn apply(
     customer_id: Uuid,
     inbound: &Inbound,
 ) -> Result<Applied, sqlx::Error> {
+    let Some(message) = find(tx, customer_id, &inbound.send_key).await? else {
+        return Ok(Applied::NoSuchMessage);
+    };
     if !consumer::first_time(tx, CONSUMER, inbound.id).await? {
         return Ok(Applied::Before);
     }
-    let Some(message) = touch(tx, customer_id, inbound).await? else {
-        return Ok(Applied::NoSuchMessage);
-    };
+    // Runs, then the contact, then the message: the order in which an intent and a record lock them too.
+    notify(tx, customer_id, inbound, &message).await?;
     match inbound.kind {
         Kind::Opened => observe(tx, customer_id, &message, "opened").await?,
         Kind::Clicked => observe(tx, customer_id, &message, "clicked").await?,
@@ -100,9 +101,25 @@ pub async fn apply(
             contact::mark_unsubscribed(tx, customer_id, message.contact_id).await?;
         }
     }
-    tell(tx, customer_id, inbound, &message).await?;
-    notify(tx, customer_id, inbound, &message).await?;
+    let event_sequence = touch(tx, customer_id, inbound).await?;
+    tell(tx, customer_id, inbound, &message, event_sequence).await?;
     Ok(Applied::Now)
+}
+
+async fn find(
+    tx: &mut PgConnection,
+    customer_id: Uuid,
+    send_key: &str,
+) -> Result<Option<Message>, sqlx::Error> {
+    sqlx::query_as!(
+        Message,
+        "select id, contact_id, enrollment_id, step, recipient from emails
+         where customer_id = $1 and send_key = $2",
+        customer_id,
+        send_key,
+    )
+    .fetch_optional(tx)
+    .await
 }
 
 /// Changes the message's row, which stays locked; its event is counted where there will be one.
@@ -110,15 +127,14 @@ async fn touch(
     tx: &mut PgConnection,
     customer_id: Uuid,
     inbound: &Inbound,
-) -> Result<Option<Message>, sqlx::Error> {
-    sqlx::query_as!(
-        Message,
+) -> Result<i64, sqlx::Error> {
+    sqlx::query_scalar!(
         "update emails set opens = opens + $3::bool::int, clicks = clicks + $4::bool::int,
            replied_at = case when $5 then coalesce(replied_at, $6) else replied_at end,
            status = case when $7 then 'bounced' else status end,
            event_sequence = event_sequence + $8::bool::int, updated_at = engine.now()
          where customer_id = $1 and send_key = $2
-         returning id, contact_id, enrollment_id, step, recipient, event_sequence",
+         returning event_sequence",
         customer_id,
         inbound.send_key,
         inbound.kind == Kind::Opened,
@@ -128,7 +144,7 @@ async fn touch(
         inbound.kind == Kind::BouncedHard,
         topic(inbound.kind).is_some(),
     )
-    .fetch_optional(tx)
+    .fetch_one(tx)
     .await
 }
 
@@ -160,6 +176,7 @@ async fn tell(
     customer_id: Uuid,
     inbound: &Inbound,
     message: &Message,
+    event_sequence: i64,
 ) -> Result<(), sqlx::Error> {
     let Some(topic) = topic(inbound.kind) else { return Ok(()) };
     let bounce = match inbound.kind {
@@ -174,7 +191,7 @@ async fn tell(
         customer_id,
         topic: Cow::Borrowed(topic),
         key: key.clone(),
-        sequence: message.event_sequence,
+        sequence: event_sequence,
         data: json!({
             "message_id": key,
             "contact_id": id::show("con", message.contact_id),

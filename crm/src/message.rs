@@ -53,6 +53,8 @@ pub struct Thread {
     pub message_id: String,
     /// What the provider calls its thread.
     pub thread_id: Option<String>,
+    /// The Message-IDs of the thread up to and with it, oldest first.
+    pub references: Vec<String>,
 }
 
 /// A send's intent with whose it is.
@@ -73,17 +75,20 @@ pub(crate) async fn admit(
     let customers: Vec<Uuid> = intended.iter().map(|send| send.customer_id).collect();
     let contacts: Vec<Uuid> = intended.iter().map(|send| send.contact_id).collect();
     let recipients: Vec<String> =
-        intended.iter().map(|send| send.intent.recipient.to_lowercase()).collect();
+        intended.iter().map(|send| send.intent.recipient.clone()).collect();
     let mailboxes: Vec<Uuid> = intended.iter().map(|send| send.intent.mailbox_id).collect();
+    let keys: Vec<String> = intended.iter().map(|send| send.intent.send_key.clone()).collect();
     // The share lock makes an unsubscription that comes at the same moment wait, or come first.
     let judged = sqlx::query!(
         r#"with asked as (
-             select * from unnest($1::uuid[], $2::uuid[], $3::text[], $4::uuid[]) with ordinality
-               as a(customer_id, contact_id, recipient, mailbox_id, place)
+             select * from unnest($1::uuid[], $2::uuid[], $3::text[], $4::uuid[], $5::text[]) with ordinality
+               as a(customer_id, contact_id, recipient, mailbox_id, send_key, place)
            )
            select a.place as "place!", c.status,
-             exists (select from suppressions s where s.customer_id = a.customer_id and lower(s.email) = a.recipient)
-               as "suppressed!",
+             exists (select from suppressions s where s.customer_id = a.customer_id
+               and lower(s.email) = lower(a.recipient)) as "suppressed!",
+             exists (select from emails e where e.customer_id = a.customer_id and e.send_key = a.send_key
+               and (e.sent_at is not null or e.status = 'bounced')) as "sent!",
              m.status as mailbox
            from asked a
            join contacts c on c.customer_id = a.customer_id and c.id = a.contact_id and c.deleted_at is null
@@ -93,6 +98,7 @@ pub(crate) async fn admit(
         &contacts,
         &recipients,
         &mailboxes,
+        &keys,
     )
     .fetch_all(&mut *tx)
     .await?;
@@ -109,6 +115,8 @@ pub(crate) async fn admit(
             Some("the address is on the suppression list".into())
         } else if row.mailbox != "connected" {
             Some(format!("the mailbox is {}", row.mailbox))
+        } else if row.sent {
+            Some("this mail was sent already".into())
         } else {
             None
         };
@@ -152,7 +160,7 @@ async fn write(tx: &mut PgConnection, sends: &[&Intended]) -> Result<(), sqlx::E
          left join enrollments e on e.customer_id = w.customer_id and e.id = w.run_id
          on conflict (customer_id, send_key) where send_key is not null do update set status = 'sending',
            subject = excluded.subject, message_id = excluded.message_id, error = null, updated_at = engine.now()
-         where emails.status <> 'sent'",
+         where emails.sent_at is null",
         &customers,
         &ids,
         &contacts,
@@ -245,9 +253,14 @@ pub async fn thread(
 ) -> Result<Option<Thread>, sqlx::Error> {
     sqlx::query_as!(
         Thread,
-        "select subject, message_id, thread_id from emails
-         where customer_id = $1 and enrollment_id = $2 and step = $3 and sent_at is not null
-         order by id desc limit 1",
+        r#"select m.subject, m.message_id, m.thread_id, array(
+             select t.message_id from emails t
+             where t.customer_id = $1 and t.enrollment_id = $2 and t.sent_at is not null and t.id <= m.id
+               and (t.id = m.id or t.thread_id = m.thread_id)
+             order by t.id) as "references!"
+           from emails m
+           where m.customer_id = $1 and m.enrollment_id = $2 and m.step = $3 and m.sent_at is not null
+           order by m.id desc limit 1"#,
         customer_id,
         enrollment_id,
         step,

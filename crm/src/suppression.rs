@@ -56,7 +56,8 @@ pub async fn among(
 ) -> Result<Vec<String>, sqlx::Error> {
     let emails: Vec<String> = emails.iter().map(|email| email.to_lowercase()).collect();
     sqlx::query_scalar!(
-        r#"select lower(email) as "email!" from suppressions where customer_id = $1 and lower(email) = any($2)"#,
+        r#"select e.email as "email!" from unnest($2::text[]) as e(email)
+           where exists (select from suppressions s where s.customer_id = $1 and lower(s.email) = lower(e.email))"#,
         customer_id,
         &emails,
     )

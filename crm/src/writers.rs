@@ -1,6 +1,7 @@
 //! What the domain writes when the engine records a step: one writer per kind of fact, called with a whole
 //! batch inside the record's transaction. No statements of its own.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -202,28 +203,31 @@ async fn tasks(tx: &mut PgConnection, facts: &[RunFact]) -> Result<(), sqlx::Err
 }
 
 async fn published(tx: &mut PgConnection, facts: &[RunFact]) -> Result<(), sqlx::Error> {
-    let mut events = Vec::with_capacity(facts.len());
+    let mut told = Vec::with_capacity(facts.len());
     for fact in facts {
         let published = read::<PublishedEvent>(fact)?;
-        events.push(NewEvent {
-            customer_id: fact.customer_id,
-            topic: published.topic.into(),
-            key: id::show("con", fact.subject_id),
-            // Of the run: its history numbers what it does.
-            sequence: i64::from(fact.seq),
-            data: json!({
-                "contact_id": id::show("con", fact.subject_id),
-                "enrollment_id": id::show("enr", fact.run_id),
-                "data": published.data,
-            }),
-        });
+        let data = json!({ "data": published.data });
+        let topic = Cow::Owned(published.topic);
+        told.push((fact.customer_id, Told { id: fact.run_id, topic, data }));
     }
-    outbox::publish(tx, &events).await
+    tell(tx, told).await
+}
+
+/// Tells of enrollments, customer by customer.
+async fn tell(tx: &mut PgConnection, told: Vec<(Uuid, Told)>) -> Result<(), sqlx::Error> {
+    let mut by_customer: BTreeMap<Uuid, Vec<Told>> = BTreeMap::new();
+    for (customer_id, told) in told {
+        by_customer.entry(customer_id).or_default().push(told);
+    }
+    for (customer_id, told) in by_customer {
+        enrollment::tell(tx, customer_id, told).await?;
+    }
+    Ok(())
 }
 
 /// Tells what became of runs that are enrollments.
 async fn changed(tx: &mut PgConnection, facts: &[RunFact]) -> Result<(), sqlx::Error> {
-    let mut by_customer: BTreeMap<Uuid, Vec<Told>> = BTreeMap::new();
+    let mut told = Vec::new();
     let mut failed = Vec::new();
     for fact in facts {
         let topic = match fact.data.get("change").and_then(Value::as_str) {
@@ -243,14 +247,9 @@ async fn changed(tx: &mut PgConnection, facts: &[RunFact]) -> Result<(), sqlx::E
             Some(_) | None => continue,
         };
         let data = json!({ "step": fact.step, "reason": fact.data.get("reason") });
-        by_customer.entry(fact.customer_id).or_default().push(Told {
-            id: fact.run_id,
-            topic,
-            data,
-        });
+        let topic = Cow::Borrowed(topic);
+        told.push((fact.customer_id, Told { id: fact.run_id, topic, data }));
     }
-    for (customer_id, told) in by_customer {
-        enrollment::tell(tx, customer_id, told).await?;
-    }
+    tell(tx, told).await?;
     message::mark_failed(tx, &failed).await
 }

@@ -15,7 +15,7 @@ use serde_json::json;
 #[serde(deny_unknown_fields)]
 pub(crate) struct Branch {
     /// The condition in CEL, such as `steps.intro.clicked && contact.title.contains('VP')`.
-    when: String,
+    when: Expression,
     /// The step to go to when it holds.
     then: String,
     /// The step to go to when it does not; the next one where nothing stands.
@@ -26,8 +26,7 @@ impl Step for Branch {
     fn run<'a>(&'a self, cx: &'a Context) -> BoxFuture<'a, Result<Outcome, StepError>> {
         async move {
             let failed = |reason: String| StepError::Fail { reason: format!("`when`: {reason}") };
-            let condition = Expression::parse(&self.when).map_err(failed)?;
-            let holds = condition.evaluate(&cx.variables().await?).map_err(failed)?;
+            let holds = self.when.evaluate(&cx.variables().await?).map_err(failed)?;
             let target = if holds { Some(&self.then) } else { self.r#else.as_ref() };
             let verdict = match target {
                 Some(step) => Verdict::Goto { step: step.clone() },
@@ -39,7 +38,7 @@ impl Step for Branch {
     }
 
     fn references(&self) -> Vec<Reference> {
-        let when = Reference::Condition { key: "when", source: self.when.clone() };
+        let when = Reference::Condition { key: "when", source: self.when.source().to_owned() };
         let then = Reference::Target { key: "then", step: self.then.clone() };
         let other = self.r#else.clone().map(|step| Reference::Target { key: "else", step });
         [Some(when), Some(then), other].into_iter().flatten().collect()

@@ -101,6 +101,14 @@ impl EmailSend {
         found.map_err(|error| unavailable(&error))?.ok_or_else(|| gone("the mailbox is gone"))
     }
 
+    /// The mailbox through which an intent was to be sent, whichever the enrollment has by now.
+    async fn intended(&self, cx: &Context, intent: &Intent) -> Result<Mailbox, StepError> {
+        let found = mailbox::find(&self.services.db, cx.customer_id(), intent.mailbox_id).await;
+        found.map_err(|error| unavailable(&error))?.ok_or_else(|| StepError::Unknown {
+            reason: "the mailbox that it was to leave through is gone".into(),
+        })
+    }
+
     async fn thread(&self, cx: &Context) -> Result<Option<Thread>, StepError> {
         let Some(step) = &self.keys.thread else { return Ok(None) };
         let thread = message::thread(&self.services.db, cx.customer_id(), cx.run_id(), step).await;
@@ -129,8 +137,10 @@ impl EmailSend {
         let variant = self.variant(cx);
         let subject = match (&thread, variant, &template.subject) {
             (Some(thread), _, _) => reply(&thread.subject),
-            (None, Some(variant), _) => render("the subject", &variant.subject, &variables)?,
-            (None, None, Some(subject)) => render("the subject", subject, &variables)?,
+            (None, Some(variant), _) => {
+                one_line(&render("the subject", &variant.subject, &variables)?)
+            }
+            (None, None, Some(subject)) => one_line(&render("the subject", subject, &variables)?),
             (None, None, None) => {
                 let reason = format!("the template `{}` has no subject", self.keys.template);
                 return Err(StepError::Fail { reason });
@@ -143,7 +153,7 @@ impl EmailSend {
         let html = part("the text.html", &template.html)?;
         let contact = &variables[cx.definition().subject.as_str()];
         let word = |field: &str| contact[field].as_str().unwrap_or_default().to_owned();
-        let name = format!("{} {}", word("first_name"), word("last_name")).trim().to_owned();
+        let name = one_line(&format!("{} {}", word("first_name"), word("last_name")));
         let send_key = cx.key();
         let message_id = message_id::derive(&send_key, &mailbox.email);
         let mail = OutgoingMail {
@@ -154,7 +164,7 @@ impl EmailSend {
             html,
             message_id: message_id.clone(),
             in_reply_to: thread.as_ref().map(|thread| thread.message_id.clone()),
-            references: thread.into_iter().map(|thread| thread.message_id).collect(),
+            references: thread.map(|thread| thread.references).unwrap_or_default(),
             send_key: send_key.clone(),
             unsubscribe_url: None,
             headers: Vec::new(),
@@ -191,6 +201,11 @@ fn reply(subject: &str) -> String {
     if answered { subject.to_owned() } else { format!("Re: {subject}") }
 }
 
+/// A text on one line, as headers want it: fields that were imported hold line breaks.
+fn one_line(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<&str>>().join(" ")
+}
+
 fn accepted(send_key: String, sent: SentMail, variant: Option<String>) -> Outcome {
     let SentMail { provider_id, message_id, thread_id } = sent;
     let data = json!(Sent { send_key, provider_id, message_id, thread_id });
@@ -215,7 +230,8 @@ impl Step for EmailSend {
             let intent: Intent = serde_json::from_value(intent.clone()).map_err(|error| {
                 StepError::Unknown { reason: format!("its intent can't be read: {error}") }
             })?;
-            let provider = self.services.mailboxes.open(&self.mailbox(cx).await?)?;
+            let mailbox = self.intended(cx, &intent).await?;
+            let provider = self.services.mailboxes.open(&mailbox)?;
             match provider.find(&intent.send_key).await {
                 Ok(Some(sent)) => {
                     Ok(Reconciled::Happened(accepted(intent.send_key, sent, intent.variant)))

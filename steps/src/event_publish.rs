@@ -13,6 +13,11 @@ use serde_json::{Map, Value, json};
 
 use crate::template::render;
 
+/// First words of the events that the records themselves give; a workflow that wrote one would make up
+/// that it happened.
+const OWN: [&str; 8] =
+    ["account", "activity", "contact", "email", "enrollment", "meeting", "opportunity", "task"];
+
 /// Publishes an event about the contact.
 #[derive(Deserialize, JsonSchema)]
 #[serde(try_from = "Keys")]
@@ -45,6 +50,12 @@ impl TryFrom<Keys> for EventPublish {
             return Err(format!(
                 "`topic` can't be `{}`; write words with dots between, such as `lead.warm`",
                 keys.topic
+            ));
+        }
+        let own = keys.topic.split('.').next().filter(|first| OWN.contains(first));
+        if let Some(first) = own {
+            return Err(format!(
+                "`topic` can't begin with `{first}.`, whose events SalesOS writes itself; write another word"
             ));
         }
         Ok(Self { topic: keys.topic, data: keys.data })

@@ -12,8 +12,8 @@ use serde_json::json;
 
 use crate::template::render;
 
-/// The signal that tells of a finished task; its data carry the task's `key`.
-pub(crate) const COMPLETED: &str = "task.completed";
+/// The signal that tells of a finished task; its data carry the task's `key` and its outcome.
+pub(crate) use crm::task::COMPLETED;
 
 /// Gives a person something to do.
 #[derive(Deserialize, JsonSchema)]
@@ -52,8 +52,13 @@ impl Step for TaskCreate {
     fn run<'a>(&'a self, cx: &'a Context) -> BoxFuture<'a, Result<Outcome, StepError>> {
         async move {
             if let Some(wake) = cx.wake() {
-                let done = matches!(wake, Wake::Signal { .. });
-                return Ok(Outcome { output: Some(json!({ "done": done })), ..Outcome::default() });
+                let output = match wake {
+                    Wake::Signal { data, .. } => {
+                        json!({ "done": true, "outcome": data["outcome"] })
+                    }
+                    Wake::Timer => json!({ "done": false }),
+                };
+                return Ok(Outcome { output: Some(output), ..Outcome::default() });
             }
             let window = cx.definition().timing.window.as_ref();
             let after = |length: &Length| length.0.due(cx.now(), cx.zone(), window, None);

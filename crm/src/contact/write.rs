@@ -141,6 +141,7 @@ pub(crate) async fn insert_batch(
            $10::text[], $11::text[], $12::text[], $13::text[], $14::text[], $15::text[], $16::jsonb[])
            as c(id, account_id, first_name, last_name, email, phone, title, linkedin_url, country, region, city,
              time_zone, locale, tags, custom)
+         order by lower(email)
          on conflict (customer_id, lower(email)) where deleted_at is null do nothing
          returning id",
         customer_id,
@@ -174,8 +175,8 @@ pub(crate) async fn insert_batch(
         .collect();
     outbox::publish(tx, &events).await?;
     let by_email = sqlx::query!(
-        r#"select id, lower(email) as "email!" from contacts
-           where customer_id = $1 and lower(email) = any($2) and deleted_at is null"#,
+        r#"select c.id, w.email as "email!" from unnest($2::text[]) as w(email)
+           join contacts c on c.customer_id = $1 and lower(c.email) = lower(w.email) and c.deleted_at is null"#,
         customer_id,
         &wanted,
     )

@@ -46,7 +46,11 @@ pub async fn act(
         }
     };
     if change == Change::Changed {
-        let told = Told { id, topic, data: json!({ "reason": reason, "actor": actor }) };
+        let told = Told {
+            id,
+            topic: Cow::Borrowed(topic),
+            data: json!({ "reason": reason, "actor": actor }),
+        };
         tell(tx, customer_id, vec![told]).await?;
     }
     Ok(change)
@@ -55,7 +59,7 @@ pub async fn act(
 /// Something to tell of an enrollment.
 pub(crate) struct Told {
     pub(crate) id: Uuid,
-    pub(crate) topic: &'static str,
+    pub(crate) topic: Cow<'static, str>,
     pub(crate) data: Value,
 }
 
@@ -91,7 +95,7 @@ pub(crate) async fn tell(
             }
             events.push(NewEvent {
                 customer_id,
-                topic: Cow::Borrowed(told.topic),
+                topic: told.topic.clone(),
                 key: id::show("enr", row.id),
                 sequence,
                 data,

@@ -123,7 +123,8 @@ pub async fn enroll(
     .execute(&mut *tx)
     .await?;
     let mut report = EnrollReport::default();
-    let Some(mailbox) = choose(tx, customer_id, &new.sender).await? else {
+    let chosen = choose(tx, customer_id, &new.sender).await?;
+    let Some(mailbox) = chosen.filter(|mailbox| mailbox.status == "connected") else {
         report.refused = new
             .contact_ids
             .iter()
