@@ -90,7 +90,8 @@ create table engine.jobs (
   step text not null,
   iteration integer not null default 0,
   attempt smallint not null default 0,
-  crashes smallint not null default 0,
+  crashes smallint not null default 0,       -- deaths of workers that held it
+  begun boolean not null default false,      -- of a job under suspicion: whether its worker had begun it
   pass bigint not null,
   worker bigint,
   claimed_at timestamptz,

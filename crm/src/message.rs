@@ -237,8 +237,30 @@ pub(crate) struct Failed {
     pub(crate) customer_id: Uuid,
     pub(crate) send_key: String,
     pub(crate) reason: String,
-    /// Whether nobody knows if the provider accepted it.
-    pub(crate) unknown: bool,
+    /// How.
+    pub(crate) end: End,
+}
+
+/// How a send ended that was not accepted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum End {
+    /// The provider refused it.
+    Failed,
+    /// Nobody knows if the provider accepted it; a person has to look.
+    Unknown,
+    /// The run ended before it was sent.
+    Cancelled,
+}
+
+impl End {
+    /// The stored word.
+    fn word(self) -> &'static str {
+        match self {
+            Self::Failed => "failed",
+            Self::Unknown => "unknown",
+            Self::Cancelled => "cancelled",
+        }
+    }
 }
 
 /// What a step that threads its mail needs of the mail of an earlier step of its run.
@@ -315,12 +337,12 @@ pub(crate) async fn mark_failed(
     let customers: Vec<Uuid> = failed.iter().map(|failed| failed.customer_id).collect();
     let keys: Vec<String> = failed.iter().map(|failed| failed.send_key.clone()).collect();
     let reasons: Vec<String> = failed.iter().map(|failed| failed.reason.clone()).collect();
-    let unknown: Vec<bool> = failed.iter().map(|failed| failed.unknown).collect();
+    let ends: Vec<&str> = failed.iter().map(|failed| failed.end.word()).collect();
     let rows = sqlx::query!(
-        r#"update emails e set status = case when f.unknown then 'unknown' else 'failed' end, error = f.reason,
-             event_sequence = e.event_sequence + (not f.unknown)::int, updated_at = engine.now()
-           from (select * from unnest($1::uuid[], $2::text[], $3::text[], $4::bool[])
-             as f(customer_id, send_key, reason, unknown) order by customer_id, send_key) f
+        r#"update emails e set status = f.status, error = f.reason,
+             event_sequence = e.event_sequence + (f.status = 'failed')::int, updated_at = engine.now()
+           from (select * from unnest($1::uuid[], $2::text[], $3::text[], $4::text[])
+             as f(customer_id, send_key, reason, status) order by customer_id, send_key) f
            where e.customer_id = f.customer_id and e.send_key = f.send_key
              and e.status in ('queued', 'sending', 'unknown')
            returning e.customer_id, e.id, e.contact_id, e.event_sequence, e.status = 'failed' as "told!",
@@ -328,7 +350,7 @@ pub(crate) async fn mark_failed(
         &customers,
         &keys,
         &reasons,
-        &unknown,
+        &ends as &[&str],
     )
     .fetch_all(&mut *tx)
     .await?;

@@ -19,7 +19,7 @@ use uuid::Uuid;
 
 use crate::activity::{self, Kind, NewActivity};
 use crate::enrollment::{self, Told};
-use crate::message::{self, Accepted, Failed, Intended, Intent, Sent};
+use crate::message::{self, Accepted, End, Failed, Intended, Intent, Sent};
 use crate::task::{self, NewTask};
 
 /// A mail was accepted; data: [`Sent`].
@@ -233,15 +233,13 @@ async fn changed(tx: &mut PgConnection, facts: &[RunFact]) -> Result<(), sqlx::E
         let topic = match fact.data.get("change").and_then(Value::as_str) {
             Some("step_completed") => "enrollment.step_completed",
             Some("completed") => "enrollment.completed",
-            Some("exited") => "enrollment.exited",
+            Some("exited") => {
+                failed.push(failure(fact, End::Cancelled));
+                "enrollment.exited"
+            }
             Some("held") => "enrollment.held",
             Some("step_failed") => {
-                failed.push(Failed {
-                    customer_id: fact.customer_id,
-                    send_key: fact.key(),
-                    reason: fact.data["reason"].as_str().unwrap_or_default().to_owned(),
-                    unknown: fact.data["unknown"] == true,
-                });
+                failed.push(failure(fact, End::Failed));
                 continue;
             }
             Some(_) | None => continue,
@@ -252,4 +250,14 @@ async fn changed(tx: &mut PgConnection, facts: &[RunFact]) -> Result<(), sqlx::E
     }
     tell(tx, told).await?;
     message::mark_failed(tx, &failed).await
+}
+
+/// The send of a step that failed, or at which its run ended; where there is none, nothing is written.
+fn failure(fact: &RunFact, end: End) -> Failed {
+    Failed {
+        customer_id: fact.customer_id,
+        send_key: fact.key(),
+        reason: fact.data["reason"].as_str().unwrap_or_default().to_owned(),
+        end: if fact.data["unknown"] == true { End::Unknown } else { end },
+    }
 }

@@ -60,8 +60,8 @@ pub enum Input {
     Closed { until: DateTime<Utc> },
     /// It was looked at before what it waits for had come.
     StillWaiting,
-    /// A signal of `[exit]` has come.
-    ExitSignal { name: String },
+    /// A signal of `[exit]` has come; `unknown` where nobody knows whether the step acted before.
+    ExitSignal { name: String, unknown: bool },
     /// It can't be worked at: the reason says what is wrong.
     Broken { reason: String },
 }
@@ -147,7 +147,11 @@ pub fn advance(situation: Situation<'_>, input: Input) -> Transition {
             memory: None,
             intent: Intent::Kept,
         },
-        Input::ExitSignal { name } => ending(None, Next::Exit { reason: name, by_signal: true }),
+        Input::ExitSignal { name, unknown } => {
+            let next = Next::Exit { reason: name, by_signal: true };
+            let intent = if unknown { Intent::Kept } else { Intent::Settled };
+            Transition { intent, ..ending(None, next) }
+        }
         Input::Broken { reason } => Transition {
             kind: None,
             detail: None,

@@ -11,6 +11,7 @@ use apalis::layers::WorkerBuilderExt;
 use apalis::prelude::{BoxDynError, Data, Task, TaskBuilder, WorkerBuilder, WorkerContext};
 use apalis_core::backend::finalize::Ephemeral;
 use apalis_core::backend::{Backend, BackendConfig};
+use apalis_core::error::WorkerError;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use tokio::sync::{mpsc, oneshot};
@@ -31,6 +32,7 @@ pub(super) fn spawn(
 ) -> oneshot::Receiver<()> {
     let (ended, wait) = oneshot::channel();
     let settings = shared.worker.settings.clone();
+    let told = closing.clone();
     let backend = StepBackend { jobs, finished, closing: Box::pin(closing.cancelled_owned()) };
     let worker = WorkerBuilder::new(settings.name)
         .backend(backend)
@@ -38,7 +40,11 @@ pub(super) fn spawn(
         .data(shared)
         .build(work);
     tasks.spawn(async move {
-        if let Err(error) = worker.run().await {
+        let told = async move {
+            told.cancelled().await;
+            Ok::<(), WorkerError>(())
+        };
+        if let Err(error) = worker.run_until(told).await {
             tracing::error!(%error, "the apalis worker ended");
         }
         let _waiting = ended.send(());

@@ -148,7 +148,10 @@ fn told(
     let change = match &transition.next {
         Next::Hold { reason } => json!({ "change": "held", "reason": reason }),
         Next::Complete => json!({ "change": "completed" }),
-        Next::Exit { reason, .. } => json!({ "change": "exited", "reason": reason }),
+        Next::Exit { reason, .. } => {
+            let unknown = transition.intent == Intent::Kept;
+            json!({ "change": "exited", "reason": reason, "unknown": unknown })
+        }
         Next::Enter { .. } | Next::Again { .. } | Next::Listen { .. } => return,
     };
     if change["change"] == row.state.as_str() {

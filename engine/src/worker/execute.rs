@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Map, Value};
+use tokio::sync::SemaphorePermit;
 use tokio_util::task::AbortOnDropHandle;
 use uuid::Uuid;
 
@@ -19,8 +20,10 @@ use crate::fact::Fact;
 use crate::step::{Effect, Outcome, Reconciled, StepError, Verdict, Wake};
 use crate::timing::Zone;
 
+/// After how many deaths of its worker a job is under suspicion: it may have killed them, or have been near.
+pub(super) const SUSPECT_AFTER: i16 = 3;
 /// How many deaths of its worker a job may outlive.
-const MAX_CRASHES: i16 = 5;
+const MAX_CRASHES: i16 = 6;
 /// How many buffered signals of a run are looked at.
 const MAX_INBOX: i64 = 100;
 /// How many steps of one run may go on in this worker before others have their turn.
@@ -73,8 +76,40 @@ pub(super) async fn execute(shared: &Arc<Shared>, job: StepJob) -> Finished {
             return later(job);
         }
     };
-    let (input, consumed) = work_at(shared, &job, &work).await;
+    let (input, consumed) = if job.crashes >= SUSPECT_AFTER {
+        match begin_alone(shared, &job).await {
+            Ok(alone) => {
+                let worked = work_at(shared, &job, &work).await;
+                drop(alone);
+                worked
+            }
+            Err(error) => {
+                tracing::warn!(run.id = %job.run_id, %error, "a suspected step could not be begun");
+                return later(job);
+            }
+        }
+    } else {
+        work_at(shared, &job, &work).await
+    };
     decide(job, &work, input, consumed)
+}
+
+/// Waits for its turn among the jobs under suspicion, and writes that it is begun: should this worker die
+/// now, it was with this job.
+async fn begin_alone<'a>(
+    shared: &'a Shared,
+    job: &StepJob,
+) -> Result<SemaphorePermit<'a>, sqlx::Error> {
+    let alone = shared.suspects.acquire().await.map_err(|_| sqlx::Error::PoolClosed)?;
+    sqlx::query!(
+        "update engine.jobs set begun = true where run_id = $1 and worker = $2 and attempt = $3",
+        job.run_id,
+        shared.id,
+        job.attempt,
+    )
+    .execute(&shared.worker.queue)
+    .await?;
+    Ok(alone)
 }
 
 /// Why work can't begin.
@@ -138,7 +173,7 @@ async fn work_at(shared: &Arc<Shared>, job: &StepJob, work: &Work) -> (Input, Ve
     }
     let ends = |signal: &&Delivered| work.definition.exit_on.contains(&signal.name);
     if let Some(signal) = work.inbox.iter().find(ends) {
-        return (Input::ExitSignal { name: signal.name.clone() }, vec![signal.id]);
+        return exit(shared, job, work, signal).await;
     }
     let until = match &work.memory.waiting {
         None => return enter(shared, job, work).await,
@@ -152,6 +187,26 @@ async fn work_at(shared: &Arc<Shared>, job: &StepJob, work: &Work) -> (Input, Ve
     }
 }
 
+/// Ends the run for a signal. An intent that a crash left open is settled first: what happened is recorded,
+/// and the signal ends the run at its next step.
+async fn exit(
+    shared: &Shared,
+    job: &StepJob,
+    work: &Work,
+    signal: &Delivered,
+) -> (Input, Vec<Uuid>) {
+    let acted = match &job.intent {
+        Some(intent) => ask(shared, job, work, intent.clone()).await,
+        None => Reconciled::DidNotHappen,
+    };
+    let unknown = match acted {
+        Reconciled::Happened(outcome) => return (Input::Outcome(outcome), Vec::new()),
+        Reconciled::DidNotHappen => false,
+        Reconciled::Unknown(_) => true,
+    };
+    (Input::ExitSignal { name: signal.name.clone(), unknown }, vec![signal.id])
+}
+
 fn find<'a>(inbox: &'a [Delivered], name: &str, key: Option<&str>) -> Option<&'a Delivered> {
     inbox.iter().find(|signal| {
         signal.name == name
@@ -163,6 +218,10 @@ fn find<'a>(inbox: &'a [Delivered], name: &str, key: Option<&str>) -> Option<&'a
 /// taken at once.
 async fn enter(shared: &Arc<Shared>, job: &StepJob, work: &Work) -> (Input, Vec<Uuid>) {
     let step = &work.definition.steps[work.position.step];
+    let open = job.intent.as_ref().filter(|_| step.effect == Effect::AtMostOnce);
+    if let Some(intent) = open {
+        return (reconcile(shared, job, work, intent.clone()).await, Vec::new());
+    }
     if job.intent.is_none() {
         match holds(shared, job, work).await {
             Ok(true) => {}
@@ -172,8 +231,6 @@ async fn enter(shared: &Arc<Shared>, job: &StepJob, work: &Work) -> (Input, Vec<
         if let Some(until) = decision::opening(situation(job, work), work.position.step) {
             return (Input::Closed { until }, Vec::new());
         }
-    } else if step.effect == Effect::AtMostOnce {
-        return (reconcile(shared, job, work).await, Vec::new());
     }
     let input = run(shared, job, work, None).await;
     if let Input::Outcome(Outcome { verdict: Verdict::Wait { signal, key, .. }, .. }) = &input
@@ -211,23 +268,28 @@ async fn run(shared: &Shared, job: &StepJob, work: &Work, wake: Option<Wake>) ->
     })
 }
 
-/// Asks the outside about an intent that a crash left open. What did not happen is run now.
-async fn reconcile(shared: &Shared, job: &StepJob, work: &Work) -> Input {
-    let Some(intent) = job.intent.clone() else { return run(shared, job, work, None).await };
+/// Settles an intent that a crash left open. What did not happen is run now.
+async fn reconcile(shared: &Shared, job: &StepJob, work: &Work, intent: Value) -> Input {
+    match ask(shared, job, work, intent).await {
+        Reconciled::Happened(outcome) => Input::Outcome(outcome),
+        Reconciled::DidNotHappen => run(shared, job, work, None).await,
+        Reconciled::Unknown(reason) => Input::Failed(StepError::Unknown { reason }),
+    }
+}
+
+/// Asks the outside whether an intent was carried out; whatever goes wrong means that nobody knows.
+async fn ask(shared: &Shared, job: &StepJob, work: &Work, intent: Value) -> Reconciled {
     let definition = &work.definition.steps[work.position.step];
     let (step, cx) = (Arc::clone(&definition.step), context(shared, job, work, None));
-    let task =
-        AbortOnDropHandle::new(tokio::spawn(async move { step.reconcile(&cx, &intent).await }));
-    match tokio::time::timeout(definition.timeout, task).await {
-        Ok(Ok(Ok(Reconciled::Happened(outcome)))) => Input::Outcome(outcome),
-        Ok(Ok(Ok(Reconciled::DidNotHappen))) => run(shared, job, work, None).await,
-        Ok(Ok(Ok(Reconciled::Unknown(reason)))) => Input::Failed(StepError::Unknown { reason }),
-        Ok(Ok(Err(error))) => Input::Failed(StepError::Unknown { reason: error.to_string() }),
-        Ok(Err(panic)) => Input::Failed(StepError::Unknown { reason: panicked(panic) }),
-        Err(_elapsed) => {
-            let reason = format!("the reconciler did not finish within {:?}", definition.timeout);
-            Input::Failed(StepError::Unknown { reason })
-        }
+    let task = tokio::spawn(async move { step.reconcile(&cx, &intent).await });
+    match tokio::time::timeout(definition.timeout, AbortOnDropHandle::new(task)).await {
+        Ok(Ok(Ok(reconciled))) => reconciled,
+        Ok(Ok(Err(error))) => Reconciled::Unknown(error.to_string()),
+        Ok(Err(panic)) => Reconciled::Unknown(panicked(panic)),
+        Err(_elapsed) => Reconciled::Unknown(format!(
+            "the reconciler did not finish within {:?}",
+            definition.timeout
+        )),
     }
 }
 

@@ -94,6 +94,8 @@ struct Shared {
     wake: Notify,
     promote: Notify,
     leases: Arc<Semaphore>,
+    /// Jobs under suspicion run one at a time, so that a death points at one of them.
+    suspects: Semaphore,
     intents: mpsc::Sender<IntentRequest>,
     /// Told when the committer has recorded the last outcome that could come.
     recorded: Notify,
@@ -165,6 +167,7 @@ impl Worker {
             wake: Notify::new(),
             promote: Notify::new(),
             leases: Arc::new(Semaphore::new(self.settings.leases)),
+            suspects: Semaphore::new(1),
             intents,
             recorded: Notify::new(),
         });

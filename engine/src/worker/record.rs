@@ -179,7 +179,7 @@ pub(super) async fn record(
                to_attempt, due_at, wait_signal, reason, keeps_intent, data, kind, detail, end_kind, end_actor)
            ), kept as (
              update engine.jobs j set step = o.to_step, queue = o.to_queue, iteration = o.to_iteration, attempt = 1,
-               crashes = 0, claimed_at = engine.now()
+               crashes = 0, begun = false, claimed_at = engine.now()
              from o
              where o.goes_on and j.run_id = o.run_id and j.worker = $1 and j.attempt = o.attempt and j.step = o.step
                and j.iteration = o.iteration

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use uuid::Uuid;
 
+use super::execute::SUSPECT_AFTER;
 use super::{Shared, WorkerError};
 
 const EVERY: Duration = Duration::from_secs(1);
@@ -32,7 +33,8 @@ pub(super) async fn run(shared: Arc<Shared>) -> Result<(), WorkerError> {
     Ok(())
 }
 
-/// Gives the jobs of dead workers back. A lost lock alone is not death: a restart of Postgres frees all of
+/// Gives the jobs of dead workers back. Every job that a dead worker held counts the death; from the third
+/// on only those that it had begun do, so that what waited beside a deadly job is not held for it. A lost lock alone is not death: a restart of Postgres frees all of
 /// them, and the workers come back within the two seconds.
 async fn take_back(shared: &Shared) -> Result<i64, WorkerError> {
     let back = sqlx::query_scalar!(
@@ -51,12 +53,14 @@ async fn take_back(shared: &Shared) -> Result<i64, WorkerError> {
              select j.worker from engine.jobs j
              where j.worker is not null and not exists (select from engine.workers w where w.id = j.worker)
            ), back as (
-             update engine.jobs j set worker = null, claimed_at = null, crashes = j.crashes + 1,
+             update engine.jobs j set worker = null, claimed_at = null, begun = false,
+               crashes = j.crashes + (j.crashes < $1 or j.begun)::int,
                attempt = greatest(j.attempt - 1, 0), pass = engine.pass()
              from orphaned o where j.worker = o.id
              returning j.run_id
            )
-           select count(*) as "back!" from back"#
+           select count(*) as "back!" from back"#,
+        SUSPECT_AFTER,
     )
     .fetch_one(&shared.worker.queue)
     .await?;
