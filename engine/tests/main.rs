@@ -1,3 +1,7 @@
 //! Tests of the engine through its public face, in one binary.
 
+#[path = "../../tests/support/database.rs"]
+mod database;
 mod definitions;
+mod relay;
+mod runs;
