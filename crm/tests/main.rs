@@ -1,0 +1,1 @@
+//! Tests of the records of sales on a real Postgres, in one binary.
