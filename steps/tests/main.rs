@@ -1,5 +1,7 @@
 //! Tests of the step types through their registry, in one binary.
 
+#![expect(clippy::unwrap_used, reason = "a test that can not go on says where")]
+
 mod support;
 mod waiting;
 mod workflows;
