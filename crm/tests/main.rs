@@ -6,4 +6,6 @@
 mod database;
 mod enrolling;
 mod importing;
+mod mail;
+mod tenants;
 mod world;
