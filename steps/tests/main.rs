@@ -2,6 +2,9 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that can not go on says where")]
 
+#[path = "../../tests/support/database.rs"]
+mod database;
+mod sending;
 mod support;
 mod waiting;
 mod workflows;
