@@ -14,6 +14,9 @@ use crate::timing::{Opening, Zone};
 /// How often a run may turn back before it is held: a loop that never ends shows itself.
 pub const MAX_ITERATIONS: i32 = 1_000;
 
+/// The longest pause that another side may ask for before a retry; what it names beyond is not believed.
+pub const LONGEST_AFTER: Duration = Duration::from_secs(30 * 24 * 3_600);
+
 /// What a run remembers between its steps; the `data` of its row.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -58,8 +61,8 @@ pub enum Input {
     Skipped,
     /// Its window is closed until then.
     Closed { until: DateTime<Utc> },
-    /// It was looked at before what it waits for had come.
-    StillWaiting,
+    /// It was looked at before what it waits for had come, or before it may go on at all.
+    StillWaiting { not_before: Option<DateTime<Utc>> },
     /// A signal of `[exit]` has come; `unknown` where nobody knows whether the step acted before.
     ExitSignal { name: String, unknown: bool },
     /// It can't be worked at: the reason says what is wrong.
@@ -140,10 +143,10 @@ pub fn advance(situation: Situation<'_>, input: Input) -> Transition {
             memory: None,
             intent: Intent::Kept,
         },
-        Input::StillWaiting => Transition {
+        Input::StillWaiting { not_before } => Transition {
             kind: None,
             detail: None,
-            next: still_waiting(situation),
+            next: still_waiting(situation, not_before),
             memory: None,
             intent: Intent::Kept,
         },
@@ -208,7 +211,7 @@ fn stopped(situation: Situation<'_>, output: Option<Value>, waiting: Waiting) ->
         memory.outputs.insert(id(situation).into(), output);
     }
     memory.waiting = Some(waiting);
-    let next = still_waiting(Situation { memory: &memory, ..situation });
+    let next = still_waiting(Situation { memory: &memory, ..situation }, None);
     let detail = match &next {
         Next::Again { at, .. } => json!({ "until": at }),
         Next::Listen { signal, until } => json!({ "signal": signal, "until": until }),
@@ -223,14 +226,21 @@ fn stopped(situation: Situation<'_>, output: Option<Value>, waiting: Waiting) ->
     }
 }
 
-/// Back to what the step waits for, as its memory says.
-fn still_waiting(situation: Situation<'_>) -> Next {
+/// Back to what the step waits for, as its memory says; not before an instant that a pause or a retry set.
+fn still_waiting(situation: Situation<'_>, not_before: Option<DateTime<Utc>>) -> Next {
+    let used = situation.position.attempt - 1;
+    if used > 0 && not_before > Some(situation.now) {
+        return Next::Again { at: not_before, attempt: used };
+    }
     match &situation.memory.waiting {
-        Some(Waiting::Timer { until }) => Next::Again { at: Some(*until), attempt: 0 },
-        Some(Waiting::Signal { signal, until, .. }) => {
-            Next::Listen { signal: signal.clone(), until: *until }
+        Some(Waiting::Timer { until }) => {
+            Next::Again { at: Some(*until).max(not_before), attempt: 0 }
         }
-        None => Next::Again { at: None, attempt: 0 },
+        Some(Waiting::Signal { signal, until, .. }) => {
+            let until = until.map(|until| not_before.map_or(until, |at| until.max(at)));
+            Next::Listen { signal: signal.clone(), until }
+        }
+        None => Next::Again { at: not_before, attempt: used },
     }
 }
 
@@ -267,7 +277,7 @@ fn again(
 ) -> Transition {
     let Position { attempt, step, .. } = situation.position;
     let delay = backoff(&situation.definition.steps[step].retry, attempt, situation.draw);
-    let at = situation.now + delay.max(after.unwrap_or_default());
+    let at = situation.now + delay.max(after.unwrap_or_default().min(LONGEST_AFTER));
     Transition {
         kind: Some("step.failed"),
         detail: Some(json!({ "reason": reason, "retry_at": at })),

@@ -22,13 +22,14 @@ use tower::{Layer, Service};
 use super::execute::{Finished, execute, held};
 use super::{Shared, StepJob};
 
-/// Starts the apalis worker. What comes back is ready once told to close and its running steps have ended.
+/// Starts the apalis worker. What comes back is ready once told to close and its running steps have ended;
+/// steps that still run when the second token is cancelled are dropped.
 pub(super) fn spawn(
     tasks: &TaskTracker,
     shared: Arc<Shared>,
     jobs: mpsc::Receiver<StepJob>,
     finished: mpsc::Sender<Finished>,
-    closing: CancellationToken,
+    [closing, dropping]: [CancellationToken; 2],
 ) -> oneshot::Receiver<()> {
     let (ended, wait) = oneshot::channel();
     let settings = shared.worker.settings.clone();
@@ -44,7 +45,7 @@ pub(super) fn spawn(
             told.cancelled().await;
             Ok::<(), WorkerError>(())
         };
-        if let Err(error) = worker.run_until(told).await {
+        if let Some(Err(error)) = dropping.run_until_cancelled(worker.run_until(told)).await {
             tracing::error!(%error, "the apalis worker ended");
         }
         let _waiting = ended.send(());

@@ -233,6 +233,7 @@ fn next_job(done: Finished, row: &Recorded) -> StepJob {
         data: data.unwrap_or(job.data),
         intent: None,
         now: row.at,
+        next_at: None,
         in_a_row: job.in_a_row + 1,
         ..job
     }

@@ -142,7 +142,7 @@ async fn prepare(shared: &Shared, job: &StepJob) -> Result<Work, Unprepared> {
     })?;
     let zone = Zone::parse(&job.zone).map_err(|error| Unprepared::Broken(error.to_string()))?;
     let inbox = if job.inbox > 0 {
-        delivered(shared, job).await.map_err(Unprepared::Database)?
+        delivered(shared, job, &definition.exit_on).await.map_err(Unprepared::Database)?
     } else {
         Vec::new()
     };
@@ -150,12 +150,19 @@ async fn prepare(shared: &Shared, job: &StepJob) -> Result<Work, Unprepared> {
     Ok(Work { definition, memory, position, zone, inbox })
 }
 
-async fn delivered(shared: &Shared, job: &StepJob) -> Result<Vec<Delivered>, sqlx::Error> {
+/// What was delivered; signals that end the run come first, so that no flood of others hides them.
+async fn delivered(
+    shared: &Shared,
+    job: &StepJob,
+    exits: &[String],
+) -> Result<Vec<Delivered>, sqlx::Error> {
     sqlx::query_as!(
         Delivered,
-        "select signal_id as id, name, data from engine.inbox where run_id = $1 order by signal_id limit $2",
+        "select signal_id as id, name, data from engine.inbox where run_id = $1
+         order by name <> all($3), signal_id limit $2",
         job.run_id,
         MAX_INBOX,
+        exits,
     )
     .fetch_all(&shared.worker.db)
     .await
@@ -164,6 +171,8 @@ async fn delivered(shared: &Shared, job: &StepJob) -> Result<Vec<Delivered>, sql
 /// Finds out why the step runs, and works at it where there is something to do.
 async fn work_at(shared: &Arc<Shared>, job: &StepJob, work: &Work) -> (Input, Vec<Uuid>) {
     let awaited = match &work.memory.waiting {
+        // While a failed attempt backs off, the signal that it took up has to wait with it.
+        Some(Waiting::Signal { .. }) if job.attempt > 1 && too_early(job) => None,
         Some(Waiting::Signal { signal, key, .. }) => find(&work.inbox, signal, key.as_deref()),
         Some(Waiting::Timer { .. }) | None => None,
     };
@@ -176,15 +185,23 @@ async fn work_at(shared: &Arc<Shared>, job: &StepJob, work: &Work) -> (Input, Ve
         return exit(shared, job, work, signal).await;
     }
     let until = match &work.memory.waiting {
+        None if too_early(job) => {
+            return (Input::StillWaiting { not_before: job.next_at }, Vec::new());
+        }
         None => return enter(shared, job, work).await,
         Some(Waiting::Timer { until }) => Some(*until),
         Some(Waiting::Signal { until, .. }) => *until,
     };
-    if until.is_some_and(|until| until <= job.now) {
+    if until.is_some_and(|until| until <= job.now) && !too_early(job) {
         (run(shared, job, work, Some(Wake::Timer)).await, Vec::new())
     } else {
-        (Input::StillWaiting, Vec::new())
+        (Input::StillWaiting { not_before: job.next_at }, Vec::new())
     }
+}
+
+/// Whether something that does not concern the run's wait, such as a signal for a later step, brought it up.
+fn too_early(job: &StepJob) -> bool {
+    job.next_at.is_some_and(|at| at > job.now)
 }
 
 /// Ends the run for a signal. An intent that a crash left open is settled first: what happened is recorded,
@@ -358,7 +375,7 @@ fn decide(job: StepJob, work: &Work, input: Input, consumed: Vec<Uuid>) -> Finis
         Input::Failed(_)
         | Input::Skipped
         | Input::Closed { .. }
-        | Input::StillWaiting
+        | Input::StillWaiting { .. }
         | Input::ExitSignal { .. }
         | Input::Broken { .. } => Vec::new(),
     };
@@ -370,6 +387,18 @@ fn decide(job: StepJob, work: &Work, input: Input, consumed: Vec<Uuid>) -> Finis
         | Next::Hold { .. }
         | Next::Complete
         | Next::Exit { .. } => (work.position.step, false),
+    };
+    // An attempt that failed will need its signal again.
+    let consumed = match &transition.next {
+        Next::Again { .. } | Next::Hold { .. } if transition.kind == Some("step.failed") => {
+            Vec::new()
+        }
+        Next::Enter { .. }
+        | Next::Again { .. }
+        | Next::Listen { .. }
+        | Next::Hold { .. }
+        | Next::Complete
+        | Next::Exit { .. } => consumed,
     };
     let step = &work.definition.steps[index];
     let target = (step.id.clone(), step.kind.to_owned());

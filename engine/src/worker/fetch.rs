@@ -69,7 +69,7 @@ async fn claim(
            )
            select t.run_id, t.step, t.iteration, t.attempt, t.crashes, t.pass, t.claimed_at as "now!",
              r.customer_id, r.definition_id, r.subject_id, r.zone, r.state = 'live' as "live!", r.inbox,
-             r.data, r.observed, r.intent
+             r.data, r.observed, r.intent, r.next_at
            from taken t join engine.runs r on r.id = t.run_id
            order by t.pass, t.run_id"#,
         shared.id,
@@ -97,6 +97,7 @@ async fn claim(
                 observed: row.observed,
                 intent: row.intent,
                 now: row.now,
+                next_at: row.next_at,
                 in_a_row: 0,
             };
             (row.pass, job)

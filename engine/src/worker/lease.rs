@@ -4,8 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use sqlx::pool::PoolConnection;
-use sqlx::{Connection, Postgres};
+use sqlx::{Connection, PgConnection};
 
 use super::{Shared, Worker, WorkerError};
 
@@ -14,24 +13,25 @@ const BEAT: Duration = Duration::from_secs(1);
 /// The lease of one incarnation; the lock goes with its connection.
 pub(super) struct Lease {
     id: i64,
-    connection: PoolConnection<Postgres>,
+    connection: PgConnection,
 }
 
 impl Lease {
     /// Takes a new number, its lock, and then writes the row, so that no sweep sees a row without a lock.
     pub(super) async fn take(worker: &Worker) -> Result<Self, WorkerError> {
-        let mut connection = worker.queue.acquire().await?;
+        // Detached: a connection that goes back to the pool would keep the lock.
+        let mut connection = worker.queue.acquire().await?.detach();
         let id = sqlx::query_scalar!(r#"select nextval('engine.worker_ids') as "id!""#)
-            .fetch_one(&mut *connection)
+            .fetch_one(&mut connection)
             .await?;
-        sqlx::query!("select pg_advisory_lock($1)", id).execute(&mut *connection).await?;
+        sqlx::query!("select pg_advisory_lock($1)", id).execute(&mut connection).await?;
         sqlx::query!(
             "insert into engine.workers (id, name, expires_at)
              values ($1, $2, clock_timestamp() + interval '30 seconds')",
             id,
             worker.settings.name,
         )
-        .execute(&mut *connection)
+        .execute(&mut connection)
         .await?;
         Ok(Self { id, connection })
     }
@@ -56,8 +56,7 @@ impl Lease {
             .execute(&worker.queue)
             .await?;
         }
-        // Closed, not returned: the lock must go with it.
-        connection.detach().close().await?;
+        connection.close().await?;
         Ok(())
     }
 }

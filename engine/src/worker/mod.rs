@@ -17,10 +17,12 @@ mod record;
 mod sweep;
 
 use std::future::Future;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use futures_util::FutureExt;
 use serde_json::Value;
 use sqlx::PgPool;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
@@ -120,6 +122,8 @@ struct StepJob {
     observed: Value,
     intent: Option<Value>,
     now: DateTime<Utc>,
+    /// Before when the run may not go on, unless what it waits for comes.
+    next_at: Option<DateTime<Utc>>,
     /// How many steps of the run have gone on in this worker without going back to the queue.
     in_a_row: u8,
 }
@@ -174,6 +178,8 @@ impl Worker {
 
         let tasks = Tasks { tracker: TaskTracker::new(), lost: lost.clone() };
         let (fetching, recording) = (stop.child_token(), CancellationToken::new());
+        // Whoever drops this future, such as a test that lets a worker die, stops its tasks with it.
+        let _dying = (fetching.clone().drop_guard(), recording.clone().drop_guard());
         let of = || Arc::clone(&shared);
         tasks.spawn("listen", &fetching, listen::run(of()));
         tasks.spawn("promote", &fetching, promote::run(of()));
@@ -182,18 +188,26 @@ impl Worker {
         tasks.spawn("lease", &recording, lease::keep(of()));
         tasks.spawn("intend", &recording, intend::run(of(), wishes));
         tasks.spawn("commit", &recording, commit::run(of(), recorded, ready));
-        let idle = backend::spawn(&tasks.tracker, of(), jobs, outcomes, fetching.clone());
+        let idle = backend::spawn(
+            &tasks.tracker,
+            of(),
+            jobs,
+            outcomes,
+            [fetching.clone(), recording.clone()],
+        );
 
         let ended = tokio::select! {
             () = stop.cancelled() => Ok(()),
             () = lost.cancelled() => Err(WorkerError::LeaseLost),
         };
         fetching.cancel();
-        let drained = tokio::time::timeout(GRACE, idle).await.is_ok() && ended.is_ok();
-        if drained {
-            // All handlers are gone, so the channel closes once the committer has recorded the last.
-            shared.recorded.notified().await;
-        }
+        let idle = tokio::time::timeout(GRACE, idle).await.is_ok() && ended.is_ok();
+        // All handlers are gone, so the channel closes once the committer has recorded the last.
+        let drained = idle
+            && tokio::select! {
+                () = shared.recorded.notified() => true,
+                () = lost.cancelled() => false,
+            };
         recording.cancel();
         tasks.tracker.close();
         tasks.tracker.wait().await;
@@ -217,10 +231,15 @@ impl Tasks {
     ) {
         let (lost, end) = (self.lost.clone(), end.clone());
         self.tracker.spawn(async move {
-            if let Some(Err(error)) = end.run_until_cancelled(work).await {
-                tracing::warn!(%error, task = name, "a task of the worker failed");
-                lost.cancel();
+            // A panic of a task, such as of a fact's writer, may not leave a worker that only seems to live.
+            match AssertUnwindSafe(end.run_until_cancelled(work)).catch_unwind().await {
+                Ok(None | Some(Ok(()))) => return,
+                Ok(Some(Err(error))) => {
+                    tracing::warn!(%error, task = name, "a task of the worker failed");
+                }
+                Err(_panic) => tracing::error!(task = name, "a task of the worker panicked"),
             }
+            lost.cancel();
         });
     }
 }

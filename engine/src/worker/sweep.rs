@@ -70,21 +70,22 @@ async fn take_back(shared: &Shared) -> Result<i64, WorkerError> {
     Ok(back)
 }
 
-/// Gives live runs that should have a job or a timer, and have neither, a job. Returns where to go on.
+/// Gives live runs that should have a job or a timer, and have neither, a job; one that comes too early is
+/// put back by its run's `next_at`. Returns where to go on.
 async fn look_through(shared: &Shared, after: Uuid) -> Result<Uuid, WorkerError> {
     let page = sqlx::query!(
         r#"with page as (
              select id from engine.runs where ended_at is null and id > $1 order by id limit $2
            ), lost as (
-             select r.id, r.customer_id, r.queue, r.step, r.iteration
+             select r.id, r.customer_id, r.queue, r.step, r.iteration, r.attempt
              from page p join engine.runs r on r.id = p.id
              where r.state = 'live' and r.place in ('job', 'timer')
                and not exists (select from engine.jobs j where j.run_id = r.id)
                and not exists (select from engine.timers t where t.run_id = r.id)
              for update of r skip locked
            ), found as (
-             insert into engine.jobs (run_id, customer_id, queue, step, iteration, pass)
-             select id, customer_id, queue, step, iteration, engine.pass() from lost
+             insert into engine.jobs (run_id, customer_id, queue, step, iteration, attempt, pass)
+             select id, customer_id, queue, step, iteration, attempt, engine.pass() from lost
              on conflict (run_id) do nothing
              returning run_id
            )
