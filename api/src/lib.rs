@@ -3,14 +3,17 @@
 //! Handlers begin and commit; rules and statements are the domain's. Whatever belongs to a customer is read
 //! and written in a transaction of [`tenant`], under row-level security.
 
+mod activities;
 mod auth;
 mod gateway;
 mod hex;
 mod input;
+mod ops;
 mod page;
 mod problem;
 #[path = "crm/mod.rs"]
 mod records;
+mod sequences;
 mod tenant;
 
 use std::sync::Arc;
@@ -67,6 +70,11 @@ pub fn router(services: Services) -> Router {
         passwords: Arc::default(),
         settings: Arc::new(settings),
     };
-    let resources = Router::new().nest("/auth", auth::router()).merge(records::router());
+    let resources = Router::new()
+        .nest("/auth", auth::router())
+        .merge(records::router())
+        .merge(sequences::router())
+        .merge(activities::router())
+        .merge(ops::router());
     gateway::router(Router::new().nest("/api/v1", resources), state)
 }
