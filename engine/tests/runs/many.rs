@@ -1,5 +1,6 @@
 //! Many runs at once, with everything that may happen to them: none is lost, and each history adds up.
 
+use engine::run::Change;
 use uuid::Uuid;
 
 use super::story::{Story, Wish};
@@ -8,15 +9,14 @@ const STEPS: &str = "[[steps]]\nid = \"a\"\ntype = \"act\"\n[[steps]]\nid = \"na
 
 async fn disturb(story: &Story, run: Uuid, turn: usize) {
     match turn % 7 {
-        0 => drop(story.signal(run, "ping", "k").await),
-        1 => drop(story.signal(run, "stop", "k").await),
-        2 => drop(story.ask(run, Wish::Pause).await),
-        3 => drop(story.ask(run, Wish::Cancel).await),
-        4 => {
-            story.ask(run, Wish::Pause).await;
-            story.ask(run, Wish::Resume).await;
-        }
+        0 => assert!(story.signal(run, "ping", "k").await),
+        1 => assert!(story.signal(run, "stop", "k").await),
+        2 | 4 => assert_ne!(story.ask(run, Wish::Pause).await, Change::NotFound),
+        3 => assert_ne!(story.ask(run, Wish::Cancel).await, Change::NotFound),
         _ => {}
+    }
+    if turn % 7 == 4 {
+        story.ask(run, Wish::Resume).await;
     }
 }
 
