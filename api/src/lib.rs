@@ -1,42 +1,80 @@
-//! The HTTP surface. So far whether the process lives and is ready; the services follow.
+//! The HTTP surface, one folder per service: gateway, auth, crm, sequences, activities, ops.
+//!
+//! Handlers begin and commit; rules and statements are the domain's. Whatever belongs to a customer is read
+//! and written in a transaction of [`tenant`], under row-level security.
 
-mod password;
+mod activities;
+mod auth;
+mod gateway;
+mod hex;
+mod input;
+mod ops;
+mod page;
+mod problem;
+#[path = "crm/mod.rs"]
+mod records;
+mod sequences;
+mod tenant;
+
+use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::State;
-use axum::http::StatusCode;
-use axum::routing::get;
+use engine::definition_store::Definitions;
 use sqlx::PgPool;
 
-pub use password::hash_password;
+pub use auth::password::hash as hash_password;
+pub use problem::{Fault, Kind, Problem};
 
-/// What the API needs of the process that serves it.
-pub struct Services {
-    /// Connections under row-level security.
-    pub pool: PgPool,
-    /// Reads workflow documents.
-    pub definitions: engine::definition_store::Definitions,
-    /// Signs access tokens.
-    pub jwt_secret: String,
-    /// How long an access token is good.
+/// What a service is told by its settings.
+#[derive(Clone)]
+pub struct Settings {
+    /// Signs access tokens (HS256); at least 32 bytes.
+    pub token_secret: Vec<u8>,
+    /// How long an access token is good, in seconds.
     pub access_seconds: u64,
-    /// How long a refresh token is good.
+    /// How long a refresh token is good, in seconds.
     pub refresh_seconds: u64,
-    /// What a customer without a mailbox sends through.
+    /// Through what is written to contacts whose enrollment names no mailbox.
     pub sender: crm::enrollment::Sender,
 }
 
-/// All routes.
-pub fn router(services: Services) -> Router {
-    Router::new()
-        .route("/healthz", get(|| async { "ok" }))
-        .route("/readyz", get(ready))
-        .with_state(services.pool)
+/// What services need of the process that serves them.
+#[derive(Clone)]
+pub struct Services {
+    /// Connections of the role `salesos_api`, which stands under row-level security.
+    pub pool: PgPool,
+    /// Definitions, read with the step types that ship.
+    pub definitions: Definitions,
+    /// What the settings say.
+    pub settings: Settings,
 }
 
-async fn ready(State(pool): State<PgPool>) -> StatusCode {
-    match engine::clock::now(&pool).await {
-        Ok(_) => StatusCode::OK,
-        Err(_) => StatusCode::SERVICE_UNAVAILABLE,
-    }
+/// What handlers share.
+#[derive(Clone)]
+pub(crate) struct State {
+    pub(crate) pool: PgPool,
+    pub(crate) definitions: Definitions,
+    pub(crate) settings: Arc<Settings>,
+    pub(crate) tokens: Arc<auth::access_token::Tokens>,
+    pub(crate) passwords: Arc<auth::password::Passwords>,
+}
+
+/// All services behind the gateway, in one process.
+pub fn router(services: Services) -> Router {
+    let Services { pool, definitions, settings } = services;
+    let tokens = auth::access_token::Tokens::new(&settings.token_secret, settings.access_seconds);
+    let state = State {
+        pool,
+        definitions,
+        tokens: Arc::new(tokens),
+        passwords: Arc::default(),
+        settings: Arc::new(settings),
+    };
+    let resources = Router::new()
+        .nest("/auth", auth::router())
+        .merge(records::router())
+        .merge(sequences::router())
+        .merge(activities::router())
+        .merge(ops::router());
+    gateway::router(Router::new().nest("/api/v1", resources), state)
 }

@@ -3,4 +3,6 @@
 #[path = "../../tests/support/database.rs"]
 mod database;
 mod definitions;
+mod relay;
 mod runs;
+mod stories;

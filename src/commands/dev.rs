@@ -179,12 +179,14 @@ async fn serve(
     let services = api::Services {
         definitions: process::definitions(pool.clone(), data_dir),
         pool,
-        jwt_secret: jwt_secret(settings, data_dir)?,
-        access_seconds: settings.access_seconds,
-        refresh_seconds: settings.refresh_seconds,
-        sender: match settings.email_provider {
-            EmailProvider::Mock => crm::enrollment::Sender::DefaultOrMock,
-            EmailProvider::Connected => crm::enrollment::Sender::Default,
+        settings: api::Settings {
+            token_secret: jwt_secret(settings, data_dir)?.into_bytes(),
+            access_seconds: settings.access_seconds,
+            refresh_seconds: settings.refresh_seconds,
+            sender: match settings.email_provider {
+                EmailProvider::Mock => crm::enrollment::Sender::DefaultOrMock,
+                EmailProvider::Connected => crm::enrollment::Sender::Default,
+            },
         },
     };
     let router = api::router(services);

@@ -78,7 +78,7 @@ pub(crate) async fn seed(db: &PgPool, definitions: &Definitions) -> Result<Seede
 }
 
 async fn sign_up(db: &PgPool) -> Result<Customer> {
-    let hash = api::hash_password(PASSWORD.to_owned()).await?;
+    let hash = tokio::task::spawn_blocking(|| api::hash_password(PASSWORD)).await?;
     let mut tx = db.begin().await?;
     let customer =
         customer::create(&mut *tx, clock::new_id(), "Demo Sales", "Europe/Vienna").await?;

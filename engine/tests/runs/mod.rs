@@ -1,12 +1,9 @@
-//! Stories of runs: a worker, a clock that the test moves, and what is recorded.
+//! Stories of runs: a real database, a real worker, a clock that the test moves.
 
-#![expect(clippy::unwrap_used, reason = "a test that can't go on fails")]
-
-mod failures;
-mod many;
-mod relayed;
-mod replay;
+mod control;
+mod faults;
+mod intents;
+mod signals;
 mod steps;
-mod story;
-mod waits;
-mod walks;
+mod walk;
+mod world;

@@ -1,11 +1,9 @@
-//! Step types for stories about the engine: they count their calls and do what the story asks.
+//! Small step types whose outside is a value of the test.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use chrono::TimeDelta;
 use engine::context::Context;
 use engine::fact::Fact;
 use engine::step::{
@@ -17,210 +15,255 @@ use futures_util::future::BoxFuture;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Value, json};
-use tokio::sync::Semaphore;
+use tokio::sync::Notify;
 
-/// What the steps of one test share with it.
-pub(crate) struct Board {
-    calls: Mutex<HashMap<String, u32>>,
-    /// Steps that do `block` wait for a permit.
-    pub(crate) gate: Semaphore,
-    /// Told whenever a step begins to block.
-    pub(crate) blocked: Semaphore,
-    /// What reconcilers answer: 0 nobody knows, 1 it happened, 2 it did not.
-    pub(crate) answer: AtomicU32,
-}
-
-impl Board {
-    pub(crate) fn new() -> Arc<Self> {
-        Arc::new(Self {
-            calls: Mutex::default(),
-            gate: Semaphore::new(0),
-            blocked: Semaphore::new(0),
-            answer: AtomicU32::new(0),
-        })
-    }
-
-    fn count(&self, what: &str) -> u32 {
-        let mut calls = self.calls.lock().unwrap();
-        let count = calls.entry(what.to_owned()).or_default();
-        *count += 1;
-        *count
-    }
-
-    /// How often a step was run, or `sent:STEP` how often it acted outside.
-    pub(crate) fn calls(&self, what: &str) -> u32 {
-        self.calls.lock().unwrap().get(what).copied().unwrap_or(0)
-    }
-}
-
-/// What an `act` or a `send` does.
-#[derive(Clone, Copy, Deserialize, JsonSchema, Default, PartialEq)]
-#[serde(rename_all = "snake_case")]
-enum Does {
-    #[default]
-    Done,
-    FailTwice,
-    FailAlways,
-    Refuse,
+/// What a step does besides its work.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fault {
+    /// It panics.
     Panic,
+    /// It never returns.
     Hang,
-    Block,
-    Fact,
-    PoisonFact,
+    /// It asks for another attempt.
+    Retry,
+    /// It fails for good.
+    Fail,
+    /// It acts outside and then never returns, as a worker that is killed between the two.
+    HangAfterActing,
+    /// The outside can't tell afterwards.
+    CannotTell,
 }
 
+/// The outside of the tests' steps.
+#[derive(Clone, Default)]
+pub(crate) struct Outside {
+    inner: Arc<Inner>,
+}
+
+#[derive(Default)]
+struct Inner {
+    faults: Mutex<HashMap<String, Fault>>,
+    acts: Mutex<Vec<String>>,
+    acted: Notify,
+}
+
+impl Outside {
+    /// Lets a step fail from now on.
+    pub(crate) fn fault(&self, step: &str, fault: Fault) {
+        lock(&self.inner.faults).insert(step.into(), fault);
+    }
+
+    /// Takes the cause away.
+    pub(crate) fn heal(&self, step: &str) {
+        lock(&self.inner.faults).remove(step);
+    }
+
+    /// What was done outside, by key.
+    pub(crate) fn acts(&self) -> Vec<String> {
+        lock(&self.inner.acts).clone()
+    }
+
+    /// Waits until something was done outside.
+    pub(crate) async fn acted(&self) {
+        let waiting = self.inner.acted.notified();
+        tokio::time::timeout(Duration::from_secs(20), waiting).await.expect("something is done");
+    }
+
+    fn of(&self, step: &str) -> Option<Fault> {
+        lock(&self.inner.faults).get(step).copied()
+    }
+
+    fn act(&self, key: String) {
+        lock(&self.inner.acts).push(key);
+        self.inner.acted.notify_one();
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The registry of the tests.
+pub(crate) fn registry(outside: &Outside) -> Registry {
+    let subject = Subject {
+        name: "thing",
+        fields: &[("color", FieldType::Text)],
+        load: Arc::new(|_, _| async { Ok(Some(json!({ "color": "red" }))) }.boxed()),
+    };
+    Registry::new()
+        .step(of("work", Effect::Pure, outside, |keys: WorkKeys, outside| Work { keys, outside }))
+        .step(of("rest", Effect::Pure, outside, |keys: RestKeys, _| Rest { keys }))
+        .step(of("listen", Effect::Pure, outside, |keys: ListenKeys, _| Listen { keys }))
+        .step(of("send", Effect::AtMostOnce, outside, |_: SendKeys, outside| Send { outside }))
+        .subject(subject)
+        .signal("answer")
+        .signal("stop")
+        .signal("noise")
+}
+
+fn of<K, S>(
+    name: &'static str,
+    effect: Effect,
+    outside: &Outside,
+    make: fn(K, Outside) -> S,
+) -> StepType
+where
+    K: for<'de> Deserialize<'de> + JsonSchema + 'static,
+    S: Step + 'static,
+{
+    let outside = outside.clone();
+    StepType {
+        name,
+        effect,
+        timeout: Duration::from_millis(300),
+        windowed: false,
+        schema: || schemars::schema_for!(K),
+        parse: Arc::new(move |keys| {
+            let keys = serde_json::from_value(keys).map_err(|error| error.to_string())?;
+            Ok(Arc::new(make(keys, outside.clone())))
+        }),
+    }
+}
+
+/// Works, and may leave a fact.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct Keys {
-    #[serde(default)]
-    does: Does,
-    goto: Option<String>,
-    signal: Option<String>,
-    minutes: Option<i64>,
+struct WorkKeys {
+    /// The fact's text.
+    note: Option<String>,
 }
 
-#[derive(Clone, Copy, PartialEq)]
-enum Kind {
-    Act,
-    Send,
-    Sleep,
-    Listen,
-    Leave,
+struct Work {
+    keys: WorkKeys,
+    outside: Outside,
 }
 
-struct Acting {
-    keys: Keys,
-    kind: Kind,
-    board: Arc<Board>,
+impl Step for Work {
+    fn run<'a>(&'a self, cx: &'a Context) -> BoxFuture<'a, Result<Outcome, StepError>> {
+        async move {
+            let reason = "as the test wants".to_owned();
+            match self.outside.of(cx.step()) {
+                Some(Fault::Panic) => panic!("as the test wants"),
+                Some(Fault::Hang) => std::future::pending().await,
+                Some(Fault::Retry) => return Err(StepError::Retry { reason, after: None }),
+                Some(Fault::Fail) => return Err(StepError::Fail { reason }),
+                Some(Fault::HangAfterActing | Fault::CannotTell) | None => {}
+            }
+            let note = |text: &String| Fact { kind: "noted", data: json!({ "text": text }) };
+            let facts = self.keys.note.iter().map(note).collect();
+            Ok(Outcome { output: Some(json!({ "worked": true })), facts, ..Outcome::default() })
+        }
+        .boxed()
+    }
 }
 
-impl Acting {
-    async fn act(&self, cx: &Context) -> Result<Outcome, StepError> {
-        let count = self.board.count(cx.step());
-        let retry = |reason: &str| StepError::Retry { reason: reason.into(), after: None };
-        if self.kind == Kind::Send {
-            if self.keys.does == Does::Block {
-                self.block().await;
+/// Rests.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct RestKeys {
+    /// For how many seconds.
+    seconds: u32,
+}
+
+struct Rest {
+    keys: RestKeys,
+}
+
+impl Step for Rest {
+    fn run<'a>(&'a self, cx: &'a Context) -> BoxFuture<'a, Result<Outcome, StepError>> {
+        let until = cx.now() + Duration::from_secs(self.keys.seconds.into());
+        let verdict = if cx.wake().is_some() { Verdict::Done } else { Verdict::Sleep { until } };
+        async move { Ok(Outcome { verdict, ..Outcome::default() }) }.boxed()
+    }
+
+    fn waits(&self) -> bool {
+        true
+    }
+}
+
+/// Listens for a signal.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct ListenKeys {
+    /// Which.
+    signal: String,
+    /// For how many seconds at most.
+    seconds: Option<u32>,
+}
+
+struct Listen {
+    keys: ListenKeys,
+}
+
+impl Step for Listen {
+    fn run<'a>(&'a self, cx: &'a Context) -> BoxFuture<'a, Result<Outcome, StepError>> {
+        let until = self.keys.seconds.map(|seconds| cx.now() + Duration::from_secs(seconds.into()));
+        let signal = self.keys.signal.clone();
+        let outcome = match cx.wake() {
+            None => Outcome {
+                verdict: Verdict::Wait { signal, key: None, until },
+                ..Outcome::default()
+            },
+            Some(Wake::Timer) => {
+                Outcome { output: Some(json!({ "came": false })), ..Outcome::default() }
+            }
+            Some(Wake::Signal { data, .. }) => {
+                Outcome { output: Some(data.clone()), ..Outcome::default() }
+            }
+        };
+        async move { Ok(outcome) }.boxed()
+    }
+
+    fn references(&self) -> Vec<Reference> {
+        vec![Reference::Signal { key: "signal", name: self.keys.signal.clone() }]
+    }
+
+    fn waits(&self) -> bool {
+        true
+    }
+}
+
+/// Acts outside, at most once.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct SendKeys {}
+
+struct Send {
+    outside: Outside,
+}
+
+impl Step for Send {
+    fn run<'a>(&'a self, cx: &'a Context) -> BoxFuture<'a, Result<Outcome, StepError>> {
+        async move {
+            if self.outside.of(cx.step()) == Some(Fault::Hang) {
+                std::future::pending::<()>().await;
             }
             cx.intent(json!({ "key": cx.key() })).await?;
-            self.board.count(&format!("sent:{}", cx.step()));
-        }
-        match self.keys.does {
-            Does::Done => {}
-            Does::FailTwice if count > 2 => {}
-            Does::FailTwice | Does::FailAlways => return Err(retry("not now")),
-            Does::Refuse => return Err(StepError::Fail { reason: "never".into() }),
-            Does::Panic => panic!("it burns"),
-            Does::Hang => std::future::pending().await,
-            Does::Block if self.kind != Kind::Send => self.block().await,
-            Does::Block => {}
-            Does::Fact => return Ok(self.fact(json!({}))),
-            Does::PoisonFact => return Ok(self.fact(json!({ "poison": true }))),
-        }
-        let verdict = match &self.keys.goto {
-            Some(step) => Verdict::Goto { step: step.clone() },
-            None => Verdict::Done,
-        };
-        Ok(Outcome { verdict, output: Some(json!({ "calls": count })), facts: Vec::new() })
-    }
-
-    fn fact(&self, data: Value) -> Outcome {
-        Outcome { facts: vec![Fact { kind: "test.fact", data }], ..Outcome::default() }
-    }
-
-    async fn block(&self) {
-        self.board.blocked.add_permits(1);
-        self.board.gate.acquire().await.unwrap().forget();
-    }
-
-    fn wait(&self, cx: &Context) -> Outcome {
-        let count = self.board.count(cx.step());
-        let until = self.keys.minutes.map(|minutes| cx.now() + TimeDelta::minutes(minutes));
-        let verdict = match (cx.wake(), self.kind, until) {
-            (Some(Wake::Signal { .. } | Wake::Timer), ..) => Verdict::Done,
-            (None, Kind::Sleep, Some(until)) => Verdict::Sleep { until },
-            (None, ..) => Verdict::Wait {
-                signal: self.keys.signal.clone().unwrap_or_default(),
-                key: None,
-                until,
-            },
-        };
-        let came = matches!(cx.wake(), Some(Wake::Signal { .. }));
-        let output = Some(json!({ "came": came, "calls": count }));
-        Outcome { verdict, output, facts: Vec::new() }
-    }
-}
-
-impl Step for Acting {
-    fn run<'a>(&'a self, cx: &'a Context) -> BoxFuture<'a, Result<Outcome, StepError>> {
-        match self.kind {
-            Kind::Act | Kind::Send => self.act(cx).boxed(),
-            Kind::Sleep | Kind::Listen => std::future::ready(Ok(self.wait(cx))).boxed(),
-            Kind::Leave => {
-                let verdict = Verdict::Exit { reason: "left".into() };
-                std::future::ready(Ok(Outcome { verdict, ..Outcome::default() })).boxed()
+            self.outside.act(cx.key());
+            if self.outside.of(cx.step()) == Some(Fault::HangAfterActing) {
+                std::future::pending::<()>().await;
             }
+            Ok(Outcome::default())
         }
+        .boxed()
     }
 
     fn reconcile<'a>(
         &'a self,
         cx: &'a Context,
-        _: &'a Value,
+        intent: &'a Value,
     ) -> BoxFuture<'a, Result<Reconciled, StepError>> {
-        self.board.count(&format!("asked:{}", cx.step()));
-        let answer = match self.board.answer.load(Ordering::SeqCst) {
-            0 => Reconciled::Unknown("no answer".into()),
-            1 => Reconciled::Happened(Outcome::default()),
-            _ => Reconciled::DidNotHappen,
-        };
-        std::future::ready(Ok(answer)).boxed()
+        async move {
+            if self.outside.of(cx.step()) == Some(Fault::CannotTell) {
+                return Ok(Reconciled::Unknown("the outside can't tell".into()));
+            }
+            let acted = self.outside.acts().iter().any(|key| intent["key"] == key.as_str());
+            Ok(if acted {
+                Reconciled::Happened(Outcome::default())
+            } else {
+                Reconciled::DidNotHappen
+            })
+        }
+        .boxed()
     }
-
-    fn references(&self) -> Vec<Reference> {
-        let signal = self.keys.signal.clone().map(|name| Reference::Signal { key: "signal", name });
-        let target = self.keys.goto.clone().map(|step| Reference::Target { key: "goto", step });
-        signal.into_iter().chain(target).collect()
-    }
-
-    fn waits(&self) -> bool {
-        matches!(self.kind, Kind::Sleep | Kind::Listen)
-    }
-
-    fn diverts(&self) -> bool {
-        self.kind == Kind::Leave || self.keys.goto.is_some()
-    }
-}
-
-fn step_type(name: &'static str, kind: Kind, board: &Arc<Board>) -> StepType {
-    let board = Arc::clone(board);
-    StepType {
-        name,
-        effect: if kind == Kind::Send { Effect::AtMostOnce } else { Effect::Pure },
-        timeout: Duration::from_secs(60),
-        windowed: false,
-        schema: || schemars::schema_for!(Keys),
-        parse: Arc::new(move |value| match serde_json::from_value::<Keys>(value) {
-            Ok(keys) => Ok(Arc::new(Acting { keys, kind, board: Arc::clone(&board) })),
-            Err(error) => Err(error.to_string()),
-        }),
-    }
-}
-
-/// The registry of the stories.
-pub(crate) fn registry(board: &Arc<Board>) -> Registry {
-    Registry::new()
-        .step(step_type("act", Kind::Act, board))
-        .step(step_type("send", Kind::Send, board))
-        .step(step_type("sleep", Kind::Sleep, board))
-        .step(step_type("listen", Kind::Listen, board))
-        .step(step_type("leave", Kind::Leave, board))
-        .subject(Subject {
-            name: "thing",
-            fields: &[("name", FieldType::Text)],
-            load: Arc::new(|_, _| Box::pin(async { Ok(Some(json!({ "name": "one" }))) })),
-        })
-        .signal("stop")
-        .signal("ping")
-        .signal("pong")
 }

@@ -1,0 +1,91 @@
+//! Passwords: argon2id with a salt of its own each, off the threads that serve, a few at a time.
+
+use argon2::Argon2;
+use argon2::password_hash::phc::PasswordHash;
+use argon2::password_hash::{PasswordHasher, PasswordVerifier};
+use tokio::sync::Semaphore;
+use tokio::task::spawn_blocking;
+
+use crate::problem::{Kind, Problem};
+
+/// How many are hashed at once; each takes 19 MiB and a core.
+const AT_ONCE: usize = 4;
+
+/// The fewest characters of a new password.
+pub(super) const FEWEST: usize = 8;
+
+/// The most characters of a new password.
+pub(super) const MOST: usize = 200;
+
+/// Hashes a password, which takes tens of milliseconds; the text holds its parameters and salt.
+pub fn hash(password: &str) -> String {
+    Argon2::default()
+        .hash_password(password.as_bytes())
+        .expect("argon2's own parameters and salt are in its bounds")
+        .to_string()
+}
+
+fn matches(password: &str, hash: &str) -> bool {
+    let Ok(hash) = PasswordHash::new(hash) else { return false };
+    Argon2::default().verify_password(password.as_bytes(), &hash).is_ok()
+}
+
+/// Hashes and verifies for handlers.
+pub(crate) struct Passwords {
+    slots: Semaphore,
+    /// Belongs to nobody: an unknown address takes as long as a wrong password.
+    dummy: String,
+}
+
+impl Default for Passwords {
+    fn default() -> Self {
+        Self { slots: Semaphore::new(AT_ONCE), dummy: hash("nobody's") }
+    }
+}
+
+impl Passwords {
+    /// Hashes a new password.
+    pub(super) async fn hash(&self, password: String) -> Result<String, Problem> {
+        self.off_thread(move || hash(&password)).await
+    }
+
+    /// Whether the password is the hash's; without a hash it takes as long to say no.
+    pub(super) async fn verify(
+        &self,
+        password: String,
+        hash: Option<String>,
+    ) -> Result<bool, Problem> {
+        let known = hash.is_some();
+        let hash = hash.unwrap_or_else(|| self.dummy.clone());
+        let matches = self.off_thread(move || matches(&password, &hash)).await?;
+        Ok(matches && known)
+    }
+
+    async fn off_thread<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, Problem> {
+        let _slot = self.slots.acquire().await.expect("the semaphore is never closed");
+        spawn_blocking(work).await.map_err(|error| {
+            tracing::error!(%error, "a password could not be hashed");
+            Problem::new(Kind::Internal)
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+
+    use super::{Passwords, hash};
+
+    #[tokio::test]
+    async fn a_password_matches_its_own_hash_only_and_nobody_has_the_dummy() {
+        let passwords = Passwords::default();
+        let kept = hash("correct horse");
+        assert!(kept.starts_with("$argon2id$"));
+        assert!(passwords.verify("correct horse".into(), Some(kept.clone())).await.unwrap());
+        assert!(!passwords.verify("wrong horse".into(), Some(kept)).await.unwrap());
+        assert!(!passwords.verify("nobody's".into(), None).await.unwrap());
+    }
+}

@@ -1,0 +1,87 @@
+//! Going on with a login by its refresh token, and ending it.
+
+use axum::Json;
+use axum::extract::{FromRequestParts, Request, State as Shared};
+use axum::http::StatusCode;
+use crm::token::{self, Spent};
+use crm::{customer, user};
+use serde::Deserialize;
+
+use super::session::{self, Session};
+use crate::State;
+use crate::input::{self, Body};
+use crate::problem::{Kind, Problem};
+use crate::tenant::{self, Caller};
+
+/// The token of the login.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Refresh {
+    refresh_token: String,
+}
+
+fn bad() -> Problem {
+    Problem::new(Kind::InvalidToken).detail("the refresh token is not good any more; log in again")
+}
+
+/// Gives new tokens for a refresh token, which is spent by it. One that was spent before ends the login.
+pub(super) async fn refresh(
+    Shared(state): Shared<State>,
+    Body(given): Body<Refresh>,
+) -> Result<Json<Session>, Problem> {
+    let hash = session::hash(&given.refresh_token);
+    let customer_id = token::customer_of(&state.pool, &hash).await?.ok_or_else(bad)?;
+    let mut tx = tenant::begin(&state.pool, customer_id).await?;
+    let (user_id, family) = match token::spend(&mut tx, customer_id, &hash).await? {
+        Spent::Good { user_id, family } => (user_id, family),
+        Spent::Reused => {
+            tracing::warn!(customer.id = %customer_id, "a refresh token was used twice");
+            tx.commit().await?;
+            return Err(bad());
+        }
+        Spent::Bad => return Err(bad()),
+    };
+    let user = user::find(&mut *tx, customer_id, user_id).await?;
+    let user = user.filter(|user| user.active).ok_or_else(bad)?;
+    let customer = customer::find(&mut *tx, customer_id).await?.ok_or_else(bad)?;
+    let session = session::open(&mut tx, &state, user, customer, family).await?;
+    tx.commit().await?;
+    Ok(Json(session))
+}
+
+/// Ends the login of the access token, or of the refresh token where there is no access token.
+pub(super) async fn log_out(
+    Shared(state): Shared<State>,
+    request: Request,
+) -> Result<StatusCode, Problem> {
+    let (mut parts, body) = request.into_parts();
+    let caller = Caller::from_request_parts(&mut parts, &state).await;
+    let body = input::bytes(Request::from_parts(parts, body), &state).await?;
+    let given = match body.is_empty() {
+        true => None,
+        false => Some(input::read_json::<Refresh>(&body)?),
+    };
+    match (caller, given) {
+        (Ok(caller), _) => {
+            let mut tx = tenant::begin(&state.pool, caller.customer_id).await?;
+            token::revoke(&mut tx, caller.customer_id, caller.login).await?;
+            tx.commit().await?;
+        }
+        (Err(_), Some(given)) => end(&state, &given.refresh_token).await?,
+        (Err(problem), None) => return Err(problem),
+    }
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Ends the login of a refresh token; one that nobody knows ends nothing.
+async fn end(state: &State, refresh_token: &str) -> Result<(), Problem> {
+    let hash = session::hash(refresh_token);
+    let Some(customer_id) = token::customer_of(&state.pool, &hash).await? else { return Ok(()) };
+    let mut tx = tenant::begin(&state.pool, customer_id).await?;
+    match token::spend(&mut tx, customer_id, &hash).await? {
+        Spent::Good { family, .. } => token::revoke(&mut tx, customer_id, family).await?,
+        Spent::Reused | Spent::Bad => {}
+    }
+    tx.commit().await?;
+    Ok(())
+}

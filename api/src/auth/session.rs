@@ -1,0 +1,110 @@
+//! What a login hands out: the user, the customer, an access token and a refresh token.
+
+use chrono::{DateTime, Utc};
+use crm::customer::Customer;
+use crm::token::{self, NewToken};
+use crm::user::User;
+use engine::{clock, id};
+use ring::digest;
+use ring::rand::{SecureRandom, SystemRandom};
+use serde::Serialize;
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use crate::State;
+use crate::hex;
+use crate::problem::{Kind, Problem};
+
+/// A user as people read it.
+#[derive(Serialize)]
+pub(super) struct UserBody {
+    id: String,
+    email: String,
+    name: String,
+    role: String,
+    active: bool,
+    created_at: DateTime<Utc>,
+    updated_at: DateTime<Utc>,
+}
+
+impl From<User> for UserBody {
+    fn from(user: User) -> Self {
+        Self {
+            id: id::show("usr", user.id),
+            email: user.email,
+            name: user.name,
+            role: user.role,
+            active: user.active,
+            created_at: user.created_at,
+            updated_at: user.updated_at,
+        }
+    }
+}
+
+/// A customer as people read it.
+#[derive(Serialize)]
+pub(super) struct CustomerBody {
+    id: String,
+    name: String,
+    time_zone: String,
+    created_at: DateTime<Utc>,
+    updated_at: DateTime<Utc>,
+}
+
+impl From<Customer> for CustomerBody {
+    fn from(customer: Customer) -> Self {
+        Self {
+            id: id::show("cus", customer.id),
+            name: customer.name,
+            time_zone: customer.time_zone,
+            created_at: customer.created_at,
+            updated_at: customer.updated_at,
+        }
+    }
+}
+
+/// What a login is answered with.
+#[derive(Serialize)]
+pub(super) struct Session {
+    user: UserBody,
+    customer: CustomerBody,
+    access_token: String,
+    refresh_token: String,
+    token_type: &'static str,
+    expires_in: u64,
+}
+
+/// Opens a session, or continues the login of this family; keeps the refresh token's hash.
+pub(super) async fn open(
+    tx: &mut PgConnection,
+    state: &State,
+    user: User,
+    customer: Customer,
+    family: Uuid,
+) -> Result<Session, Problem> {
+    let mut secret = [0_u8; 32];
+    SystemRandom::new().fill(&mut secret).map_err(|_| Problem::new(Kind::Internal))?;
+    let refresh_token = hex::write(&secret);
+    let new = NewToken {
+        id: clock::new_id(),
+        user_id: user.id,
+        family,
+        hash: &hash(&refresh_token),
+        lifetime_seconds: std::time::Duration::from_secs(state.settings.refresh_seconds)
+            .as_secs_f64(),
+    };
+    token::keep(tx, customer.id, new).await?;
+    Ok(Session {
+        access_token: state.tokens.issue(&user, family),
+        refresh_token,
+        token_type: "Bearer",
+        expires_in: state.tokens.lifetime_seconds(),
+        user: user.into(),
+        customer: customer.into(),
+    })
+}
+
+/// What is kept of a refresh token.
+pub(super) fn hash(refresh_token: &str) -> Vec<u8> {
+    digest::digest(&digest::SHA256, refresh_token.as_bytes()).as_ref().to_vec()
+}

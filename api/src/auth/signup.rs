@@ -1,0 +1,84 @@
+//! Sign-up: a new customer and its owner.
+
+use std::str::FromStr;
+
+use axum::Json;
+use axum::extract::State as Shared;
+use axum::http::{HeaderName, StatusCode, header};
+use crm::user::{NewUser, Role, UserError};
+use crm::{customer, user};
+use email_address::EmailAddress;
+use engine::clock;
+use engine::timing::Zone;
+use serde::Deserialize;
+
+use super::password;
+use super::session::{self, Session};
+use crate::State;
+use crate::input::{Body, bounded};
+use crate::problem::{Kind, Problem};
+use crate::tenant;
+
+/// Who signs up.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct SignUp {
+    email: String,
+    password: String,
+    name: String,
+    company: String,
+    time_zone: Option<String>,
+}
+
+impl SignUp {
+    /// Refuses what nobody could log in with.
+    fn check(&self) -> Result<(), Problem> {
+        let domain = self.email.rsplit_once('@').map_or("", |(_, domain)| domain);
+        if !domain.contains('.') || EmailAddress::from_str(&self.email).is_err() {
+            return Err(Problem::invalid("email", "is no address; write it as name@domain.tld"));
+        }
+        if !(password::FEWEST..=password::MOST).contains(&self.password.chars().count()) {
+            let (fewest, most) = (password::FEWEST, password::MOST);
+            return Err(Problem::invalid("password", format!("has {fewest} to {most} characters")));
+        }
+        for (field, text) in [("name", &self.name), ("company", &self.company)] {
+            bounded(field, text, 200)?;
+            if text.trim().is_empty() {
+                return Err(Problem::invalid(field, "is empty"));
+            }
+        }
+        let zone = self.time_zone.as_deref().map(Zone::parse).transpose();
+        zone.map(drop).map_err(|error| Problem::invalid("time_zone", error.to_string()))
+    }
+}
+
+/// Makes the customer and its owner, and logs the owner in.
+pub(super) async fn sign_up(
+    Shared(state): Shared<State>,
+    Body(new): Body<SignUp>,
+) -> Result<(StatusCode, [(HeaderName, &'static str); 1], Json<Session>), Problem> {
+    new.check()?;
+    let password_hash = state.passwords.hash(new.password).await?;
+    let customer_id = clock::new_id();
+    let zone = new.time_zone.as_deref().unwrap_or("UTC");
+    let mut tx = tenant::begin(&state.pool, customer_id).await?;
+    let customer = customer::create(&mut *tx, customer_id, new.company.trim(), zone).await?;
+    let owner = NewUser {
+        id: clock::new_id(),
+        email: &new.email,
+        name: new.name.trim(),
+        role: Role::Owner,
+        password_hash: &password_hash,
+    };
+    let owner = user::create(&mut *tx, customer_id, owner).await.map_err(refused)?;
+    let session = session::open(&mut tx, &state, owner, customer, clock::new_id()).await?;
+    tx.commit().await?;
+    Ok((StatusCode::CREATED, [(header::LOCATION, "/api/v1/auth/me")], Json(session)))
+}
+
+fn refused(error: UserError) -> Problem {
+    match error {
+        UserError::EmailTaken => Problem::new(Kind::EmailTaken).detail(error.to_string()),
+        UserError::Database(error) => error.into(),
+    }
+}

@@ -1,0 +1,180 @@
+//! What the system does for a customer: the jobs of its runs, and trying held ones again.
+
+use std::collections::BTreeSet;
+
+use axum::extract::State as Shared;
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use chrono::{DateTime, Utc};
+use crm::enrollment::{self, Action};
+use engine::definition_store::{Definitions, LoadError};
+use engine::id;
+use engine::run::{self, Change, Filter, RunRow};
+use serde::{Deserialize, Serialize};
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use crate::State;
+use crate::input::{Body, Params};
+use crate::page::{self, Page};
+use crate::problem::Problem;
+use crate::tenant::{self, Admin, Caller};
+
+/// The states in which a run has a job, or will have it by itself or by a retry.
+const STATES: [&str; 4] = ["held", "ready", "running", "sleeping"];
+
+/// How many runs one look takes from the database, and how many looks one page may take.
+const LOOK: u32 = 500;
+const LOOKS: usize = 10;
+
+/// The most jobs of one retry.
+const MOST: usize = 1_000;
+
+/// All routes of the service.
+pub(crate) fn router() -> Router<State> {
+    Router::new().route("/ops/jobs", get(list)).route("/ops/jobs/retry", post(retry))
+}
+
+/// A job as people read it; its id is its run's.
+#[derive(Serialize)]
+struct JobBody {
+    id: String,
+    queue: String,
+    workflow: String,
+    contact_id: String,
+    state: String,
+    step: String,
+    attempt: i16,
+    error: Option<String>,
+    next_at: Option<DateTime<Utc>>,
+    created_at: DateTime<Utc>,
+    updated_at: DateTime<Utc>,
+}
+
+fn show(run: RunRow, queue: String) -> JobBody {
+    JobBody {
+        id: id::show("run", run.run_id),
+        queue,
+        workflow: run.workflow,
+        contact_id: id::show("con", run.subject_id),
+        state: run.state,
+        step: run.step,
+        attempt: run.attempt,
+        error: run.reason,
+        next_at: run.next_at,
+        created_at: run.started_at,
+        updated_at: run.changed_at,
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct List {
+    state: Option<String>,
+    queue: Option<String>,
+    error: Option<String>,
+    limit: Option<u32>,
+    cursor: Option<String>,
+}
+
+/// A page of jobs. Where few runs match, it may end early; its cursor goes on from there.
+async fn list(
+    Shared(state): Shared<State>,
+    caller: Caller,
+    Params(wanted): Params<List>,
+) -> Result<Json<Page<JobBody>>, Problem> {
+    let limit = usize::try_from(page::limit(wanted.limit)?).unwrap_or(usize::MAX);
+    if wanted.state.as_deref().is_some_and(|state| !STATES.contains(&state)) {
+        return Err(Problem::invalid("state", format!("is one of {}", STATES.join(", "))));
+    }
+    let mut filter = Filter {
+        customer_id: Some(caller.customer_id),
+        state: wanted.state,
+        reason: wanted.error,
+        before: page::read_id(wanted.cursor.as_deref())?,
+        ..Filter::default()
+    };
+    let mut tx = tenant::begin(&state.pool, caller.customer_id).await?;
+    let mut jobs = Vec::new();
+    for _ in 0..LOOKS {
+        let runs = run::list(&mut *tx, &filter, LOOK).await?;
+        let last_look = runs.len() < usize::try_from(LOOK).unwrap_or(usize::MAX);
+        for run in runs {
+            if jobs.len() == limit {
+                return Ok(Json(Page::ending(jobs, filter.before.map(page::after_id))));
+            }
+            filter.before = Some(run.run_id);
+            if !STATES.contains(&run.state.as_str()) {
+                continue;
+            }
+            let queue = queue(&mut tx, &state.definitions, &run).await?;
+            if wanted.queue.as_ref().is_none_or(|wanted| *wanted == queue) {
+                jobs.push(show(run, queue));
+            }
+        }
+        if last_look {
+            return Ok(Json(Page::ending(jobs, None)));
+        }
+    }
+    Ok(Json(Page::ending(jobs, filter.before.map(page::after_id))))
+}
+
+/// The queue of a run's step, which is the step's type; empty where the definition can't be read any more.
+async fn queue(
+    tx: &mut PgConnection,
+    definitions: &Definitions,
+    run: &RunRow,
+) -> Result<String, Problem> {
+    match definitions.load(tx, run.definition_id).await {
+        Ok(definition) => {
+            let step = definition.index_of(&run.step).and_then(|at| definition.steps.get(at));
+            Ok(step.map(|step| step.kind.to_owned()).unwrap_or_default())
+        }
+        Err(LoadError::Unreadable(_)) => Ok(String::new()),
+        Err(LoadError::Database(error)) => Err(error.into()),
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Retry {
+    ids: Vec<String>,
+}
+
+/// How many jobs go on, and how many were not held or not there.
+#[derive(Serialize)]
+struct Retried {
+    changed: usize,
+    skipped: usize,
+}
+
+async fn retry(
+    Shared(state): Shared<State>,
+    Admin(caller): Admin,
+    Body(wanted): Body<Retry>,
+) -> Result<Json<Retried>, Problem> {
+    if !(1..=MOST).contains(&wanted.ids.len()) {
+        return Err(Problem::invalid("ids", format!("are 1 to {MOST}")));
+    }
+    // Sorted, so that two requests for the same runs wait for each other instead of locking each other out.
+    let ids: BTreeSet<Uuid> =
+        wanted.ids.iter().enumerate().map(job_id).collect::<Result<_, Problem>>()?;
+    let mut tx = tenant::begin(&state.pool, caller.customer_id).await?;
+    let mut retried = Retried { changed: 0, skipped: wanted.ids.len() - ids.len() };
+    for run_id in ids {
+        let actor = caller.actor();
+        match enrollment::act(&mut tx, caller.customer_id, run_id, Action::Retry, &actor).await? {
+            Change::Changed => retried.changed += 1,
+            Change::Unchanged(_) | Change::NotFound => retried.skipped += 1,
+        }
+    }
+    tx.commit().await?;
+    Ok(Json(retried))
+}
+
+/// A job is named by its run or by the enrollment that the run is.
+fn job_id((at, text): (usize, &String)) -> Result<Uuid, Problem> {
+    id::read("run", text)
+        .or_else(|_| id::read("enr", text))
+        .map_err(|error| Problem::invalid(&format!("ids[{at}]"), error.to_string()))
+}

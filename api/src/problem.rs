@@ -1,0 +1,293 @@
+//! Problems: what a request is answered with that can't be served, as RFC 9457 has it.
+//!
+//! A handler returns a [`Problem`]; the gateway writes the body, because only it knows the request's id.
+
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+
+/// What kind of problem it is; the slug is a contract.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// The body can't be read at all.
+    Malformed,
+    /// No token, or one that is not good.
+    Unauthorized,
+    /// Address and password do not belong together.
+    InvalidCredentials,
+    /// A refresh token that is not good.
+    InvalidToken,
+    /// The role does not allow it.
+    Forbidden,
+    /// There is no such resource, or it is another customer's.
+    NotFound,
+    /// The resource has no such method.
+    MethodNotAllowed,
+    /// A rule of the data forbids it.
+    Conflict,
+    /// The address logs in already.
+    EmailTaken,
+    /// The customer has a contact of this address.
+    DuplicateContact,
+    /// The customer has a sequence of this name.
+    NameTaken,
+    /// The sequence takes nobody.
+    SequenceNotActive,
+    /// The state does not allow it.
+    WrongState,
+    /// The body is over the limit.
+    TooLarge,
+    /// The body is of another type.
+    UnsupportedMediaType,
+    /// Some value is not allowed.
+    Invalid,
+    /// A definition has problems, all of which are listed.
+    DefinitionRefused,
+    /// Something here is broken.
+    Internal,
+    /// It took too long, or the database does not answer; worth trying again.
+    Unavailable,
+}
+
+impl Kind {
+    /// Status, slug and title.
+    fn row(self) -> (StatusCode, &'static str, &'static str) {
+        use StatusCode as Status;
+        match self {
+            Self::Malformed => (Status::BAD_REQUEST, "malformed", "The request can't be read"),
+            Self::Unauthorized => (Status::UNAUTHORIZED, "unauthorized", "Log in first"),
+            Self::InvalidCredentials => {
+                (Status::UNAUTHORIZED, "invalid-credentials", "Wrong email or password")
+            }
+            Self::InvalidToken => (Status::UNAUTHORIZED, "invalid-token", "The token is not good"),
+            Self::Forbidden => (Status::FORBIDDEN, "forbidden", "The role does not allow this"),
+            Self::NotFound => (Status::NOT_FOUND, "not-found", "There is nothing here"),
+            Self::MethodNotAllowed => {
+                (Status::METHOD_NOT_ALLOWED, "method-not-allowed", "No such method here")
+            }
+            Self::Conflict => (Status::CONFLICT, "conflict", "The data forbids this"),
+            Self::EmailTaken => (Status::CONFLICT, "email-taken", "The address has an account"),
+            Self::DuplicateContact => {
+                (Status::CONFLICT, "duplicate-contact", "The contact is there already")
+            }
+            Self::NameTaken => (Status::CONFLICT, "name-taken", "The name is taken"),
+            Self::SequenceNotActive => {
+                (Status::CONFLICT, "sequence-not-active", "The sequence takes nobody")
+            }
+            Self::WrongState => (Status::CONFLICT, "wrong-state", "The state does not allow this"),
+            Self::TooLarge => (Status::PAYLOAD_TOO_LARGE, "too-large", "The body is too large"),
+            Self::UnsupportedMediaType => (
+                Status::UNSUPPORTED_MEDIA_TYPE,
+                "unsupported-media-type",
+                "The body is of another type",
+            ),
+            Self::Invalid => (Status::UNPROCESSABLE_ENTITY, "invalid", "Some values are not good"),
+            Self::DefinitionRefused => {
+                (Status::UNPROCESSABLE_ENTITY, "definition-refused", "The definition has problems")
+            }
+            Self::Internal => (Status::INTERNAL_SERVER_ERROR, "internal", "Something broke here"),
+            Self::Unavailable => (Status::SERVICE_UNAVAILABLE, "unavailable", "Try again soon"),
+        }
+    }
+
+    /// The kind of a status that no handler of ours explained.
+    pub(crate) fn of(status: StatusCode) -> Self {
+        match status {
+            StatusCode::UNAUTHORIZED => Self::Unauthorized,
+            StatusCode::FORBIDDEN => Self::Forbidden,
+            StatusCode::NOT_FOUND => Self::NotFound,
+            StatusCode::METHOD_NOT_ALLOWED => Self::MethodNotAllowed,
+            StatusCode::CONFLICT => Self::Conflict,
+            StatusCode::PAYLOAD_TOO_LARGE => Self::TooLarge,
+            StatusCode::UNSUPPORTED_MEDIA_TYPE => Self::UnsupportedMediaType,
+            StatusCode::UNPROCESSABLE_ENTITY => Self::Invalid,
+            StatusCode::SERVICE_UNAVAILABLE => Self::Unavailable,
+            status if status.is_client_error() => Self::Malformed,
+            _status => Self::Internal,
+        }
+    }
+}
+
+/// One thing that is wrong in what was given.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Fault {
+    /// The field, as its path in the body or its name in the query.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub field: Option<String>,
+    /// The line of a definition, from 1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub line: Option<usize>,
+    /// The column in characters, from 1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub column: Option<usize>,
+    /// What is wrong.
+    pub message: String,
+    /// What to write instead.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub help: Option<String>,
+}
+
+/// Why a request was not served.
+#[derive(Debug, Clone)]
+pub struct Problem {
+    kind: Kind,
+    detail: Option<String>,
+    errors: Vec<Fault>,
+    rendered: Option<String>,
+}
+
+/// The body, in the order in which people read it.
+#[derive(Serialize)]
+struct Body<'a> {
+    r#type: String,
+    title: &'a str,
+    status: u16,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    detail: Option<&'a str>,
+    #[serde(skip_serializing_if = "<[Fault]>::is_empty")]
+    errors: &'a [Fault],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rendered: Option<&'a str>,
+    request_id: &'a str,
+}
+
+impl Problem {
+    /// A problem of this kind that its title explains.
+    pub fn new(kind: Kind) -> Self {
+        Self { kind, detail: None, errors: Vec::new(), rendered: None }
+    }
+
+    /// The same with a sentence about this request.
+    #[must_use]
+    pub fn detail(mut self, detail: impl Into<String>) -> Self {
+        self.detail = Some(detail.into());
+        self
+    }
+
+    /// One field's value that is not allowed.
+    pub fn invalid(field: &str, message: impl Into<String>) -> Self {
+        Self::new(Kind::Invalid).fault(Fault {
+            field: Some(field.into()),
+            message: message.into(),
+            ..Fault::default()
+        })
+    }
+
+    /// The same with one more thing that is wrong.
+    #[must_use]
+    pub fn fault(mut self, fault: Fault) -> Self {
+        self.errors.push(fault);
+        self
+    }
+
+    /// The same with a drawing for a terminal.
+    #[must_use]
+    pub fn rendered(mut self, rendered: String) -> Self {
+        self.rendered = Some(rendered);
+        self
+    }
+
+    /// The body for the request of this id.
+    pub(crate) fn body(&self, request_id: &str) -> Vec<u8> {
+        let (status, slug, title) = self.kind.row();
+        let body = Body {
+            r#type: format!("/problems/{slug}"),
+            title,
+            status: status.as_u16(),
+            detail: self.detail.as_deref(),
+            errors: &self.errors,
+            rendered: self.rendered.as_deref(),
+            request_id,
+        };
+        serde_json::to_vec(&body).expect("texts and numbers have a form in JSON")
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let (status, ..) = self.kind.row();
+        let mut response = status.into_response();
+        match self.kind {
+            Kind::Unauthorized | Kind::InvalidToken => {
+                // RFC 6750, section 3.
+                let challenge = HeaderValue::from_static("Bearer realm=\"salesos\"");
+                response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);
+            }
+            Kind::Unavailable => {
+                response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+            }
+            Kind::Malformed
+            | Kind::InvalidCredentials
+            | Kind::Forbidden
+            | Kind::NotFound
+            | Kind::MethodNotAllowed
+            | Kind::Conflict
+            | Kind::EmailTaken
+            | Kind::DuplicateContact
+            | Kind::NameTaken
+            | Kind::SequenceNotActive
+            | Kind::WrongState
+            | Kind::TooLarge
+            | Kind::UnsupportedMediaType
+            | Kind::Invalid
+            | Kind::DefinitionRefused
+            | Kind::Internal => {}
+        }
+        response.extensions_mut().insert(self);
+        response
+    }
+}
+
+impl From<sqlx::Error> for Problem {
+    fn from(error: sqlx::Error) -> Self {
+        if let Some(database) = error.as_database_error() {
+            if let Some(constraint) = database.constraint() {
+                return violated(constraint);
+            }
+            // Class 22: a value that no column can hold, such as a NUL in a text.
+            if database.code().is_some_and(|code| code.starts_with("22")) {
+                return Self::new(Kind::Invalid).detail("a value can't be stored as it is");
+            }
+        }
+        let gone = matches!(
+            &error,
+            sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed | sqlx::Error::Io(_)
+        );
+        tracing::error!(%error, "a statement failed");
+        Self::new(if gone { Kind::Unavailable } else { Kind::Internal })
+    }
+}
+
+/// What a violated constraint means to whoever asked.
+fn violated(constraint: &str) -> Problem {
+    match constraint {
+        "users_email" => Problem::new(Kind::EmailTaken),
+        "contacts_email" => Problem::new(Kind::DuplicateContact),
+        "sequences_name" => Problem::new(Kind::NameTaken),
+        other => Problem::new(Kind::Conflict).detail(format!("the rule `{other}` forbids it")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Kind, Problem};
+
+    #[test]
+    fn a_problem_says_what_it_is_and_which_request_it_answers() {
+        let body = Problem::invalid("email", "is no address").body("req_1");
+        let body: serde_json::Value = serde_json::from_slice(&body).unwrap();
+        assert_eq!(body["type"], "/problems/invalid");
+        assert_eq!(body["status"], 422);
+        assert_eq!(body["errors"][0]["field"], "email");
+        assert_eq!(body["request_id"], "req_1");
+        assert!(body.get("detail").is_none(), "what is unknown is left out");
+    }
+
+    #[test]
+    fn a_status_that_nobody_explained_becomes_a_kind_of_the_same_status() {
+        for status in [401, 403, 404, 405, 409, 413, 415, 422, 500, 503] {
+            let status = axum::http::StatusCode::from_u16(status).unwrap();
+            assert_eq!(Kind::of(status).row().0, status);
+        }
+    }
+}

@@ -1,0 +1,185 @@
+//! Sequences: made from a definition, read as JSON or TOML, activated.
+
+use axum::extract::{Path, Request, State as Shared};
+use axum::http::{HeaderMap, HeaderName, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use chrono::{DateTime, Utc};
+use crm::sequence::{self, Existing, Sequence, SequenceError};
+use engine::definition::{self, Format, Refusals};
+use engine::definition_store::{self, Document};
+use engine::id;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::State;
+use crate::input::{self, Params, path_id};
+use crate::page::{self, Page};
+use crate::problem::{Fault, Kind, Problem};
+use crate::tenant::{self, Caller, Writer};
+
+const TOML: &str = "application/toml";
+
+/// The routes.
+pub(super) fn router() -> Router<State> {
+    Router::new()
+        .route("/sequences", get(list).post(create))
+        .route("/sequences/{id}", get(find))
+        .route("/sequences/{id}/activate", post(activate))
+}
+
+/// A sequence as people read it; listings leave the definition out.
+#[derive(Serialize)]
+struct SequenceBody {
+    id: String,
+    name: String,
+    title: String,
+    status: String,
+    version: i32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    definition: Option<Value>,
+    created_at: DateTime<Utc>,
+    updated_at: DateTime<Utc>,
+}
+
+fn show(sequence: Sequence, definition: Option<Value>) -> SequenceBody {
+    SequenceBody {
+        id: id::show("seq", sequence.id),
+        name: sequence.name,
+        title: sequence.title,
+        status: sequence.status,
+        version: sequence.version,
+        definition,
+        created_at: sequence.created_at,
+        updated_at: sequence.updated_at,
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Create {
+    definition: Value,
+}
+
+/// The document of a request: the body itself as TOML, or `definition` of a JSON body.
+fn document(content_type: Option<&str>, body: &[u8]) -> Result<(String, Format), Problem> {
+    match content_type {
+        Some(TOML) => {
+            let text = std::str::from_utf8(body)
+                .map_err(|_| Problem::new(Kind::Malformed).detail("the body is no UTF-8"))?;
+            Ok((text.to_owned(), Format::Toml))
+        }
+        None | Some("application/json") => {
+            let create: Create = input::read_json(body)?;
+            Ok((format!("{:#}", create.definition), Format::Json))
+        }
+        Some(_other) => Err(Problem::new(Kind::UnsupportedMediaType)
+            .detail("send application/json or application/toml")),
+    }
+}
+
+async fn create(
+    Shared(state): Shared<State>,
+    Writer(caller): Writer,
+    request: Request,
+) -> Result<(StatusCode, [(HeaderName, String); 1], Json<SequenceBody>), Problem> {
+    let content_type = input::content_type(request.headers());
+    let body = input::bytes(request, &state).await?;
+    let (source, format) = document(content_type.as_deref(), &body)?;
+    let definition = definition::read("definition", &source, format, state.definitions.registry())
+        .map_err(|refusals| refused(&refusals))?;
+    let mut tx = tenant::begin(&state.pool, caller.customer_id).await?;
+    let made = sequence::keep(&mut tx, caller.customer_id, &definition, &source, Existing::Refuse);
+    let made = made.await.map_err(|error| match error {
+        SequenceError::NameTaken(_) => Problem::new(Kind::NameTaken).detail(error.to_string()),
+        SequenceError::Database(error) => error.into(),
+    })?;
+    tx.commit().await?;
+    let made = show(made, Some(definition.document));
+    let location = format!("/api/v1/sequences/{}", made.id);
+    Ok((StatusCode::CREATED, [(header::LOCATION, location)], Json(made)))
+}
+
+/// Every problem of a definition, with its place and as a drawing.
+fn refused(refusals: &Refusals) -> Problem {
+    let problem = Problem::new(Kind::DefinitionRefused).rendered(refusals.render(false));
+    refusals.problems.iter().fold(problem, |problem, found| {
+        problem.fault(Fault {
+            field: None,
+            line: Some(found.line),
+            column: Some(found.column),
+            message: found.message.clone(),
+            help: found.help.clone(),
+        })
+    })
+}
+
+async fn find(
+    Shared(state): Shared<State>,
+    caller: Caller,
+    Path(sequence): Path<String>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let sequence_id = path_id("seq", &sequence)?;
+    let missing = || Problem::new(Kind::NotFound);
+    let mut tx = tenant::begin(&state.pool, caller.customer_id).await?;
+    let found = sequence::find(&mut *tx, caller.customer_id, sequence_id).await?;
+    let found = found.ok_or_else(missing)?;
+    let document = definition_store::find(&mut *tx, found.definition_id).await?;
+    let document = document.ok_or_else(missing)?;
+    let wanted = headers.get(header::ACCEPT).and_then(|accept| accept.to_str().ok());
+    if wanted.is_some_and(|accept| accept.contains(TOML)) {
+        return Ok(([(header::CONTENT_TYPE, TOML)], toml_of(document)?).into_response());
+    }
+    Ok(Json(show(found, Some(document.document))).into_response())
+}
+
+/// The document as TOML: as it was written, or made from the JSON that it was.
+fn toml_of(document: Document) -> Result<String, Problem> {
+    // No TOML document begins with a brace.
+    if !document.source.trim_start().starts_with('{') {
+        return Ok(document.source);
+    }
+    toml::to_string(&document.document).map_err(|error| {
+        tracing::error!(%error, "a definition has no form in TOML");
+        Problem::new(Kind::Internal)
+    })
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct List {
+    limit: Option<u32>,
+    cursor: Option<String>,
+}
+
+async fn list(
+    Shared(state): Shared<State>,
+    caller: Caller,
+    Params(wanted): Params<List>,
+) -> Result<Json<Page<SequenceBody>>, Problem> {
+    let limit = page::limit(wanted.limit)?;
+    let before = page::read_id(wanted.cursor.as_deref())?;
+    let mut tx = tenant::begin(&state.pool, caller.customer_id).await?;
+    let found = sequence::list(&mut *tx, caller.customer_id, before, limit).await?;
+    let cursor = |sequence: &Sequence| page::after_id(sequence.id);
+    Ok(Json(Page::of(found, limit, cursor, |sequence| show(sequence, None))))
+}
+
+async fn activate(
+    Shared(state): Shared<State>,
+    Writer(caller): Writer,
+    Path(sequence): Path<String>,
+) -> Result<Json<SequenceBody>, Problem> {
+    let sequence_id = path_id("seq", &sequence)?;
+    let mut tx = tenant::begin(&state.pool, caller.customer_id).await?;
+    let found = sequence::activate(&mut *tx, caller.customer_id, sequence_id).await?;
+    let found = found.ok_or_else(|| Problem::new(Kind::NotFound))?;
+    if found.status != "active" {
+        let detail = format!("the sequence is {}", found.status);
+        return Err(Problem::new(Kind::WrongState).detail(detail));
+    }
+    tx.commit().await?;
+    Ok(Json(show(found, None)))
+}

@@ -1,0 +1,141 @@
+//! Enrolling contacts in a sequence.
+
+use axum::extract::{Path, State as Shared};
+use axum::http::{HeaderName, StatusCode, header};
+use axum::routing::post;
+use axum::{Json, Router};
+use chrono::{DateTime, Utc};
+use crm::enrollment::{
+    self, EnrollError, EnrollReport, NewEnrollments, RefusalReason, Refused, Sender,
+};
+use crm::sequence;
+use engine::definition_store::LoadError;
+use engine::id;
+use engine::run::StartError;
+use serde::{Deserialize, Serialize};
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use super::enrollments::{EnrollmentBody, show};
+use crate::State;
+use crate::input::{Body, field_id, optional_id, path_id};
+use crate::problem::{Kind, Problem};
+use crate::tenant::{self, Caller, Writer};
+
+/// The most contacts of one request.
+const MOST: usize = 1_000;
+
+/// The route.
+pub(super) fn router() -> Router<State> {
+    Router::new().route("/sequences/{id}/enrollments", post(create))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Create {
+    contact_ids: Vec<String>,
+    mailbox_id: Option<String>,
+    start_at: Option<DateTime<Utc>>,
+}
+
+impl Create {
+    fn contacts(&self) -> Result<Vec<Uuid>, Problem> {
+        if !(1..=MOST).contains(&self.contact_ids.len()) {
+            return Err(Problem::invalid("contact_ids", format!("are 1 to {MOST}")));
+        }
+        let read =
+            |(at, text): (usize, &String)| field_id(&format!("contact_ids[{at}]"), "con", text);
+        self.contact_ids.iter().enumerate().map(read).collect()
+    }
+}
+
+/// What came of it.
+#[derive(Serialize)]
+struct Report {
+    enrolled: usize,
+    refused: Vec<RefusedBody>,
+    enrollments: Vec<EnrollmentBody>,
+}
+
+#[derive(Serialize)]
+struct RefusedBody {
+    contact_id: String,
+    reason: RefusalReason,
+    detail: String,
+}
+
+impl From<Refused> for RefusedBody {
+    fn from(refused: Refused) -> Self {
+        Self {
+            contact_id: id::show("con", refused.contact_id),
+            reason: refused.reason,
+            detail: refused.detail,
+        }
+    }
+}
+
+async fn create(
+    Shared(state): Shared<State>,
+    Writer(caller): Writer,
+    Path(sequence): Path<String>,
+    Body(wanted): Body<Create>,
+) -> Result<(StatusCode, [(HeaderName, String); 1], Json<Report>), Problem> {
+    let sequence_id = path_id("seq", &sequence)?;
+    let contact_ids = wanted.contacts()?;
+    let mailbox = optional_id("mailbox_id", "epa", wanted.mailbox_id.as_deref())?;
+    let sender = mailbox.map_or_else(|| state.settings.sender.clone(), Sender::Mailbox);
+    let mut tx = tenant::begin(&state.pool, caller.customer_id).await?;
+    let sequence = sequence::find(&mut *tx, caller.customer_id, sequence_id).await?;
+    let sequence = sequence.ok_or_else(|| Problem::new(Kind::NotFound))?;
+    let definition = state.definitions.load(&mut *tx, sequence.definition_id).await;
+    let definition = definition.map_err(unreadable)?;
+    let new = NewEnrollments {
+        sequence: &sequence,
+        definition: &definition,
+        contact_ids: &contact_ids,
+        sender,
+        actor: caller.actor(),
+        start_at: wanted.start_at,
+    };
+    let report = enrollment::enroll(&mut tx, caller.customer_id, new).await.map_err(refused)?;
+    let report = shown(&mut tx, caller, report).await?;
+    tx.commit().await?;
+    let location = format!("/api/v1/enrollments?sequence_id={}", id::show("seq", sequence_id));
+    Ok((StatusCode::CREATED, [(header::LOCATION, location)], Json(report)))
+}
+
+async fn shown(
+    tx: &mut PgConnection,
+    caller: Caller,
+    report: EnrollReport,
+) -> Result<Report, Problem> {
+    let mut enrollments = Vec::with_capacity(report.enrollment_ids.len());
+    for enrollment_id in &report.enrollment_ids {
+        let made = enrollment::find(&mut *tx, caller.customer_id, *enrollment_id).await?;
+        enrollments.extend(made.map(show));
+    }
+    let refused = report.refused.into_iter().map(RefusedBody::from).collect();
+    Ok(Report { enrolled: enrollments.len(), refused, enrollments })
+}
+
+fn unreadable(error: LoadError) -> Problem {
+    match error {
+        LoadError::Unreadable(detail) => Problem::new(Kind::Conflict).detail(detail),
+        LoadError::Database(error) => error.into(),
+    }
+}
+
+fn refused(error: EnrollError) -> Problem {
+    match error {
+        EnrollError::NotActive(_) => {
+            Problem::new(Kind::SequenceNotActive).detail(error.to_string())
+        }
+        EnrollError::NoSuchMailbox => Problem::invalid("mailbox_id", error.to_string()),
+        EnrollError::Start(StartError::UnknownDefinition) => {
+            Problem::new(Kind::Conflict).detail(error.to_string())
+        }
+        EnrollError::Start(StartError::Database(error)) | EnrollError::Database(error) => {
+            error.into()
+        }
+    }
+}

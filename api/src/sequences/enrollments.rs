@@ -1,0 +1,184 @@
+//! Enrollments: read them, their history, and what a person does to one.
+
+use axum::extract::{Path, State as Shared};
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use chrono::{DateTime, Utc};
+use crm::enrollment::{self, Action, Enrollment, Filter};
+use engine::id;
+use engine::run::{self, Change, HistoryRow, State as RunState};
+use serde::{Deserialize, Serialize};
+
+use crate::State;
+use crate::input::{Params, optional_id, path_id};
+use crate::page::{self, Page};
+use crate::problem::{Kind, Problem};
+use crate::tenant::{self, Caller, Writer};
+
+/// The routes.
+pub(super) fn router() -> Router<State> {
+    Router::new()
+        .route("/enrollments", get(list))
+        .route("/enrollments/{id}", get(find))
+        .route("/enrollments/{id}/history", get(history))
+        .route("/enrollments/{id}/pause", post(pause))
+        .route("/enrollments/{id}/resume", post(resume))
+        .route("/enrollments/{id}/cancel", post(cancel))
+}
+
+/// An enrollment as people read it.
+#[derive(Serialize)]
+pub(super) struct EnrollmentBody {
+    id: String,
+    sequence_id: String,
+    version: i32,
+    contact_id: String,
+    mailbox_id: String,
+    state: String,
+    step: String,
+    next_at: Option<DateTime<Utc>>,
+    exit_reason: Option<String>,
+    hold_reason: Option<String>,
+    created_at: DateTime<Utc>,
+    updated_at: DateTime<Utc>,
+}
+
+pub(super) fn show(enrollment: Enrollment) -> EnrollmentBody {
+    EnrollmentBody {
+        id: id::show("enr", enrollment.id),
+        sequence_id: id::show("seq", enrollment.sequence_id),
+        version: enrollment.version,
+        contact_id: id::show("con", enrollment.contact_id),
+        mailbox_id: id::show("epa", enrollment.mailbox_id),
+        state: enrollment.state,
+        step: enrollment.step,
+        next_at: enrollment.next_at,
+        exit_reason: enrollment.exit_reason,
+        hold_reason: enrollment.hold_reason,
+        created_at: enrollment.created_at,
+        updated_at: enrollment.updated_at,
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct List {
+    sequence_id: Option<String>,
+    contact_id: Option<String>,
+    state: Option<String>,
+    limit: Option<u32>,
+    cursor: Option<String>,
+}
+
+async fn list(
+    Shared(state): Shared<State>,
+    caller: Caller,
+    Params(wanted): Params<List>,
+) -> Result<Json<Page<EnrollmentBody>>, Problem> {
+    let limit = page::limit(wanted.limit)?;
+    let filter = Filter {
+        sequence_id: optional_id("sequence_id", "seq", wanted.sequence_id.as_deref())?,
+        contact_id: optional_id("contact_id", "con", wanted.contact_id.as_deref())?,
+        state: wanted.state,
+        before: page::read_id(wanted.cursor.as_deref())?,
+    };
+    let mut tx = tenant::begin(&state.pool, caller.customer_id).await?;
+    let found = enrollment::list(&mut *tx, caller.customer_id, &filter, limit).await?;
+    Ok(Json(Page::of(found, limit, |enrollment| page::after_id(enrollment.id), show)))
+}
+
+async fn find(
+    Shared(state): Shared<State>,
+    caller: Caller,
+    Path(enrollment): Path<String>,
+) -> Result<Json<EnrollmentBody>, Problem> {
+    let enrollment_id = path_id("enr", &enrollment)?;
+    let mut tx = tenant::begin(&state.pool, caller.customer_id).await?;
+    let found = enrollment::find(&mut *tx, caller.customer_id, enrollment_id).await?;
+    found.map(|found| Json(show(found))).ok_or_else(|| Problem::new(Kind::NotFound))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct HistoryPage {
+    limit: Option<u32>,
+    cursor: Option<String>,
+}
+
+async fn history(
+    Shared(state): Shared<State>,
+    caller: Caller,
+    Path(enrollment): Path<String>,
+    Params(wanted): Params<HistoryPage>,
+) -> Result<Json<Page<HistoryRow>>, Problem> {
+    let enrollment_id = path_id("enr", &enrollment)?;
+    let limit = page::limit(wanted.limit)?;
+    let after = page::read_number(wanted.cursor.as_deref())?;
+    let mut tx = tenant::begin(&state.pool, caller.customer_id).await?;
+    let found = enrollment::find(&mut *tx, caller.customer_id, enrollment_id).await?;
+    found.ok_or_else(|| Problem::new(Kind::NotFound))?;
+    let mut rows = run::history(&mut *tx, Some(caller.customer_id), enrollment_id, after).await?;
+    rows.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
+    Ok(Json(Page::of(rows, limit, |row| page::after_number(row.seq), |row| row)))
+}
+
+async fn pause(
+    shared: Shared<State>,
+    writer: Writer,
+    path: Path<String>,
+) -> Result<Json<EnrollmentBody>, Problem> {
+    act(shared, writer, path, Action::Pause).await
+}
+
+async fn resume(
+    shared: Shared<State>,
+    writer: Writer,
+    path: Path<String>,
+) -> Result<Json<EnrollmentBody>, Problem> {
+    act(shared, writer, path, Action::Resume).await
+}
+
+async fn cancel(
+    shared: Shared<State>,
+    writer: Writer,
+    path: Path<String>,
+) -> Result<Json<EnrollmentBody>, Problem> {
+    act(shared, writer, path, Action::Cancel).await
+}
+
+/// Does what a person wants of an enrollment; one that stands there already stays as it is.
+async fn act(
+    Shared(state): Shared<State>,
+    Writer(caller): Writer,
+    Path(enrollment): Path<String>,
+    action: Action,
+) -> Result<Json<EnrollmentBody>, Problem> {
+    let enrollment_id = path_id("enr", &enrollment)?;
+    let missing = || Problem::new(Kind::NotFound);
+    let mut tx = tenant::begin(&state.pool, caller.customer_id).await?;
+    // A run that is no enrollment is not for this route.
+    enrollment::find(&mut *tx, caller.customer_id, enrollment_id).await?.ok_or_else(missing)?;
+    let actor = caller.actor();
+    match enrollment::act(&mut tx, caller.customer_id, enrollment_id, action, &actor).await? {
+        Change::Changed => {}
+        Change::Unchanged(stands) if stands == goal(action) => {}
+        Change::Unchanged(stands) => {
+            let detail = format!("the enrollment is {}", stands.word());
+            return Err(Problem::new(Kind::WrongState).detail(detail));
+        }
+        Change::NotFound => return Err(missing()),
+    }
+    let found = enrollment::find(&mut *tx, caller.customer_id, enrollment_id).await?;
+    let found = found.ok_or_else(missing)?;
+    tx.commit().await?;
+    Ok(Json(show(found)))
+}
+
+/// Where an action leads.
+fn goal(action: Action) -> RunState {
+    match action {
+        Action::Pause => RunState::Paused,
+        Action::Resume | Action::Retry => RunState::Live,
+        Action::Cancel => RunState::Cancelled,
+    }
+}

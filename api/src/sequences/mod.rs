@@ -1,0 +1,14 @@
+//! Sequences and the enrollments in them.
+
+mod definitions;
+mod enroll;
+mod enrollments;
+
+use axum::Router;
+
+use crate::State;
+
+/// All routes of the service.
+pub(crate) fn router() -> Router<State> {
+    Router::new().merge(definitions::router()).merge(enroll::router()).merge(enrollments::router())
+}

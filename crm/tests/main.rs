@@ -1,0 +1,11 @@
+//! Tests of the records of sales on a real Postgres, in one binary.
+
+#![expect(clippy::unwrap_used, reason = "a test that can not go on says where")]
+
+#[path = "../../tests/support/database.rs"]
+mod database;
+mod enrolling;
+mod importing;
+mod mail;
+mod tenants;
+mod world;

@@ -1,0 +1,10 @@
+//! Tests of the step types through their registry, in one binary.
+
+#![expect(clippy::unwrap_used, reason = "a test that can not go on says where")]
+
+#[path = "../../tests/support/database.rs"]
+mod database;
+mod sending;
+mod support;
+mod waiting;
+mod workflows;
