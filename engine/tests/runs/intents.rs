@@ -1,7 +1,5 @@
 //! Steps that act at most once: the fence before the act, and what follows a crash.
 
-#![expect(clippy::unwrap_used, reason = "tests")]
-
 use super::steps::Fault;
 use super::world::World;
 
