@@ -382,3 +382,6 @@ fn hold(reason: String, intent: Intent) -> Transition {
 fn id<'a>(situation: Situation<'a>) -> &'a str {
     &situation.definition.steps[situation.position.step].id
 }
+
+#[cfg(test)]
+mod tests;

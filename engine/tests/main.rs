@@ -5,3 +5,4 @@ mod database;
 mod definitions;
 mod relay;
 mod runs;
+mod stories;

@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use super::execute::{Finished, held};
 use super::record::{self, Recorded};
-use super::{Shared, StepJob, WorkerError};
+use super::{Shared, StepJob, WorkerError, lost};
 use crate::decision::{Intent, Next, Transition};
 use crate::fact::{RUN_CHANGED, RunFact};
 
@@ -53,9 +53,8 @@ fn record<'a>(
                     return Ok(());
                 }
                 Err(error) if tries < TRIES && begins_again(&error) => tries += 1,
-                Err(error) if error.as_database_error().is_some() => break error,
-                Err(error @ sqlx::Error::Protocol(_)) => break error,
-                Err(error) => return Err(error.into()),
+                Err(error) if lost(&error) => return Err(error.into()),
+                Err(error) => break error,
             }
         };
         if batch.len() > 1 {

@@ -11,7 +11,7 @@ use sqlx::{Connection, PgConnection};
 use tokio::sync::mpsc;
 use uuid::Uuid;
 
-use super::{Shared, WorkerError};
+use super::{Shared, WorkerError, lost};
 use crate::context::IntentRequest;
 use crate::fact::RunFact;
 use crate::step::StepError;
@@ -56,18 +56,18 @@ async fn one_by_one(
     batch: &[IntentRequest],
     error: sqlx::Error,
 ) -> Result<Vec<Result<(), StepError>>, WorkerError> {
-    if error.as_database_error().is_none() {
+    if lost(&error) {
         return Err(error.into());
     }
     let mut answers = Vec::with_capacity(batch.len());
     for wish in batch {
         match write(shared, connection, std::slice::from_ref(wish)).await {
             Ok(mut answer) => answers.extend(answer.pop()),
-            Err(error) if error.as_database_error().is_some() => {
+            Err(error) if lost(&error) => return Err(error.into()),
+            Err(error) => {
                 let reason = format!("its intent could not be written: {error}");
                 answers.push(Err(StepError::Retry { reason, after: None }));
             }
-            Err(error) => return Err(error.into()),
         }
     }
     Ok(answers)

@@ -1,0 +1,226 @@
+//! Step types for stories about the engine: they count their calls and do what the story asks.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use chrono::TimeDelta;
+use engine::context::Context;
+use engine::fact::Fact;
+use engine::step::{
+    Effect, FieldType, Outcome, Reconciled, Reference, Registry, Step, StepError, StepType,
+    Subject, Verdict, Wake,
+};
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use schemars::JsonSchema;
+use serde::Deserialize;
+use serde_json::{Value, json};
+use tokio::sync::Semaphore;
+
+/// What the steps of one test share with it.
+pub(crate) struct Board {
+    calls: Mutex<HashMap<String, u32>>,
+    /// Steps that do `block` wait for a permit.
+    pub(crate) gate: Semaphore,
+    /// Told whenever a step begins to block.
+    pub(crate) blocked: Semaphore,
+    /// What reconcilers answer: 0 nobody knows, 1 it happened, 2 it did not.
+    pub(crate) answer: AtomicU32,
+}
+
+impl Board {
+    pub(crate) fn new() -> Arc<Self> {
+        Arc::new(Self {
+            calls: Mutex::default(),
+            gate: Semaphore::new(0),
+            blocked: Semaphore::new(0),
+            answer: AtomicU32::new(0),
+        })
+    }
+
+    fn count(&self, what: &str) -> u32 {
+        let mut calls = self.calls.lock().unwrap();
+        let count = calls.entry(what.to_owned()).or_default();
+        *count += 1;
+        *count
+    }
+
+    /// How often a step was run, or `sent:STEP` how often it acted outside.
+    pub(crate) fn calls(&self, what: &str) -> u32 {
+        self.calls.lock().unwrap().get(what).copied().unwrap_or(0)
+    }
+}
+
+/// What an `act` or a `send` does.
+#[derive(Clone, Copy, Deserialize, JsonSchema, Default, PartialEq)]
+#[serde(rename_all = "snake_case")]
+enum Does {
+    #[default]
+    Done,
+    FailTwice,
+    FailAlways,
+    Refuse,
+    Panic,
+    Hang,
+    Block,
+    Fact,
+    PoisonFact,
+}
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct Keys {
+    #[serde(default)]
+    does: Does,
+    goto: Option<String>,
+    signal: Option<String>,
+    minutes: Option<i64>,
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Kind {
+    Act,
+    Send,
+    Sleep,
+    Listen,
+    Leave,
+}
+
+struct Acting {
+    keys: Keys,
+    kind: Kind,
+    board: Arc<Board>,
+}
+
+impl Acting {
+    async fn act(&self, cx: &Context) -> Result<Outcome, StepError> {
+        let count = self.board.count(cx.step());
+        let retry = |reason: &str| StepError::Retry { reason: reason.into(), after: None };
+        if self.kind == Kind::Send {
+            if self.keys.does == Does::Block {
+                self.block().await;
+            }
+            cx.intent(json!({ "key": cx.key() })).await?;
+            self.board.count(&format!("sent:{}", cx.step()));
+        }
+        match self.keys.does {
+            Does::Done => {}
+            Does::FailTwice if count > 2 => {}
+            Does::FailTwice | Does::FailAlways => return Err(retry("not now")),
+            Does::Refuse => return Err(StepError::Fail { reason: "never".into() }),
+            Does::Panic => panic!("it burns"),
+            Does::Hang => std::future::pending().await,
+            Does::Block if self.kind != Kind::Send => self.block().await,
+            Does::Block => {}
+            Does::Fact => return Ok(self.fact(json!({}))),
+            Does::PoisonFact => return Ok(self.fact(json!({ "poison": true }))),
+        }
+        let verdict = match &self.keys.goto {
+            Some(step) => Verdict::Goto { step: step.clone() },
+            None => Verdict::Done,
+        };
+        Ok(Outcome { verdict, output: Some(json!({ "calls": count })), facts: Vec::new() })
+    }
+
+    fn fact(&self, data: Value) -> Outcome {
+        Outcome { facts: vec![Fact { kind: "test.fact", data }], ..Outcome::default() }
+    }
+
+    async fn block(&self) {
+        self.board.blocked.add_permits(1);
+        self.board.gate.acquire().await.unwrap().forget();
+    }
+
+    fn wait(&self, cx: &Context) -> Outcome {
+        let count = self.board.count(cx.step());
+        let until = self.keys.minutes.map(|minutes| cx.now() + TimeDelta::minutes(minutes));
+        let verdict = match (cx.wake(), self.kind, until) {
+            (Some(Wake::Signal { .. } | Wake::Timer), ..) => Verdict::Done,
+            (None, Kind::Sleep, Some(until)) => Verdict::Sleep { until },
+            (None, ..) => Verdict::Wait {
+                signal: self.keys.signal.clone().unwrap_or_default(),
+                key: None,
+                until,
+            },
+        };
+        let came = matches!(cx.wake(), Some(Wake::Signal { .. }));
+        let output = Some(json!({ "came": came, "calls": count }));
+        Outcome { verdict, output, facts: Vec::new() }
+    }
+}
+
+impl Step for Acting {
+    fn run<'a>(&'a self, cx: &'a Context) -> BoxFuture<'a, Result<Outcome, StepError>> {
+        match self.kind {
+            Kind::Act | Kind::Send => self.act(cx).boxed(),
+            Kind::Sleep | Kind::Listen => std::future::ready(Ok(self.wait(cx))).boxed(),
+            Kind::Leave => {
+                let verdict = Verdict::Exit { reason: "left".into() };
+                std::future::ready(Ok(Outcome { verdict, ..Outcome::default() })).boxed()
+            }
+        }
+    }
+
+    fn reconcile<'a>(
+        &'a self,
+        cx: &'a Context,
+        _: &'a Value,
+    ) -> BoxFuture<'a, Result<Reconciled, StepError>> {
+        self.board.count(&format!("asked:{}", cx.step()));
+        let answer = match self.board.answer.load(Ordering::SeqCst) {
+            0 => Reconciled::Unknown("no answer".into()),
+            1 => Reconciled::Happened(Outcome::default()),
+            _ => Reconciled::DidNotHappen,
+        };
+        std::future::ready(Ok(answer)).boxed()
+    }
+
+    fn references(&self) -> Vec<Reference> {
+        let signal = self.keys.signal.clone().map(|name| Reference::Signal { key: "signal", name });
+        let target = self.keys.goto.clone().map(|step| Reference::Target { key: "goto", step });
+        signal.into_iter().chain(target).collect()
+    }
+
+    fn waits(&self) -> bool {
+        matches!(self.kind, Kind::Sleep | Kind::Listen)
+    }
+
+    fn diverts(&self) -> bool {
+        self.kind == Kind::Leave || self.keys.goto.is_some()
+    }
+}
+
+fn step_type(name: &'static str, kind: Kind, board: &Arc<Board>) -> StepType {
+    let board = Arc::clone(board);
+    StepType {
+        name,
+        effect: if kind == Kind::Send { Effect::AtMostOnce } else { Effect::Pure },
+        timeout: Duration::from_secs(60),
+        windowed: false,
+        schema: || schemars::schema_for!(Keys),
+        parse: Arc::new(move |value| match serde_json::from_value::<Keys>(value) {
+            Ok(keys) => Ok(Arc::new(Acting { keys, kind, board: Arc::clone(&board) })),
+            Err(error) => Err(error.to_string()),
+        }),
+    }
+}
+
+/// The registry of the stories.
+pub(crate) fn registry(board: &Arc<Board>) -> Registry {
+    Registry::new()
+        .step(step_type("act", Kind::Act, board))
+        .step(step_type("send", Kind::Send, board))
+        .step(step_type("sleep", Kind::Sleep, board))
+        .step(step_type("listen", Kind::Listen, board))
+        .step(step_type("leave", Kind::Leave, board))
+        .subject(Subject {
+            name: "thing",
+            fields: &[("name", FieldType::Text)],
+            load: Arc::new(|_, _| Box::pin(async { Ok(Some(json!({ "name": "one" }))) })),
+        })
+        .signal("stop")
+        .signal("ping")
+        .signal("pong")
+}
