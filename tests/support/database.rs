@@ -65,11 +65,12 @@ async fn template(admin: &mut PgConnection, server: &PgConnectOptions) -> String
     }
     let name = format!("template_{key:016x}");
     admin.execute("select pg_advisory_lock(7305)").await.expect("a lock can be waited for");
-    let there: bool = sqlx::query_scalar("select exists (select from pg_database where datname = $1)")
-        .bind(&name)
-        .fetch_one(&mut *admin)
-        .await
-        .expect("databases can be listed");
+    let there: bool =
+        sqlx::query_scalar("select exists (select from pg_database where datname = $1)")
+            .bind(&name)
+            .fetch_one(&mut *admin)
+            .await
+            .expect("databases can be listed");
     if !there {
         let making = format!("{name}_making");
         let drop = format!("drop database if exists {making} with (force)");
