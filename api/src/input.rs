@@ -121,6 +121,7 @@ pub(crate) fn bounded(field: &str, text: &str, most: usize) -> Result<(), Proble
 }
 
 #[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test may panic")]
 mod tests {
     use serde::Deserialize;
 

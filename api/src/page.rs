@@ -91,6 +91,7 @@ pub(crate) fn read_number(cursor: Option<&str>) -> Result<i32, Problem> {
 }
 
 #[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test may panic")]
 mod tests {
     use chrono::DateTime;
     use uuid::Uuid;

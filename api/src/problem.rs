@@ -269,6 +269,7 @@ fn violated(constraint: &str) -> Problem {
 }
 
 #[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test may panic")]
 mod tests {
     use super::{Kind, Problem};
 

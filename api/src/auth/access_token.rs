@@ -109,6 +109,7 @@ fn scope(role: Role) -> &'static str {
 }
 
 #[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test may panic")]
 mod tests {
     #![expect(clippy::unwrap_used, reason = "tests")]
 

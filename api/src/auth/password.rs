@@ -74,6 +74,7 @@ impl Passwords {
 }
 
 #[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test may panic")]
 mod tests {
     #![expect(clippy::unwrap_used, reason = "tests")]
 

@@ -50,6 +50,7 @@ fn panicked(cause: Box<dyn Any + Send + 'static>) -> Response {
 }
 
 #[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test may panic")]
 mod tests {
     #![expect(clippy::unwrap_used, reason = "tests")]
 
