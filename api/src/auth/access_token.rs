@@ -111,8 +111,6 @@ fn scope(role: Role) -> &'static str {
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "a test may panic")]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "tests")]
-
     use chrono::DateTime;
     use crm::user::User;
     use uuid::Uuid;

@@ -76,8 +76,6 @@ impl Passwords {
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "a test may panic")]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "tests")]
-
     use super::{Passwords, hash};
 
     #[tokio::test]
