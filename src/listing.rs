@@ -14,7 +14,7 @@ const WATCH_EVERY: Duration = Duration::from_secs(2);
 
 /// What every listing takes.
 #[derive(clap::Args, Clone)]
-pub(crate) struct Args {
+pub(crate) struct Listing {
     /// JSON instead of a table.
     #[arg(long)]
     json: bool,
@@ -28,7 +28,7 @@ pub(crate) struct Args {
 
 /// Shows rows, once or again and again; `cells` makes a table's row of one.
 pub(crate) async fn show<T: Serialize, F: Future<Output = Result<Vec<T>>>>(
-    args: &Args,
+    args: &Listing,
     headers: &[&str],
     cells: impl Fn(&T) -> Vec<String>,
     rows: impl Fn() -> F,

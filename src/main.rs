@@ -93,3 +93,15 @@ async fn run(command: Command, settings: Settings) -> anyhow::Result<Ending> {
         Command::Jobs(command) => commands::jobs::run(command, settings).await,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn every_command_can_be_parsed() {
+        Cli::command().debug_assert();
+    }
+}

@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use crate::Ending;
 use crate::database::{Database, MIGRATIONS, Role};
-use crate::listing;
+use crate::listing::{self, Listing};
 use crate::postgres;
 use crate::settings::Settings;
 
@@ -13,7 +13,7 @@ use crate::settings::Settings;
 #[derive(clap::Args)]
 pub(crate) struct Args {
     #[command(flatten)]
-    listing: listing::Args,
+    listing: Listing,
 }
 
 /// What was found of one dependency.

@@ -7,9 +7,10 @@ use engine::id;
 use engine::run::{self, Filter};
 
 use super::runs;
+use crate::Ending;
 use crate::database::{Database, Role};
+use crate::listing::Listing;
 use crate::settings::Settings;
-use crate::{Ending, listing};
 
 /// How many held runs one command retries.
 const MOST: u32 = 1_000;
@@ -23,7 +24,7 @@ pub(crate) enum Command {
         #[arg(long, value_parser = PossibleValuesParser::new(["ready", "running", "sleeping", "waiting", "held"]))]
         state: Option<String>,
         #[command(flatten)]
-        listing: listing::Args,
+        listing: Listing,
     },
     /// Lets held runs try their step again: those of these ids, or all that a filter matches.
     Retry {

@@ -16,8 +16,9 @@ use sqlx::PgPool;
 use uuid::Uuid;
 
 use crate::database::{Database, Role};
+use crate::listing::{self, Listing};
 use crate::settings::Settings;
-use crate::{Ending, listing, process};
+use crate::{Ending, process};
 
 const STATES: [&str; 9] = [
     "ready",
@@ -49,7 +50,7 @@ pub(crate) enum Command {
         #[arg(long)]
         since: Option<String>,
         #[command(flatten)]
-        listing: listing::Args,
+        listing: Listing,
     },
     /// Shows a run.
     Show { id: String },
@@ -57,7 +58,7 @@ pub(crate) enum Command {
     History {
         id: String,
         #[command(flatten)]
-        listing: listing::Args,
+        listing: Listing,
     },
     /// Says what a run waits for, and what would change it.
     Explain { id: String },
@@ -150,7 +151,7 @@ fn instant(at: Option<DateTime<Utc>>) -> String {
 }
 
 /// Lists runs.
-pub(crate) async fn list(db: &PgPool, filter: &Filter, args: &listing::Args) -> Result<Ending> {
+pub(crate) async fn list(db: &PgPool, filter: &Filter, args: &Listing) -> Result<Ending> {
     let headers = ["run", "sequence", "state", "step", "attempt", "next", "reason"];
     let field = |row: &Shown, name: &str| {
         let value = &row.run[name];
@@ -187,7 +188,7 @@ async fn show(db: &PgPool, text: &str) -> Result<Ending> {
     Ok(Ending::Done)
 }
 
-async fn history(db: &PgPool, text: &str, args: &listing::Args) -> Result<Ending> {
+async fn history(db: &PgPool, text: &str, args: &Listing) -> Result<Ending> {
     let id = parse(text)?;
     let cells = |row: &HistoryRow| {
         let data = row.data.as_ref().map(ToString::to_string);

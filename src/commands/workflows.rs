@@ -14,8 +14,9 @@ use sqlx::postgres::PgPoolOptions;
 use uuid::Uuid;
 
 use crate::database::{Database, Role};
+use crate::listing::{self, Listing};
 use crate::settings::Settings;
-use crate::{Ending, customer, listing, process};
+use crate::{Ending, customer, process};
 
 /// Its subcommands.
 #[derive(clap::Subcommand)]
@@ -34,7 +35,7 @@ pub(crate) enum Command {
         #[arg(long)]
         customer: Option<String>,
         #[command(flatten)]
-        listing: listing::Args,
+        listing: Listing,
     },
     /// Prints the document of a sequence as it was given.
     Show {
@@ -119,11 +120,7 @@ fn read(file: &Path, source: &str, registry: &Registry) -> Result<Definition, St
         .map_err(|refusals| refusals.render(std::io::stderr().is_terminal()))
 }
 
-async fn list(
-    customer: Option<String>,
-    args: &listing::Args,
-    settings: &Settings,
-) -> Result<Ending> {
+async fn list(customer: Option<String>, args: &Listing, settings: &Settings) -> Result<Ending> {
     let db = Database::find(settings)?.pool(Role::Owner, 1).await?;
     let customer = customer::choose(&db, customer.as_deref()).await?;
     let cells = |row: &Row| {
