@@ -7,7 +7,7 @@ use std::sync::Arc;
 use futures_util::future::BoxFuture;
 use serde_json::{Value, json};
 use sqlx::{Connection, PgConnection};
-use tokio::sync::mpsc;
+use tokio::sync::{Mutex, mpsc};
 use uuid::Uuid;
 
 use super::execute::{Finished, held};
@@ -20,20 +20,32 @@ const BATCH: usize = 500;
 /// How often a transaction that lost a deadlock is begun again.
 const TRIES: usize = 5;
 
-/// Records until the channel closes or the database is lost.
+/// Records until the channel closes or the database is lost. Two at a time: while one waits for its commit,
+/// the other gathers and is worked at. Their jobs are never the same, so neither waits for the other's rows.
 pub(super) async fn run(
     shared: Arc<Shared>,
-    mut finished: mpsc::Receiver<Finished>,
+    finished: mpsc::Receiver<Finished>,
     ready: mpsc::Sender<StepJob>,
+) -> Result<(), WorkerError> {
+    let finished = Mutex::new(finished);
+    let drive = || drive(&shared, &finished, &ready);
+    futures_util::future::try_join(drive(), drive()).await?;
+    shared.recorded.notify_one();
+    Ok(())
+}
+
+async fn drive(
+    shared: &Shared,
+    finished: &Mutex<mpsc::Receiver<Finished>>,
+    ready: &mpsc::Sender<StepJob>,
 ) -> Result<(), WorkerError> {
     let mut connection = shared.worker.queue.acquire().await?;
     let mut batch = Vec::with_capacity(BATCH);
     loop {
-        if finished.recv_many(&mut batch, BATCH).await == 0 {
-            shared.recorded.notify_one();
+        if finished.lock().await.recv_many(&mut batch, BATCH).await == 0 {
             return Ok(());
         }
-        record(&shared, &mut connection, std::mem::take(&mut batch), &ready).await?;
+        record(shared, &mut connection, std::mem::take(&mut batch), ready).await?;
     }
 }
 

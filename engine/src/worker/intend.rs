@@ -135,7 +135,8 @@ async fn admit(
                as w(run_id, step, iteration, attempt, seen)
            ), leased as materialized (
              select j.run_id, w.seen from wished w join engine.jobs j on j.run_id = w.run_id
-             where j.worker = $1 and j.step = w.step and j.iteration = w.iteration and j.attempt = w.attempt
+             where j.worker is not distinct from $1 and j.step = w.step and j.iteration = w.iteration
+               and j.attempt = w.attempt
              order by j.run_id for update of j
            )
            select r.id as run_id, r.customer_id, r.subject_id, r.seq + 1 as "seq!", engine.now() as "at!"

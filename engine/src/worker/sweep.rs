@@ -34,8 +34,9 @@ pub(super) async fn run(shared: Arc<Shared>) -> Result<(), WorkerError> {
 }
 
 /// Gives the jobs of dead workers back. Every job that a dead worker held counts the death; from the third
-/// on only those that it had begun do, so that what waited beside a deadly job is not held for it. A lost lock alone is not death: a restart of Postgres frees all of
-/// them, and the workers come back within the two seconds.
+/// on only those that it had begun do, so that what waited beside a deadly job is not held for it. A lost
+/// lock alone is not death: a restart of Postgres frees all of them, and the workers come back within the
+/// two seconds.
 async fn take_back(shared: &Shared) -> Result<i64, WorkerError> {
     let back = sqlx::query_scalar!(
         r#"with dead as (
