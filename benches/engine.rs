@@ -17,7 +17,7 @@ use engine::context::Context;
 use engine::definition::{self, Format};
 use engine::definition_store::{self, Definitions};
 use engine::fact::FactWriters;
-use engine::run::{self, NewRun};
+use engine::run::{self, NewRun, Priority};
 use engine::step::{Effect, Outcome, Registry, Step, StepError, StepType, Subject};
 use engine::worker::{self, Settings, Worker};
 use futures_util::FutureExt;
@@ -154,6 +154,7 @@ fn registry(step: Nothing) -> Registry {
             effect: Effect::Pure,
             timeout: Duration::from_secs(10),
             windowed: false,
+            limits: &[],
             schema: || schemars::schema_for!(NoKeys),
             parse: Arc::new(move |_| Ok(Arc::new(step.clone()))),
         })
@@ -215,6 +216,9 @@ impl World {
             zone: "UTC".into(),
             actor: "bench".into(),
             start_at: None,
+            limit_keys: serde_json::json!({}),
+            priority: Priority::Normal,
+            parent: None,
         };
         let mut left = count;
         while left > 0 {

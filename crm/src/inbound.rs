@@ -88,9 +88,9 @@ pub async fn apply(
     // Runs, then the contact, then the message: the order in which an intent and a record lock them too.
     notify(tx, customer_id, inbound, &message).await?;
     match inbound.kind {
-        Kind::Opened => observe(tx, customer_id, &message, "opened").await?,
-        Kind::Clicked => observe(tx, customer_id, &message, "clicked").await?,
-        Kind::Replied => observe(tx, customer_id, &message, "replied").await?,
+        Kind::Opened => observe(tx, customer_id, &inbound.send_key, &message, "opened").await?,
+        Kind::Clicked => observe(tx, customer_id, &inbound.send_key, &message, "clicked").await?,
+        Kind::Replied => observe(tx, customer_id, &inbound.send_key, &message, "replied").await?,
         Kind::AutoReplied | Kind::BouncedSoft => {}
         Kind::BouncedHard => {
             suppression::add(tx, customer_id, &message.recipient, Reason::Bounced).await?;
@@ -152,10 +152,12 @@ async fn touch(
 async fn observe(
     tx: &mut PgConnection,
     customer_id: Uuid,
+    send_key: &str,
     message: &Message,
     field: &str,
 ) -> Result<(), sqlx::Error> {
-    let (Some(run_id), Some(step)) = (message.enrollment_id, &message.step) else { return Ok(()) };
+    let run_id = send_key.split('/').next().and_then(|run| id::read("run", run).ok());
+    let (Some(run_id), Some(step)) = (run_id, &message.step) else { return Ok(()) };
     run::observe(tx, customer_id, run_id, step, field, json!(true)).await
 }
 

@@ -4,6 +4,9 @@ use chrono::{DateTime, Utc};
 use sqlx::{PgConnection, PgExecutor};
 use uuid::Uuid;
 
+/// The kind of limit that counts what leaves through a mailbox; its name is the mailbox's id (`epa_…`).
+pub const LIMIT: &str = "mailbox";
+
 /// A mailbox.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Mailbox {

@@ -61,6 +61,7 @@ pub struct Thread {
 pub(crate) struct Intended {
     pub(crate) customer_id: Uuid,
     pub(crate) contact_id: Uuid,
+    /// The first run of the line that sends: an enrollment's, where one sends.
     pub(crate) run_id: Uuid,
     pub(crate) step: String,
     pub(crate) intent: Intent,
@@ -271,6 +272,7 @@ pub async fn thread(
     db: impl PgExecutor<'_>,
     customer_id: Uuid,
     enrollment_id: Uuid,
+    run_id: Uuid,
     step: &str,
 ) -> Result<Option<Thread>, sqlx::Error> {
     sqlx::query_as!(
@@ -282,10 +284,12 @@ pub async fn thread(
              order by t.id) as "references!"
            from emails m
            where m.customer_id = $1 and m.enrollment_id = $2 and m.step = $3 and m.sent_at is not null
+             and split_part(m.send_key, '/', 1) = $4
            order by m.id desc limit 1"#,
         customer_id,
         enrollment_id,
         step,
+        id::show("run", run_id),
     )
     .fetch_optional(db)
     .await

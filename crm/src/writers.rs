@@ -125,7 +125,7 @@ async fn admit(
         intended.push(Intended {
             customer_id: fact.customer_id,
             contact_id: fact.subject_id,
-            run_id: fact.run_id,
+            run_id: fact.root_run_id,
             step: fact.step.clone(),
             intent: read::<Intent>(fact)?,
         });
@@ -179,7 +179,7 @@ async fn tasks(tx: &mut PgConnection, facts: &[RunFact]) -> Result<(), sqlx::Err
         let new = NewTask {
             customer_id: fact.customer_id,
             contact_id: fact.subject_id,
-            enrollment_id: Some(fact.run_id),
+            enrollment_id: Some(fact.root_run_id),
             kind: created.kind,
             title: created.title,
             due_at: created.due_at,
@@ -208,7 +208,7 @@ async fn published(tx: &mut PgConnection, facts: &[RunFact]) -> Result<(), sqlx:
         let published = read::<PublishedEvent>(fact)?;
         let data = json!({ "data": published.data });
         let topic = Cow::Owned(published.topic);
-        told.push((fact.customer_id, Told { id: fact.run_id, topic, data }));
+        told.push((fact.customer_id, Told { id: fact.root_run_id, topic, data }));
     }
     tell(tx, told).await
 }

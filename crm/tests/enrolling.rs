@@ -1,7 +1,8 @@
 //! Who is enrolled, who is refused, and in which zone.
 
 use crm::contact::{self, NewContact};
-use crm::enrollment::{Action, RefusalReason, Sender, act};
+use crm::enrollment::{RefusalReason, Sender};
+use engine::run::Action;
 use engine::{clock, id};
 
 use crate::world::{nobody, world};
@@ -88,9 +89,7 @@ async fn a_contact_comes_back_only_when_the_sequence_says_so() {
         let contact = world.contact("a@x.example").await.id;
         let run = world.enroll(&[contact]).await.enrollment_ids[0];
         assert_eq!(world.enroll(&[contact]).await.enrollment_ids.len(), 0, "still in it: {again}");
-        let mut tx = world.pool().begin().await.unwrap();
-        act(&mut tx, world.customer_id, run, Action::Cancel, "test").await.unwrap();
-        tx.commit().await.unwrap();
+        world.act(run, Action::Cancel).await;
         assert_eq!(world.enroll(&[contact]).await.enrollment_ids.len(), comes, "{again}");
         if again.contains("90") {
             sqlx::query(
@@ -112,9 +111,7 @@ async fn the_events_of_an_enrollment_are_numbered_without_gaps() {
     let contact = world.contact("a@x.example").await.id;
     let run = world.enroll(&[contact]).await.enrollment_ids[0];
     for action in [Action::Pause, Action::Pause, Action::Resume, Action::Cancel] {
-        let mut tx = world.pool().begin().await.unwrap();
-        act(&mut tx, world.customer_id, run, action, "test").await.unwrap();
-        tx.commit().await.unwrap();
+        world.act(run, action).await;
     }
     let told = world.events(&id::show("enr", run)).await;
     let told: Vec<(&str, i64)> = told.iter().map(|(topic, n)| (topic.as_str(), *n)).collect();

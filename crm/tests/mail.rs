@@ -32,6 +32,7 @@ impl Sending {
         let at = sqlx::query_scalar("select engine.now()").fetch_one(self.world.pool()).await;
         RunFact {
             run_id: self.run_id,
+            root_run_id: self.run_id,
             customer_id: self.world.customer_id,
             subject_id: self.contact_id,
             step: "first".into(),
@@ -40,6 +41,11 @@ impl Sending {
             at: at.unwrap(),
             data,
         }
+    }
+
+    /// What names its send.
+    fn key(&self) -> String {
+        format!("{}/first/0", id::show("run", self.run_id))
     }
 
     /// Asks for leave to send; the reason where it is refused.
@@ -51,7 +57,7 @@ impl Sending {
             .await
             .unwrap();
         let intent = Intent {
-            send_key: "key".into(),
+            send_key: self.key(),
             mailbox_id,
             subject: "Hello".into(),
             sender: "sales@acme-ltd.example".into(),
@@ -75,7 +81,7 @@ impl Sending {
 
     async fn sent(&self) {
         let sent = Sent {
-            send_key: "key".into(),
+            send_key: self.key(),
             provider_id: "p".into(),
             message_id: "<1@x.example>".into(),
             thread_id: "<1@x.example>".into(),
@@ -86,7 +92,7 @@ impl Sending {
     /// Lets the same thing come in twice; gives what became of the second.
     async fn comes_in(&self, kind: Kind) -> Applied {
         let at = self.fact(Value::Null).await.at;
-        let inbound = Inbound { id: clock::new_id(), kind, send_key: "key".into(), at };
+        let inbound = Inbound { id: clock::new_id(), kind, send_key: self.key(), at };
         let mut last = Applied::NoSuchMessage;
         for wanted in [Applied::Now, Applied::Before] {
             let mut tx = self.world.pool().begin().await.unwrap();

@@ -4,11 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crm::contact::{self, Contact, NewContact};
-use crm::enrollment::{EnrollReport, NewEnrollments, Sender, enroll};
+use crm::enrollment::{self, EnrollReport, NewEnrollments, Sender, enroll};
 use crm::sequence::{self, Existing, Sequence};
 use engine::clock;
 use engine::context::Context;
 use engine::definition::{Definition, Format, read};
+use engine::definition_store::Definitions;
+use engine::run::Action;
 use engine::step::{Effect, Outcome, Registry, Step, StepError, StepType, Subject};
 use futures_util::future::BoxFuture;
 use sqlx::{PgConnection, PgPool};
@@ -31,6 +33,7 @@ fn registry() -> Registry {
         effect: Effect::Pure,
         timeout: Duration::from_secs(1),
         windowed: false,
+        limits: &[],
         schema: || schemars::json_schema!({ "type": "object", "properties": {} }),
         parse: Arc::new(|_| Ok(Arc::new(Rest))),
     };
@@ -125,6 +128,16 @@ impl World {
     /// The number that a statement gives which names the customer as `$1`.
     pub(crate) async fn count(&self, statement: &'static str) -> i64 {
         sqlx::query_scalar(statement).bind(self.customer_id).fetch_one(self.pool()).await.unwrap()
+    }
+
+    /// Does what a person wants of an enrollment.
+    pub(crate) async fn act(&self, run: Uuid, action: Action) {
+        let definitions = Definitions::new(registry());
+        let mut tx = self.pool().begin().await.unwrap();
+        enrollment::act(&mut tx, &definitions, self.customer_id, &[run], &action, "test")
+            .await
+            .unwrap();
+        tx.commit().await.unwrap();
     }
 }
 

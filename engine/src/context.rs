@@ -10,6 +10,7 @@ use sha2::{Digest, Sha256};
 use tokio::sync::{OnceCell, mpsc, oneshot};
 use uuid::Uuid;
 
+use crate::clock;
 use crate::definition::Definition;
 use crate::id;
 use crate::step::{LoadSubject, StepError, Wake};
@@ -20,6 +21,8 @@ use crate::timing::Zone;
 pub struct Parts {
     /// The run.
     pub run_id: Uuid,
+    /// The first of its line: the run itself where no run started it.
+    pub root_run_id: Uuid,
     /// Its customer.
     pub customer_id: Uuid,
     /// What it is about.
@@ -82,6 +85,16 @@ impl Context {
     /// The run's id.
     pub fn run_id(&self) -> Uuid {
         self.parts.run_id
+    }
+
+    /// The first of the run's line, such as the enrollment that started it: the run itself where no run did.
+    pub fn root_run_id(&self) -> Uuid {
+        self.parts.root_run_id
+    }
+
+    /// An id for a run that this step starts.
+    pub fn new_run_id(&self) -> Uuid {
+        clock::new_id()
     }
 
     /// The customer whose run it is.

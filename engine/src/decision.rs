@@ -8,7 +8,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use crate::definition::{Definition, OnFailure, Retry};
-use crate::step::{Outcome, StepError, Verdict};
+use crate::id;
+use crate::step::{CHILD_ENDED, NewChild, Outcome, StepError, Verdict};
 use crate::timing::{Opening, Zone};
 
 /// How often a run may turn back before it is held: a loop that never ends shows itself.
@@ -27,6 +28,12 @@ pub struct Memory {
     /// For what the present step has stopped.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub waiting: Option<Waiting>,
+    /// The steps that were done and can be undone, in the order in which they were done.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub done: Vec<String>,
+    /// Why the run undoes what it did; the last of `done` is being undone then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub undoing: Option<String>,
 }
 
 /// For what a step has stopped.
@@ -61,6 +68,8 @@ pub enum Input {
     Skipped,
     /// Its window is closed until then.
     Closed { until: DateTime<Utc> },
+    /// It takes its turn under limits first.
+    Limited,
     /// It was looked at before what it waits for had come, or before it may go on at all.
     StillWaiting { not_before: Option<DateTime<Utc>> },
     /// A signal of `[exit]` has come; `unknown` where nobody knows whether the step acted before.
@@ -82,6 +91,8 @@ pub struct Transition {
     pub memory: Option<Memory>,
     /// What becomes of an intent that stands.
     pub intent: Intent,
+    /// A run to start with it.
+    pub child: Option<NewChild>,
 }
 
 /// What becomes of an intent that stands.
@@ -134,7 +145,7 @@ pub fn advance(situation: Situation<'_>, input: Input) -> Transition {
         Input::Failed(error) => failed(situation, &error),
         Input::Skipped => {
             let memory = entered(situation.memory, None, situation);
-            onward(situation, "step.skipped", following(situation), memory)
+            onward(situation, "step.skipped", memory)
         }
         Input::Closed { until } => Transition {
             kind: Some("step.deferred"),
@@ -142,6 +153,15 @@ pub fn advance(situation: Situation<'_>, input: Input) -> Transition {
             next: Next::Again { at: Some(until), attempt: situation.position.attempt - 1 },
             memory: None,
             intent: Intent::Kept,
+            child: None,
+        },
+        Input::Limited => Transition {
+            kind: None,
+            detail: None,
+            next: Next::Again { at: None, attempt: situation.position.attempt - 1 },
+            memory: None,
+            intent: Intent::Settled,
+            child: None,
         },
         Input::StillWaiting { not_before } => Transition {
             kind: None,
@@ -149,6 +169,7 @@ pub fn advance(situation: Situation<'_>, input: Input) -> Transition {
             next: still_waiting(situation, not_before),
             memory: None,
             intent: Intent::Kept,
+            child: None,
         },
         Input::ExitSignal { name, unknown } => {
             let next = Next::Exit { reason: name, by_signal: true };
@@ -161,6 +182,7 @@ pub fn advance(situation: Situation<'_>, input: Input) -> Transition {
             next: Next::Hold { reason },
             memory: None,
             intent: Intent::Kept,
+            child: None,
         },
     }
 }
@@ -168,14 +190,19 @@ pub fn advance(situation: Situation<'_>, input: Input) -> Transition {
 fn settled(situation: Situation<'_>, outcome: Outcome) -> Transition {
     let Outcome { verdict, output, facts: _ } = outcome;
     match verdict {
-        Verdict::Done => {
-            let memory = entered(situation.memory, output, situation);
-            onward(situation, "step.done", following(situation), memory)
+        Verdict::Done => done(situation, output),
+        Verdict::Start { child, wait: false } => {
+            Transition { child: Some(child), ..done(situation, output) }
+        }
+        Verdict::Start { child, wait: true } => {
+            let key = Some(id::show("run", child.run_id));
+            let waiting = Waiting::Signal { signal: CHILD_ENDED.into(), key, until: None };
+            Transition { child: Some(child), ..stopped(situation, output, waiting) }
         }
         Verdict::Goto { step } => match situation.definition.index_of(&step) {
             Some(index) => {
-                let memory = entered(situation.memory, output, situation);
-                onward(situation, "step.done", Some(index), memory)
+                let memory = completed(situation, output);
+                toward(situation, "step.done", Some(index), memory)
             }
             None => hold(
                 format!("the step went to `{step}`, which this version does not have"),
@@ -192,6 +219,23 @@ fn settled(situation: Situation<'_>, outcome: Outcome) -> Transition {
     }
 }
 
+fn done(situation: Situation<'_>, output: Option<Value>) -> Transition {
+    let memory = completed(situation, output);
+    onward(situation, "step.done", memory)
+}
+
+/// The memory of a step that was done: what can be undone is noted.
+fn completed(situation: Situation<'_>, output: Option<Value>) -> Option<Memory> {
+    let memory = entered(situation.memory, output, situation);
+    let step = &situation.definition.steps[situation.position.step];
+    if step.compensate.is_none() || situation.memory.undoing.is_some() {
+        return memory;
+    }
+    let mut memory = memory.unwrap_or_else(|| situation.memory.clone());
+    memory.done.push(step.id.clone());
+    Some(memory)
+}
+
 /// The memory with a step's output and without what it waited for; `None` where nothing changes.
 fn entered(memory: &Memory, output: Option<Value>, situation: Situation<'_>) -> Option<Memory> {
     if output.is_none() && memory.waiting.is_none() {
@@ -200,7 +244,7 @@ fn entered(memory: &Memory, output: Option<Value>, situation: Situation<'_>) -> 
     let mut memory = memory.clone();
     memory.waiting = None;
     if let Some(output) = output {
-        memory.outputs.insert(id(situation).into(), output);
+        memory.outputs.insert(step_id(situation).into(), output);
     }
     Some(memory)
 }
@@ -208,7 +252,7 @@ fn entered(memory: &Memory, output: Option<Value>, situation: Situation<'_>) -> 
 fn stopped(situation: Situation<'_>, output: Option<Value>, waiting: Waiting) -> Transition {
     let mut memory = situation.memory.clone();
     if let Some(output) = output {
-        memory.outputs.insert(id(situation).into(), output);
+        memory.outputs.insert(step_id(situation).into(), output);
     }
     memory.waiting = Some(waiting);
     let next = still_waiting(Situation { memory: &memory, ..situation }, None);
@@ -223,6 +267,7 @@ fn stopped(situation: Situation<'_>, output: Option<Value>, waiting: Waiting) ->
         next,
         memory: Some(memory),
         intent: Intent::Settled,
+        child: None,
     }
 }
 
@@ -256,6 +301,7 @@ fn failed(situation: Situation<'_>, error: &StepError) -> Transition {
             next: Next::Again { at: None, attempt: attempt - 1 },
             memory: None,
             intent: Intent::Settled,
+            child: None,
         },
         StepError::Unknown { .. } if used_up => {
             hold(format!("nobody knows whether it happened: {reason}"), Intent::Kept)
@@ -284,6 +330,7 @@ fn again(
         next: Next::Again { at: Some(at), attempt },
         memory: None,
         intent,
+        child: None,
     }
 }
 
@@ -299,21 +346,72 @@ pub fn backoff(retry: &Retry, attempt: i16, draw: u64) -> Duration {
 
 fn given_up(situation: Situation<'_>, reason: String) -> Transition {
     let step = &situation.definition.steps[situation.position.step];
-    let target = match &step.on_failure {
+    let memory = || entered(situation.memory, None, situation);
+    let mut transition = match &step.on_failure {
         OnFailure::Hold => return hold(reason, Intent::Settled),
-        OnFailure::Continue => following(situation),
-        OnFailure::Goto(index) => Some(*index),
+        OnFailure::Continue => onward(situation, "step.failed", memory()),
+        OnFailure::Goto(index) => toward(situation, "step.failed", Some(*index), memory()),
+        OnFailure::Compensate => undo(situation, "step.failed", reason.clone()),
     };
-    let memory = entered(situation.memory, None, situation);
-    let mut transition = onward(situation, "step.failed", target, memory);
     if let Some(Value::Object(detail)) = &mut transition.detail {
         detail.insert("reason".into(), reason.into());
     }
     transition
 }
 
+/// On behind a step: to what follows it, or while the run undoes what it did, to what is undone next.
+fn onward(situation: Situation<'_>, kind: &'static str, memory: Option<Memory>) -> Transition {
+    let Some(reason) = situation.memory.undoing.clone() else {
+        return toward(situation, kind, following(situation), memory);
+    };
+    let mut undone = memory.unwrap_or_else(|| situation.memory.clone());
+    undone.done.pop();
+    undo_last(situation, kind, reason, undone)
+}
+
+/// Begins to undo what the run did, last step first; then the run ends, for this reason.
+pub fn undo(situation: Situation<'_>, kind: &'static str, reason: String) -> Transition {
+    let mut memory = situation.memory.clone();
+    memory.waiting = None;
+    memory.undoing = Some(reason.clone());
+    undo_last(situation, kind, reason, memory)
+}
+
+/// To the step that undoes the last of those that were done, under an iteration of its own.
+fn undo_last(
+    situation: Situation<'_>,
+    kind: &'static str,
+    reason: String,
+    memory: Memory,
+) -> Transition {
+    let steps = &situation.definition.steps;
+    let last = memory.done.last().and_then(|done| situation.definition.index_of(done));
+    match last.and_then(|done| steps[done].compensate) {
+        Some(target) => Transition {
+            kind: Some(kind),
+            detail: Some(json!({ "to": steps[target].id, "undoes": memory.done.last() })),
+            next: Next::Enter {
+                step: target,
+                iteration: situation.position.iteration + 1,
+                at: opening(situation, target),
+            },
+            memory: Some(memory),
+            intent: Intent::Settled,
+            child: None,
+        },
+        None => Transition {
+            detail: Some(json!({})),
+            memory: Some(memory),
+            ..ending(
+                Some(kind),
+                Next::Exit { reason: format!("undone: {reason}"), by_signal: false },
+            )
+        },
+    }
+}
+
 /// On to a step, or to the end where there is none.
-fn onward(
+fn toward(
     situation: Situation<'_>,
     kind: &'static str,
     target: Option<usize>,
@@ -326,6 +424,7 @@ fn onward(
             next: Next::Complete,
             memory,
             intent: Intent::Settled,
+            child: None,
         };
     };
     let turned_back = target <= situation.position.step;
@@ -346,6 +445,7 @@ fn onward(
         next: Next::Enter { step: target, iteration, at },
         memory,
         intent: Intent::Settled,
+        child: None,
     }
 }
 
@@ -361,12 +461,24 @@ pub fn opening(situation: Situation<'_>, step: usize) -> Option<DateTime<Utc>> {
     }
 }
 
+/// When the window in which a step may act closes; `None` where nothing closes.
+pub fn closing(situation: Situation<'_>, step: usize) -> Option<DateTime<Utc>> {
+    if !situation.definition.steps[step].windowed {
+        return None;
+    }
+    let window = situation.definition.timing.window.as_ref()?;
+    match window.opens_at(situation.now, situation.zone) {
+        Opening::Open { closes_at } => Some(closes_at),
+        Opening::Opens { .. } => Some(situation.now),
+    }
+}
+
 fn following(situation: Situation<'_>) -> Option<usize> {
     situation.definition.steps[situation.position.step].next
 }
 
 fn ending(kind: Option<&'static str>, next: Next) -> Transition {
-    Transition { kind, detail: None, next, memory: None, intent: Intent::Settled }
+    Transition { kind, detail: None, next, memory: None, intent: Intent::Settled, child: None }
 }
 
 fn hold(reason: String, intent: Intent) -> Transition {
@@ -376,10 +488,11 @@ fn hold(reason: String, intent: Intent) -> Transition {
         next: Next::Hold { reason },
         memory: None,
         intent,
+        child: None,
     }
 }
 
-fn id<'a>(situation: Situation<'a>) -> &'a str {
+fn step_id<'a>(situation: Situation<'a>) -> &'a str {
     &situation.definition.steps[situation.position.step].id
 }
 

@@ -108,6 +108,24 @@ fn heard(definition: &Definition) -> Vec<String> {
     heard.into_iter().collect()
 }
 
+/// The newest version of a workflow of a customer, by name.
+///
+/// # Errors
+/// What the statement returned.
+pub async fn newest(
+    db: impl PgExecutor<'_>,
+    customer_id: Uuid,
+    name: &str,
+) -> Result<Option<i64>, sqlx::Error> {
+    sqlx::query_scalar!(
+        "select id from engine.definitions where customer_id = $1 and name = $2 order by version desc limit 1",
+        customer_id,
+        name,
+    )
+    .fetch_optional(db)
+    .await
+}
+
 /// A version's document.
 ///
 /// # Errors
@@ -132,9 +150,13 @@ pub struct Definitions {
 /// Why a run's definition can't be had.
 #[derive(Debug, thiserror::Error)]
 pub enum LoadError {
-    /// The row is gone, or this binary refuses the document; the run is held with this reason.
+    /// The row is gone, or the document is broken; the run is held with this reason.
     #[error("{0}")]
     Unreadable(String),
+    /// It uses what this binary does not know, such as a step type of a newer one; the run is left to a
+    /// binary that does.
+    #[error("{0}")]
+    Foreign(String),
     /// The database did not answer; it is worth trying again.
     #[error(transparent)]
     Database(#[from] sqlx::Error),
@@ -168,12 +190,14 @@ impl Definitions {
             .ok_or_else(|| LoadError::Unreadable(format!("workflow version {id} is gone")))?;
         let definition =
             definition::from_document(&document.document, &self.registry).map_err(|refusals| {
-                LoadError::Unreadable(format!(
+                let reason = format!(
                     "this version of SalesOS can't read workflow `{}` version {}: {}",
                     document.name,
                     document.version,
                     refusals.problems.first().map_or("", |problem| problem.message.as_str()),
-                ))
+                );
+                let foreign = refusals.problems.iter().all(|problem| problem.unknown);
+                if foreign { LoadError::Foreign(reason) } else { LoadError::Unreadable(reason) }
             })?;
         let definition = Arc::new(definition);
         let mut read = self.read.lock().unwrap_or_else(PoisonError::into_inner);

@@ -33,6 +33,8 @@ pub struct Fact {
 pub struct RunFact {
     /// The run.
     pub run_id: Uuid,
+    /// The first of its line: the run itself where no run started it.
+    pub root_run_id: Uuid,
     /// Its customer.
     pub customer_id: Uuid,
     /// What the run is about.

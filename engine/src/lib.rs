@@ -11,6 +11,7 @@ pub mod definition_store;
 pub mod explain;
 pub mod fact;
 pub mod id;
+pub mod limit;
 pub mod outbox;
 pub mod relay;
 pub mod run;

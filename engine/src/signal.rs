@@ -8,7 +8,7 @@ use serde_json::Value;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use crate::clock;
+use crate::{clock, run};
 
 /// A signal for the runs of a subject.
 #[derive(Debug, Clone, PartialEq)]
@@ -39,6 +39,36 @@ pub async fn send(tx: &mut PgConnection, signals: &[NewSignal]) -> Result<u64, s
         end_resting(tx, &open).await?;
     }
     Ok(fresh)
+}
+
+/// Puts one signal into the inbox of one run, whatever its definition hears, and wakes it. `id` names it: a
+/// second one of the same id is the same.
+pub(crate) async fn tell(
+    tx: &mut PgConnection,
+    run_id: Uuid,
+    id: Uuid,
+    name: &str,
+    data: &Value,
+) -> Result<(), sqlx::Error> {
+    let told = sqlx::query!(
+        "with open as (
+           select id from engine.runs where id = $1 and ended_at is null for update
+         ), put as (
+           insert into engine.inbox (run_id, signal_id, name, data)
+           select id, $2, $3, $4 from open on conflict do nothing returning run_id
+         )
+         update engine.runs r set inbox = r.inbox + 1 from put p where r.id = p.run_id",
+        run_id,
+        id,
+        name,
+        data,
+    )
+    .execute(&mut *tx)
+    .await?;
+    if told.rows_affected() > 0 {
+        wake(tx, &[run_id]).await?;
+    }
+    Ok(())
 }
 
 /// Writes the signals and puts them into the inboxes; gives the runs that heard one. The rows of those
@@ -94,20 +124,28 @@ async fn wake(tx: &mut PgConnection, runs: &[Uuid]) -> Result<(), sqlx::Error> {
         r#"with listening as (
              select r.id, r.place from engine.runs r
              join engine.definitions d on d.id = r.definition_id
-             where r.id = any($1) and r.state = 'live' and r.place in ('timer', 'signal')
+             where r.id = any($1) and r.state = 'live' and r.place in ('timer', 'signal', 'lane')
                and exists (select from engine.inbox i where i.run_id = r.id
                            and (i.name = r.wait_signal or i.name = any(d.exits)))
-           ), woken as (
+           ), timed as (
              delete from engine.timers t using listening l where t.run_id = l.id and l.place = 'timer'
              returning t.run_id, t.attempt
+           ), laned as (
+             delete from engine.lane_jobs q using listening l where q.run_id = l.id and l.place = 'lane'
+             returning q.run_id, q.attempt, q.lane
+           ), counted as (
+             update engine.limits l set waiting = l.waiting - d.n
+             from (select lane, count(*)::int as n from laned group by lane order by lane) d where l.id = d.lane
+           ), woken as (
+             select run_id, attempt from timed union all select run_id, attempt from laned
            ), moved as (
              update engine.runs r set place = 'job'
              from listening l left join woken w on w.run_id = l.id
              where r.id = l.id and (l.place = 'signal' or w.run_id is not null)
-             returning r.id, r.customer_id, r.queue, r.step, r.iteration, coalesce(w.attempt, 0::smallint) as attempt
+             returning r.id, r.customer_id, r.queue, r.step, r.iteration, coalesce(w.attempt, 0::smallint) as attempt, r.boost
            ), ready as (
-             insert into engine.jobs (run_id, customer_id, queue, step, iteration, attempt, pass)
-             select id, customer_id, queue, step, iteration, attempt, engine.pass() from moved
+             insert into engine.jobs (run_id, customer_id, queue, step, iteration, attempt, boost, pass)
+             select id, customer_id, queue, step, iteration, attempt, boost, engine.pass() - boost from moved
            )
            select count(*) as "woken!" from pg_notify('engine', '')"#,
         runs,
@@ -119,13 +157,13 @@ async fn wake(tx: &mut PgConnection, runs: &[Uuid]) -> Result<(), sqlx::Error> {
 
 /// Ends paused and held runs that a delivered signal ends: nothing of theirs runs that could.
 async fn end_resting(tx: &mut PgConnection, runs: &[Uuid]) -> Result<(), sqlx::Error> {
-    sqlx::query!(
+    let ended = sqlx::query_scalar!(
         r#"with ending as (
              select distinct on (r.id) r.id, i.name, i.signal_id
              from engine.runs r
              join engine.definitions d on d.id = r.definition_id
              join engine.inbox i on i.run_id = r.id and i.name = any(d.exits)
-             where r.id = any($1) and r.state in ('paused', 'held')
+             where r.id = any($1) and r.state in ('paused', 'held') and not r.data ? 'undoing'
              order by r.id, i.signal_id
            ), ended as (
              update engine.runs r set state = 'exited', reason = e.name, ended_at = engine.now(), next_at = null,
@@ -137,10 +175,10 @@ async fn end_resting(tx: &mut PgConnection, runs: &[Uuid]) -> Result<(), sqlx::E
            )
            insert into engine.history (run_id, seq, at, kind, step, actor, data)
            select id, seq, engine.now(), 'run.exited', step, 'signal:' || name, jsonb_build_object('reason', name)
-           from ended"#,
+           from ended returning run_id"#,
         runs,
     )
-    .execute(tx)
+    .fetch_all(&mut *tx)
     .await?;
-    Ok(())
+    run::note_ends(tx, &ended).await
 }

@@ -9,9 +9,11 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use futures_util::future::BoxFuture;
 use serde_json::Value;
+use uuid::Uuid;
 
 use crate::context::Context;
 use crate::fact::Fact;
+use crate::limit;
 
 /// What repeating a step that may already have acted would do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,6 +38,8 @@ pub struct StepType {
     pub timeout: Duration,
     /// Whether it acts inside the send window only, where the step does not say `windowed`.
     pub windowed: bool,
+    /// The kinds of limit under which it takes its turn, where the step does not say `limits`.
+    pub limits: &'static [&'static str],
     /// The JSON Schema of the step's own keys, from the struct's doc comments.
     pub schema: fn() -> schemars::Schema,
     /// Reads the step's own keys (those that no other step type shares) into something that can run.
@@ -72,6 +76,11 @@ pub trait Step: Send + Sync {
 
     /// Whether the run never goes on to the step's `next` from here (`exit`, or a branch with both targets).
     fn diverts(&self) -> bool {
+        false
+    }
+
+    /// Whether it starts runs, so that a run's end has to be told to those.
+    fn starts_runs(&self) -> bool {
         false
     }
 }
@@ -118,7 +127,23 @@ pub enum Verdict {
     Wait { signal: String, key: Option<String>, until: Option<DateTime<Utc>> },
     /// To the end, with a reason that people read.
     Exit { reason: String },
+    /// On, with a run started about the same subject; with `wait` only once that has ended, and then the step
+    /// is run again with a [`Wake`] of the signal [`CHILD_ENDED`].
+    Start { child: NewChild, wait: bool },
 }
+
+/// A run to start from a step.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewChild {
+    /// Its id, from [`Context::new_run_id`].
+    pub run_id: Uuid,
+    /// The workflow; its newest version is taken.
+    pub workflow: String,
+}
+
+/// By this signal a run hears that one which it started and waits for has ended.
+/// Data: `{"key": "run_…", "state": "completed|exited|cancelled", "reason": …}`.
+pub const CHILD_ENDED: &str = "workflow.ended";
 
 /// Why a step that had stopped to wait is run again.
 #[derive(Debug, Clone, PartialEq)]
@@ -176,6 +201,7 @@ pub struct Registry {
     steps: BTreeMap<&'static str, StepType>,
     subjects: BTreeMap<&'static str, Subject>,
     signals: BTreeMap<&'static str, ()>,
+    limits: BTreeMap<&'static str, ()>,
     template_check: Option<CheckTemplate>,
 }
 
@@ -203,11 +229,8 @@ pub struct Subject {
 }
 
 /// Loads a subject by customer and id; `None` where it is gone.
-pub type LoadSubject = Arc<
-    dyn Fn(uuid::Uuid, uuid::Uuid) -> BoxFuture<'static, Result<Option<Value>, StepError>>
-        + Send
-        + Sync,
->;
+pub type LoadSubject =
+    Arc<dyn Fn(Uuid, Uuid) -> BoxFuture<'static, Result<Option<Value>, StepError>> + Send + Sync>;
 
 impl Registry {
     /// An empty registry.
@@ -233,6 +256,13 @@ impl Registry {
     #[must_use]
     pub fn signal(mut self, name: &'static str) -> Self {
         self.signals.insert(name, ());
+        self
+    }
+
+    /// Adds a kind of limit that runs may name a key for, such as `mailbox`.
+    #[must_use]
+    pub fn limit(mut self, kind: &'static str) -> Self {
+        self.limits.insert(kind, ());
         self
     }
 
@@ -266,6 +296,14 @@ impl Registry {
     /// The names of all kinds of subject, sorted.
     pub fn subject_names(&self) -> impl Iterator<Item = &'static str> + '_ {
         self.subjects.keys().copied()
+    }
+
+    /// The kinds of limit that steps may name, sorted; the engine's own two among them.
+    pub fn limit_kinds(&self) -> impl Iterator<Item = &'static str> + '_ {
+        let own = [limit::CUSTOMER, limit::STEP].into_iter();
+        let mut kinds: Vec<&'static str> = self.limits.keys().copied().chain(own).collect();
+        kinds.sort_unstable();
+        kinds.into_iter()
     }
 
     /// The names of all signals, sorted.

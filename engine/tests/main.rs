@@ -3,6 +3,4 @@
 #[path = "../../tests/support/database.rs"]
 mod database;
 mod definitions;
-mod relay;
-mod runs;
 mod stories;

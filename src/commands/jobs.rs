@@ -2,9 +2,8 @@
 
 use anyhow::{Result, bail};
 use clap::builder::PossibleValuesParser;
-use crm::enrollment::Action;
 use engine::id;
-use engine::run::{self, Filter};
+use engine::run::{self, Action, Filter};
 
 use super::runs;
 use crate::Ending;
@@ -53,7 +52,7 @@ pub(crate) async fn run(command: Command, settings: Settings) -> Result<Ending> 
             runs::list(&db, &filter, &listing).await
         }
         Command::Retry { ids, state: None, error: None, dry_run: false, .. } if !ids.is_empty() => {
-            runs::act(&db, &ids, Action::Retry).await
+            runs::act(&db, &settings, &ids, &Action::Retry).await
         }
         Command::Retry { state: None, error: None, .. } => {
             bail!("name runs, or a filter such as --state held --error 'timeout'")
@@ -71,7 +70,7 @@ pub(crate) async fn run(command: Command, settings: Settings) -> Result<Ending> 
                 return Ok(Ending::Done);
             }
             let ids: Vec<String> = held.iter().map(|run| id::show("run", run.run_id)).collect();
-            runs::act(&db, &ids, Action::Retry).await
+            runs::act(&db, &settings, &ids, &Action::Retry).await
         }
     }
 }

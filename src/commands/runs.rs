@@ -5,10 +5,10 @@ use std::str::FromStr;
 use anyhow::{Result, bail};
 use chrono::{DateTime, Utc};
 use clap::builder::PossibleValuesParser;
-use crm::enrollment::{self, Action};
+use crm::enrollment;
 use engine::explain;
 use engine::id;
-use engine::run::{self, Change, Filter, HistoryRow, RunRow};
+use engine::run::{self, Action, Change, Filter, HistoryRow, RunRow};
 use engine::signal::{self, NewSignal};
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -77,6 +77,23 @@ pub(crate) enum Command {
         #[arg(required = true)]
         ids: Vec<String>,
     },
+    /// Lets runs go on behind the step at which they stand, as if it were done.
+    Skip {
+        #[arg(required = true)]
+        ids: Vec<String>,
+    },
+    /// Lets a run enter a step of its version anew, and go on from there.
+    Jump {
+        /// The run (`run_…` or `enr_…`).
+        id: String,
+        /// The step's id.
+        step: String,
+    },
+    /// Undoes what runs did, last step first, by the steps that their `compensate` names; then they end.
+    Undo {
+        #[arg(required = true)]
+        ids: Vec<String>,
+    },
     /// Signals the runs of a run's contact, as if it had come from outside.
     Signal {
         /// The run (`run_…` or `enr_…`).
@@ -100,9 +117,12 @@ pub(crate) async fn run(command: Command, settings: Settings) -> Result<Ending> 
         Command::Show { id } => show(&db, &id).await,
         Command::History { id, listing } => history(&db, &id, &listing).await,
         Command::Explain { id } => explain(&db, &id, &settings).await,
-        Command::Pause { ids } => act(&db, &ids, Action::Pause).await,
-        Command::Resume { ids } => act(&db, &ids, Action::Resume).await,
-        Command::Cancel { ids } => act(&db, &ids, Action::Cancel).await,
+        Command::Pause { ids } => act(&db, &settings, &ids, &Action::Pause).await,
+        Command::Resume { ids } => act(&db, &settings, &ids, &Action::Resume).await,
+        Command::Cancel { ids } => act(&db, &settings, &ids, &Action::Cancel).await,
+        Command::Skip { ids } => act(&db, &settings, &ids, &Action::Skip).await,
+        Command::Jump { id, step } => act(&db, &settings, &[id], &Action::Jump { step }).await,
+        Command::Undo { ids } => act(&db, &settings, &ids, &Action::Undo).await,
         Command::Signal { id, name, data } => signal(&db, &id, name, &data).await,
     }
 }
@@ -216,7 +236,13 @@ async fn explain(db: &PgPool, text: &str, settings: &Settings) -> Result<Ending>
 }
 
 /// Does the same to several runs, each in a transaction of its own, and says what became of each.
-pub(crate) async fn act(db: &PgPool, ids: &[String], action: Action) -> Result<Ending> {
+pub(crate) async fn act(
+    db: &PgPool,
+    settings: &Settings,
+    ids: &[String],
+    action: &Action,
+) -> Result<Ending> {
+    let definitions = process::definitions(db.clone(), &settings.data_dir);
     let mut changed = 0;
     for text in ids {
         let run_id = parse(text)?;
@@ -225,15 +251,20 @@ pub(crate) async fn act(db: &PgPool, ids: &[String], action: Action) -> Result<E
             continue;
         };
         let mut tx = db.begin().await?;
-        let change = enrollment::act(&mut tx, found.customer_id, run_id, action, "cli").await?;
+        let customer = found.customer_id;
+        let changes =
+            enrollment::act(&mut tx, &definitions, customer, &[run_id], action, "cli").await?;
         tx.commit().await?;
-        match change {
-            Change::Changed => {
-                changed += 1;
-                println!("{text}: done");
+        for change in changes {
+            match change {
+                Change::Changed { .. } => {
+                    changed += 1;
+                    println!("{text}: done");
+                }
+                Change::Unchanged(state) => println!("{text}: unchanged, it is {}", state.word()),
+                Change::Refused(reason) => println!("{text}: unchanged, {reason}"),
+                Change::NotFound => println!("{text}: there is no such run"),
             }
-            Change::Unchanged(state) => println!("{text}: unchanged, it is {}", state.word()),
-            Change::NotFound => println!("{text}: there is no such run"),
         }
     }
     Ok(if changed > 0 { Ending::Done } else { Ending::NothingMatched })

@@ -63,6 +63,7 @@ pub(crate) fn step_type(services: Services, behaviour: Behaviour) -> StepType {
         effect: behaviour.effect,
         timeout: behaviour.timeout,
         windowed: behaviour.windowed,
+        limits: behaviour.limits,
         schema: || schemars::schema_for!(Keys),
         parse: Arc::new(move |keys| {
             let keys = serde_json::from_value::<Keys>(keys).map_err(|error| error.to_string())?;
@@ -94,7 +95,7 @@ impl EmailSend {
     async fn mailbox(&self, cx: &Context) -> Result<Mailbox, StepError> {
         let db = &self.services.db;
         let gone = |reason: &str| StepError::Fail { reason: reason.into() };
-        let id = message::mailbox_of(db, cx.customer_id(), cx.run_id()).await;
+        let id = message::mailbox_of(db, cx.customer_id(), cx.root_run_id()).await;
         let id = id.map_err(|error| unavailable(&error))?;
         let id = id.ok_or_else(|| gone("the run is no enrollment, so it has no mailbox"))?;
         let found = mailbox::find(db, cx.customer_id(), id).await;
@@ -111,7 +112,9 @@ impl EmailSend {
 
     async fn thread(&self, cx: &Context) -> Result<Option<Thread>, StepError> {
         let Some(step) = &self.keys.thread else { return Ok(None) };
-        let thread = message::thread(&self.services.db, cx.customer_id(), cx.run_id(), step).await;
+        let db = &self.services.db;
+        let (root, run) = (cx.root_run_id(), cx.run_id());
+        let thread = message::thread(db, cx.customer_id(), root, run, step).await;
         thread.map_err(|error| unavailable(&error))
     }
 

@@ -14,6 +14,7 @@ mod task_create;
 mod template;
 mod wait;
 mod wait_signal;
+mod workflow_start;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -41,15 +42,24 @@ struct Behaviour {
     effect: Effect,
     timeout: Duration,
     windowed: bool,
+    limits: &'static [&'static str],
 }
 
-const PURE: Behaviour =
-    Behaviour { effect: Effect::Pure, timeout: Duration::from_secs(30), windowed: false };
+const PURE: Behaviour = Behaviour {
+    effect: Effect::Pure,
+    timeout: Duration::from_secs(30),
+    windowed: false,
+    limits: &[],
+};
 
 /// All step types, the contact as their subject, and the signals that may come to it.
 pub fn registry(services: &Services) -> Registry {
-    let sends =
-        Behaviour { effect: Effect::AtMostOnce, timeout: Duration::from_secs(60), windowed: true };
+    let sends = Behaviour {
+        effect: Effect::AtMostOnce,
+        timeout: Duration::from_secs(60),
+        windowed: true,
+        limits: &[crm::mailbox::LIMIT, crm::enrollment::DOMAIN_LIMIT, engine::limit::CUSTOMER],
+    };
     let mut registry = Registry::new()
         .step(email_send::step_type(services.clone(), sends))
         .step(of::<wait::Wait>("wait", PURE))
@@ -59,8 +69,11 @@ pub fn registry(services: &Services) -> Registry {
         .step(of::<task_create::TaskCreate>("task.create", PURE))
         .step(of::<activity_log::ActivityLog>("activity.log", PURE))
         .step(of::<event_publish::EventPublish>("event.publish", PURE))
+        .step(of::<workflow_start::WorkflowStart>("workflow.start", PURE))
         .step(of::<exit::Exit>("exit", PURE))
         .subject(contact(services.db.clone()))
+        .limit(crm::mailbox::LIMIT)
+        .limit(crm::enrollment::DOMAIN_LIMIT)
         .check_template(template::check)
         .signal("meeting.booked")
         .signal(task_create::COMPLETED);
@@ -100,6 +113,7 @@ fn of<T: Step + DeserializeOwned + JsonSchema + 'static>(
         effect: behaviour.effect,
         timeout: behaviour.timeout,
         windowed: behaviour.windowed,
+        limits: behaviour.limits,
         schema: || schemars::schema_for!(T),
         parse: Arc::new(|keys| match serde_json::from_value::<T>(keys) {
             Ok(step) => Ok(Arc::new(step)),

@@ -121,6 +121,7 @@ impl Sending {
     async fn record(&self, step: &str, outcome: Outcome) {
         let fact = |data: Value| RunFact {
             run_id: self.parts.run_id,
+            root_run_id: self.parts.run_id,
             customer_id: self.parts.customer_id,
             subject_id: self.parts.subject_id,
             step: step.into(),

@@ -53,6 +53,7 @@ pub(crate) fn parts(definition: &Arc<Definition>) -> Parts {
     });
     Parts {
         run_id: clock::new_id(),
+        root_run_id: clock::new_id(),
         customer_id: clock::new_id(),
         subject_id: clock::new_id(),
         definition: Arc::clone(definition),

@@ -6,10 +6,10 @@ use axum::extract::State as Shared;
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use chrono::{DateTime, Utc};
-use crm::enrollment::{self, Action};
+use crm::enrollment;
 use engine::definition_store::{Definitions, LoadError};
 use engine::id;
-use engine::run::{self, Change, Filter, RunRow};
+use engine::run::{self, Action, Change, Filter, RunRow};
 use serde::{Deserialize, Serialize};
 use sqlx::PgConnection;
 use uuid::Uuid;
@@ -130,7 +130,7 @@ async fn queue(
             let step = definition.index_of(&run.step).and_then(|at| definition.steps.get(at));
             Ok(step.map(|step| step.kind.to_owned()).unwrap_or_default())
         }
-        Err(LoadError::Unreadable(_)) => Ok(String::new()),
+        Err(LoadError::Unreadable(_) | LoadError::Foreign(_)) => Ok(String::new()),
         Err(LoadError::Database(error)) => Err(error.into()),
     }
 }
@@ -160,16 +160,14 @@ async fn retry(
     let ids: BTreeSet<Uuid> =
         wanted.ids.iter().enumerate().map(job_id).collect::<Result<_, Problem>>()?;
     let mut tx = tenant::begin(&state.pool, caller.customer_id).await?;
-    let mut retried = Retried { changed: 0, skipped: wanted.ids.len() - ids.len() };
-    for run_id in ids {
-        let actor = caller.actor();
-        match enrollment::act(&mut tx, caller.customer_id, run_id, Action::Retry, &actor).await? {
-            Change::Changed => retried.changed += 1,
-            Change::Unchanged(_) | Change::NotFound => retried.skipped += 1,
-        }
-    }
+    let ids: Vec<Uuid> = ids.into_iter().collect();
+    let (customer, definitions) = (caller.customer_id, &state.definitions);
+    let action = Action::Retry;
+    let changes =
+        enrollment::act(&mut tx, definitions, customer, &ids, &action, &caller.actor()).await?;
     tx.commit().await?;
-    Ok(Json(retried))
+    let changed = changes.iter().filter(|change| matches!(change, Change::Changed { .. })).count();
+    Ok(Json(Retried { changed, skipped: wanted.ids.len() - changed }))
 }
 
 /// A job is named by its run or by the enrollment that the run is.

@@ -120,7 +120,9 @@ async fn shown(
 
 fn unreadable(error: LoadError) -> Problem {
     match error {
-        LoadError::Unreadable(detail) => Problem::new(Kind::Conflict).detail(detail),
+        LoadError::Unreadable(detail) | LoadError::Foreign(detail) => {
+            Problem::new(Kind::Conflict).detail(detail)
+        }
         LoadError::Database(error) => error.into(),
     }
 }

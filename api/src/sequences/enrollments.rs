@@ -4,13 +4,13 @@ use axum::extract::{Path, State as Shared};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use chrono::{DateTime, Utc};
-use crm::enrollment::{self, Action, Enrollment, Filter};
+use crm::enrollment::{self, Enrollment, Filter};
 use engine::id;
-use engine::run::{self, Change, HistoryRow, State as RunState};
+use engine::run::{self, Action, Change, HistoryRow, State as RunState};
 use serde::{Deserialize, Serialize};
 
 use crate::State;
-use crate::input::{Params, optional_id, path_id};
+use crate::input::{Body, Params, optional_id, path_id};
 use crate::page::{self, Page};
 use crate::problem::{Kind, Problem};
 use crate::tenant::{self, Caller, Writer};
@@ -24,6 +24,9 @@ pub(super) fn router() -> Router<State> {
         .route("/enrollments/{id}/pause", post(pause))
         .route("/enrollments/{id}/resume", post(resume))
         .route("/enrollments/{id}/cancel", post(cancel))
+        .route("/enrollments/{id}/skip", post(skip))
+        .route("/enrollments/{id}/jump", post(jump))
+        .route("/enrollments/{id}/undo", post(undo))
 }
 
 /// An enrollment as people read it.
@@ -146,6 +149,37 @@ async fn cancel(
     act(shared, writer, path, Action::Cancel).await
 }
 
+async fn skip(
+    shared: Shared<State>,
+    writer: Writer,
+    path: Path<String>,
+) -> Result<Json<EnrollmentBody>, Problem> {
+    act(shared, writer, path, Action::Skip).await
+}
+
+async fn undo(
+    shared: Shared<State>,
+    writer: Writer,
+    path: Path<String>,
+) -> Result<Json<EnrollmentBody>, Problem> {
+    act(shared, writer, path, Action::Undo).await
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Jump {
+    step: String,
+}
+
+async fn jump(
+    shared: Shared<State>,
+    writer: Writer,
+    path: Path<String>,
+    Body(wanted): Body<Jump>,
+) -> Result<Json<EnrollmentBody>, Problem> {
+    act(shared, writer, path, Action::Jump { step: wanted.step }).await
+}
+
 /// Does what a person wants of an enrollment; one that stands there already stays as it is.
 async fn act(
     Shared(state): Shared<State>,
@@ -159,13 +193,17 @@ async fn act(
     // A run that is no enrollment is not for this route.
     enrollment::find(&mut *tx, caller.customer_id, enrollment_id).await?.ok_or_else(missing)?;
     let actor = caller.actor();
-    match enrollment::act(&mut tx, caller.customer_id, enrollment_id, action, &actor).await? {
-        Change::Changed => {}
-        Change::Unchanged(stands) if stands == goal(action) => {}
+    let (customer, definitions) = (caller.customer_id, &state.definitions);
+    let ids = [enrollment_id];
+    let changes = enrollment::act(&mut tx, definitions, customer, &ids, &action, &actor).await?;
+    match changes.into_iter().next().ok_or_else(missing)? {
+        Change::Changed { .. } => {}
+        Change::Unchanged(stands) if Some(stands) == goal(&action) => {}
         Change::Unchanged(stands) => {
             let detail = format!("the enrollment is {}", stands.word());
             return Err(Problem::new(Kind::WrongState).detail(detail));
         }
+        Change::Refused(reason) => return Err(Problem::new(Kind::WrongState).detail(reason)),
         Change::NotFound => return Err(missing()),
     }
     let found = enrollment::find(&mut *tx, caller.customer_id, enrollment_id).await?;
@@ -174,11 +212,12 @@ async fn act(
     Ok(Json(show(found)))
 }
 
-/// Where an action leads.
-fn goal(action: Action) -> RunState {
+/// The state to which an action leads, where that is all that it does.
+fn goal(action: &Action) -> Option<RunState> {
     match action {
-        Action::Pause => RunState::Paused,
-        Action::Resume | Action::Retry => RunState::Live,
-        Action::Cancel => RunState::Cancelled,
+        Action::Pause => Some(RunState::Paused),
+        Action::Resume | Action::Retry => Some(RunState::Live),
+        Action::Cancel => Some(RunState::Cancelled),
+        Action::Skip | Action::Jump { .. } | Action::Undo => None,
     }
 }

@@ -2,58 +2,59 @@
 
 use std::borrow::Cow;
 
+use engine::definition_store::Definitions;
 use engine::id;
 use engine::outbox::{self, NewEvent};
-use engine::run::{self, Change};
+use engine::run::{self, Action, Change, State};
 use serde_json::{Value, json};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-/// What a person wants.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Action {
-    /// Stop where it stands; the remaining delay is kept.
-    Pause,
-    /// Go on after a pause.
-    Resume,
-    /// End.
-    Cancel,
-    /// Try a held step again.
-    Retry,
-}
-
-/// Does it, and tells of it where something changed. Runs that are no enrollment change alike.
+/// Does the same to some runs, at most a few hundred at once, and tells of those that changed; one answer for
+/// each, in their order. Runs that are no enrollment change alike.
 ///
 /// # Errors
 /// What the statements returned; the caller rolls back.
 pub async fn act(
     tx: &mut PgConnection,
+    definitions: &Definitions,
     customer_id: Uuid,
-    id: Uuid,
-    action: Action,
+    ids: &[Uuid],
+    action: &Action,
     actor: &str,
-) -> Result<Change, sqlx::Error> {
-    let (change, topic, reason) = match action {
-        Action::Pause => (run::pause(tx, customer_id, id, actor).await?, "enrollment.paused", None),
-        Action::Resume => {
-            (run::resume(tx, customer_id, id, actor).await?, "enrollment.resumed", None)
-        }
-        Action::Retry => {
-            (run::retry(tx, customer_id, id, actor).await?, "enrollment.resumed", Some("retried"))
-        }
-        Action::Cancel => {
-            (run::cancel(tx, customer_id, id, actor).await?, "enrollment.exited", Some("cancelled"))
-        }
+) -> Result<Vec<Change>, sqlx::Error> {
+    let changes = run::act(&mut *tx, definitions, customer_id, ids, action, actor).await?;
+    let told = ids.iter().zip(&changes).filter_map(|(id, change)| told(*id, change, action, actor));
+    let told = told.collect();
+    tell(tx, customer_id, told).await?;
+    Ok(changes)
+}
+
+/// What to tell of a change; of one that leaves the enrollment live, nothing.
+fn told(id: Uuid, change: &Change, action: &Action, actor: &str) -> Option<Told> {
+    let Change::Changed { from, to } = change else { return None };
+    let topic = match to {
+        State::Live if *from == State::Live => return None,
+        State::Live => "enrollment.resumed",
+        State::Paused if *from == State::Paused => return None,
+        State::Paused => "enrollment.paused",
+        State::Held => "enrollment.held",
+        State::Completed => "enrollment.completed",
+        State::Exited | State::Cancelled => "enrollment.exited",
     };
-    if change == Change::Changed {
-        let told = Told {
-            id,
-            topic: Cow::Borrowed(topic),
-            data: json!({ "reason": reason, "actor": actor }),
-        };
-        tell(tx, customer_id, vec![told]).await?;
+    let data = json!({ "reason": reason(action), "actor": actor });
+    Some(Told { id, topic: Cow::Borrowed(topic), data })
+}
+
+fn reason(action: &Action) -> Option<&'static str> {
+    match action {
+        Action::Pause | Action::Resume => None,
+        Action::Cancel => Some("cancelled"),
+        Action::Retry => Some("retried"),
+        Action::Skip => Some("skipped"),
+        Action::Jump { .. } => Some("jumped"),
+        Action::Undo => Some("undone"),
     }
-    Ok(change)
 }
 
 /// Something to tell of an enrollment.
@@ -69,6 +70,9 @@ pub(crate) async fn tell(
     customer_id: Uuid,
     told: Vec<Told>,
 ) -> Result<(), sqlx::Error> {
+    if told.is_empty() {
+        return Ok(());
+    }
     let ids: Vec<Uuid> = told.iter().map(|told| told.id).collect();
     let rows = sqlx::query!(
         "with counted as (select id, count(*) as n from unnest($2::uuid[]) as t(id) group by id order by id)

@@ -6,11 +6,11 @@ use std::collections::{HashMap, HashSet};
 use chrono::{DateTime, Utc};
 use engine::definition::{Definition, Enroll};
 use engine::outbox::{self, NewEvent};
-use engine::run::{self, NewRun, StartError};
+use engine::run::{self, NewRun, Priority, StartError};
 use engine::timing::Zone;
 use engine::{clock, id};
 use serde::Serialize;
-use serde_json::json;
+use serde_json::{Value, json};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
@@ -18,6 +18,9 @@ use crate::contact::{self, Contact};
 use crate::mailbox::{self, Mailbox};
 use crate::sequence::Sequence;
 use crate::{customer, suppression};
+
+/// The kind of limit that counts what goes to a recipient's domain; its name is the domain in lower case.
+pub const DOMAIN_LIMIT: &str = "domain";
 
 /// Through which mailbox the contacts are written to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -284,8 +287,17 @@ async fn runs(
             zone: zone(contact).name().to_owned(),
             actor: new.actor.clone(),
             start_at: new.start_at,
+            limit_keys: limit_keys(mailbox, contact),
+            priority: Priority::Normal,
+            parent: None,
         })
         .collect())
+}
+
+/// By what an enrollment's sends are counted.
+fn limit_keys(mailbox: &Mailbox, contact: &Contact) -> Value {
+    let domain = contact.email.rsplit('@').next().unwrap_or_default().to_lowercase();
+    json!({ mailbox::LIMIT: id::show("epa", mailbox.id), DOMAIN_LIMIT: domain })
 }
 
 async fn write(

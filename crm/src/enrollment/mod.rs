@@ -5,9 +5,9 @@ mod control;
 mod enroll;
 mod read;
 
-pub use control::{Action, act};
+pub use control::act;
 pub(crate) use control::{Told, tell};
 pub use enroll::{
-    EnrollError, EnrollReport, NewEnrollments, RefusalReason, Refused, Sender, enroll,
+    DOMAIN_LIMIT, EnrollError, EnrollReport, NewEnrollments, RefusalReason, Refused, Sender, enroll,
 };
 pub use read::{Enrollment, Filter, find, list};

@@ -29,6 +29,7 @@ fn workflow(on_failure: &str) -> Definition {
             effect: Effect::Pure,
             timeout: Duration::from_secs(1),
             windowed: false,
+            limits: &[],
             schema: || schemars::schema_for!(()),
             parse: Arc::new(|_| Ok(Arc::new(Nothing))),
         })

@@ -119,7 +119,7 @@ fn subject<'r>(
     if subject.is_none() {
         let message = format!("a sequence can't be about `{name}`");
         let help = suggest::help(name, known);
-        found.add(Problem::at(entry.node.span.clone(), message).help(help));
+        found.add(Problem::unknown(entry.node.span.clone(), message).help(help));
     }
     subject
 }
@@ -147,7 +147,7 @@ pub(super) fn signal(name: &str, at: &Span, registry: &Registry, found: &mut Fin
     if !known.contains(&name) {
         let help = suggest::help(name, known);
         let message = format!("there is no signal `{name}`");
-        found.add(Problem::at(at.clone(), message).help(help));
+        found.add(Problem::unknown(at.clone(), message).help(help));
     }
 }
 

@@ -22,10 +22,20 @@ use crate::step::{Registry, Step, StepType, Subject};
 /// The most steps of a definition.
 pub(super) const STEPS: usize = 200;
 /// The keys that every step may have; one that a step type's schema declares is its own instead.
-pub(super) const SHARED: [&str; 8] =
-    ["id", "type", "when", "windowed", "retry", "timeout", "on_failure", "next"];
+pub(super) const SHARED: [&str; 10] = [
+    "id",
+    "type",
+    "when",
+    "windowed",
+    "retry",
+    "timeout",
+    "on_failure",
+    "next",
+    "limits",
+    "compensate",
+];
 /// Ids that mean something else in `on_failure`.
-const RESERVED: [&str; 2] = ["hold", "continue"];
+const RESERVED: [&str; 3] = ["hold", "continue", "compensate"];
 
 /// What steps may name beside each other.
 pub(super) struct Surroundings<'a> {
@@ -47,7 +57,8 @@ pub(super) fn steps(
     let known: Vec<&str> = ids.iter().flatten().copied().collect();
     let fields = surroundings.subject.map(|subject| (subject.name, subject.fields));
     let scope = Scope { subject: fields, steps: &known };
-    let names = Names { scope: &scope, ids: &ids, surroundings };
+    let undoing = undoing(nodes);
+    let names = Names { scope: &scope, ids: &ids, undoing: &undoing, surroundings };
     let read: Vec<Option<Read>> =
         nodes.iter().enumerate().map(|(index, node)| names.step(index, node, found)).collect();
     let read: Vec<Read> = read.into_iter().collect::<Option<_>>()?;
@@ -55,6 +66,12 @@ pub(super) fn steps(
     let (steps, places): (Vec<_>, Vec<_>) = read.into_iter().map(|r| (r.step, r.place)).unzip();
     graph::check(&places, found);
     Some(steps)
+}
+
+/// The ids of the steps that undo another: runs come to them only then.
+fn undoing(nodes: &[Node]) -> Vec<&str> {
+    let named = |node| tree::find(Node::entries(node)?, "compensate")?.node.text();
+    nodes.iter().filter_map(named).collect()
 }
 
 /// A step that was read, and where runs go from it.
@@ -144,6 +161,10 @@ impl Names<'_> {
             let message = "the run never goes on to `next` from a step of this type";
             found.add(Problem::at(key.clone(), message).help("remove it"));
         }
+        self.check_undoing(&own, &*step, &shared, found);
+        if found.count() > before {
+            return None;
+        }
         let next = self.follows(index, &shared).filter(|_| !place.stops);
         Some(Read {
             step: StepDefinition {
@@ -156,6 +177,10 @@ impl Names<'_> {
                 retry: shared.retry,
                 timeout: shared.timeout.unwrap_or(kind.timeout),
                 on_failure: shared.on_failure,
+                limits: shared
+                    .limits
+                    .unwrap_or_else(|| kind.limits.iter().map(|&limit| limit.to_owned()).collect()),
+                compensate: shared.compensate,
                 next,
             },
             place,
@@ -182,13 +207,75 @@ impl Names<'_> {
             on_failure: find("on_failure")
                 .and_then(|entry| self.on_failure(entry, found))
                 .unwrap_or_default(),
+            limits: find("limits").map(|entry| self.limits(entry, found)),
+            compensate: find("compensate").and_then(|entry| {
+                let name =
+                    keys::text(entry, "`compensate = \"release\"`, the id of a step", found)?;
+                self.index_of(name, &entry.node.span, found)
+            }),
         }
     }
 
-    /// The step that follows when this one is done: its `next`, else the one below.
+    /// Refuses what a step that undoes another can't have.
+    fn check_undoing(
+        &self,
+        own: &Own<'_>,
+        step: &dyn Step,
+        shared: &Shared,
+        found: &mut Findings<'_>,
+    ) {
+        if !self.undoes(own.id) {
+            return;
+        }
+        let mut refuse = |what: &str, help: &str| {
+            let message = format!("`{}` undoes another step, so {what}", own.id);
+            found.add(Problem::at(own.head.clone(), message).help(help));
+        };
+        if step.diverts() {
+            refuse("it can't decide where the run goes", "use a step that acts and is done");
+        }
+        if shared.next.is_some() {
+            refuse(
+                "nothing follows it by `next`",
+                "remove `next`; the step done before is undone next",
+            );
+        }
+        if shared.compensate.is_some() {
+            refuse("it can't be undone itself", "remove its `compensate`");
+        }
+        match shared.on_failure {
+            OnFailure::Hold | OnFailure::Continue => {}
+            OnFailure::Compensate | OnFailure::Goto(_) => refuse(
+                "its failure leads nowhere else",
+                "write `on_failure = \"hold\"` or `\"continue\"`",
+            ),
+        }
+    }
+
+    fn undoes(&self, id: &str) -> bool {
+        self.undoing.contains(&id)
+    }
+
+    fn limits(&self, entry: &Entry, found: &mut Findings<'_>) -> Vec<String> {
+        let known: Vec<&str> = self.surroundings.registry.limit_kinds().collect();
+        let mut kinds = Vec::new();
+        for (kind, span) in keys::texts(entry, "`limits = [\"mailbox\"]`", found) {
+            if known.contains(&kind) {
+                kinds.push(kind.to_owned());
+            } else {
+                let message = format!("there is no limit `{kind}`");
+                let help = suggest::help(kind, known.iter().copied());
+                found.add(Problem::unknown(span.clone(), message).help(help));
+            }
+        }
+        kinds
+    }
+
+    /// The step that follows when this one is done: its `next`, else the next below that undoes none.
     fn follows(&self, index: usize, shared: &Shared) -> Option<usize> {
         let named = shared.next.as_ref().map(|(target, _)| *target);
-        named.or_else(|| Some(index + 1).filter(|below| *below < self.ids.len()))
+        let undoes = |below: &usize| self.ids[*below].is_some_and(|id| self.undoes(id));
+        named.or_else(|| (index + 1..self.ids.len()).find(|below| !undoes(below)))
     }
 
     fn place(
@@ -200,11 +287,15 @@ impl Names<'_> {
         mut targets: Vec<usize>,
     ) -> Place {
         // A skipped step and one whose failure is passed over go on, even where the type never does.
-        let goes_on =
-            !step.diverts() || shared.when.is_some() || shared.on_failure == OnFailure::Continue;
+        let undoes = self.undoes(own.id);
+        let goes_on = !undoes
+            && (!step.diverts()
+                || shared.when.is_some()
+                || shared.on_failure == OnFailure::Continue);
         if goes_on {
             targets.extend(self.follows(index, shared));
         }
+        targets.extend(shared.compensate);
         if let OnFailure::Goto(target) = shared.on_failure {
             targets.push(target);
         }
@@ -229,7 +320,7 @@ impl Names<'_> {
         if kind.is_none() {
             let message = format!("there is no step type `{name}`");
             let help = suggest::help(name, known);
-            found.add(Problem::at(entry.node.span.clone(), message).help(help));
+            found.add(Problem::unknown(entry.node.span.clone(), message).help(help));
         }
         kind
     }
@@ -241,15 +332,17 @@ impl Names<'_> {
 
     fn target(&self, entry: &Entry, found: &mut Findings<'_>) -> Option<usize> {
         let name = keys::text(entry, "`next = \"answer\"`, the id of a step", found)?;
-        self.index_of(name, &entry.node.span, found)
+        self.way_to(name, &entry.node.span, found)
     }
 
     fn on_failure(&self, entry: &Entry, found: &mut Findings<'_>) -> Option<OnFailure> {
-        const EXAMPLE: &str = "`on_failure = \"hold\"`, `\"continue\"` or the id of a step";
+        const EXAMPLE: &str =
+            "`on_failure = \"hold\"`, `\"continue\"`, `\"compensate\"` or the id of a step";
         match keys::text(entry, EXAMPLE, found)? {
             "hold" => Some(OnFailure::Hold),
             "continue" => Some(OnFailure::Continue),
-            name => self.index_of(name, &entry.node.span, found).map(OnFailure::Goto),
+            "compensate" => Some(OnFailure::Compensate),
+            name => self.way_to(name, &entry.node.span, found).map(OnFailure::Goto),
         }
     }
 }
@@ -263,6 +356,8 @@ struct Shared {
     /// The index of the step named, and where the key stands.
     next: Option<(usize, Span)>,
     on_failure: OnFailure,
+    limits: Option<Vec<String>>,
+    compensate: Option<usize>,
 }
 
 /// Where a step is pointed at: its id, else its beginning.

@@ -23,7 +23,7 @@ pub(super) fn refuse_unknown<'n>(
             Some(name) => format!("did you mean `{name}`?"),
             None => format!("remove it; {place} takes {}", suggest::one_of(known)),
         };
-        found.add(Problem::at(entry.key_span.clone(), message).help(help));
+        found.add(Problem::unknown(entry.key_span.clone(), message).help(help));
     }
 }
 

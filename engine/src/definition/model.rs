@@ -52,6 +52,10 @@ pub struct StepDefinition {
     pub timeout: Duration,
     /// What follows when the attempts are used up.
     pub on_failure: OnFailure,
+    /// The kinds of limit under which it takes its turn; the run's lane is that of the first.
+    pub limits: Vec<String>,
+    /// The index of the step that undoes it.
+    pub compensate: Option<usize>,
     /// The index of the step that follows `Done`; `None` ends the run.
     pub next: Option<usize>,
 }
@@ -100,6 +104,8 @@ pub enum OnFailure {
     Hold,
     /// The run goes on as if the step were done.
     Continue,
+    /// The run undoes what it did, last step first, and ends.
+    Compensate,
     /// The run goes to the step of this index.
     Goto(usize),
 }

@@ -131,7 +131,7 @@ impl Walk<'_, '_, '_> {
             None if own.is_empty() => format!("remove it; {} takes no keys of its own", place.kind),
             None => format!("remove it; {} takes {}", place.kind, suggest::one_of(&own)),
         };
-        self.found.add(Problem::at(entry.key_span.clone(), message).help(help));
+        self.found.add(Problem::unknown(entry.key_span.clone(), message).help(help));
     }
 
     fn value(&mut self, node: &Node, schema: &Value, key: &str) {

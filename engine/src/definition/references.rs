@@ -15,6 +15,8 @@ pub(super) struct Names<'a> {
     pub(super) scope: &'a Scope<'a>,
     /// The ids in the order of the steps.
     pub(super) ids: &'a [Option<&'a str>],
+    /// The ids of the steps that undo another.
+    pub(super) undoing: &'a [&'a str],
     pub(super) surroundings: &'a Surroundings<'a>,
 }
 
@@ -29,7 +31,7 @@ pub(super) fn check(
     for reference in references {
         match reference {
             Reference::Target { key, step } => {
-                targets.extend(names.index_of(step, &locate(own, key, step), found));
+                targets.extend(names.way_to(step, &locate(own, key, step), found));
             }
             Reference::Step { key, step } => {
                 names.index_of(step, &locate(own, key, step), found);
@@ -73,6 +75,18 @@ impl Names<'_> {
             found.add(Problem::at(at.clone(), message).help(help));
         }
         index
+    }
+
+    /// The index of a step to which a run may go by itself.
+    pub(super) fn way_to(&self, id: &str, at: &Span, found: &mut Findings<'_>) -> Option<usize> {
+        let index = self.index_of(id, at, found)?;
+        if self.undoing.contains(&id) {
+            let message = format!("no run goes to `{id}` by itself: it undoes another step");
+            let help = "name a step that no `compensate` names";
+            found.add(Problem::at(at.clone(), message).help(help));
+            return None;
+        }
+        Some(index)
     }
 
     /// A condition that stands as a text in the source.

@@ -32,13 +32,21 @@ pub struct Problem {
     pub span: Range<usize>,
     /// What to write instead.
     pub help: Option<String>,
+    /// Whether a name is not known, which another version of SalesOS may know.
+    #[serde(skip)]
+    pub unknown: bool,
 }
 
 impl Problem {
     /// A problem at a place; line and column are filled in when the refusal is made.
     pub(super) fn at(span: Range<usize>, message: impl Into<String>) -> Self {
         let (label, message) = (String::new(), message.into());
-        Self { message, label, line: 0, column: 0, span, help: None }
+        Self { message, label, line: 0, column: 0, span, help: None, unknown: false }
+    }
+
+    /// A name that is not known at a place.
+    pub(super) fn unknown(span: Range<usize>, message: impl Into<String>) -> Self {
+        Self { unknown: true, ..Self::at(span, message) }
     }
 
     /// A problem in words that came from elsewhere: what follows a semicolon is what to write, else `help` is.

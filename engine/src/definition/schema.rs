@@ -14,10 +14,11 @@ const DURATION: &str = "A duration such as `30s`, `2 hours` or `3 days`.";
 /// The JSON Schema (2020-12) of a whole document, with one branch per registered step type.
 pub fn schema(registry: &Registry) -> Value {
     let mut definitions = Map::new();
+    let limits: Vec<&str> = registry.limit_kinds().collect();
     let steps: Vec<Value> = registry
         .step_names()
         .filter_map(|name| registry.step_type(name))
-        .map(|kind| step(kind, &mut definitions))
+        .map(|kind| step(kind, &limits, &mut definitions))
         .collect();
     definitions.insert("retry".into(), retry());
     let signals: Vec<&str> = registry.signal_names().collect();
@@ -63,7 +64,7 @@ pub fn schema(registry: &Registry) -> Value {
 }
 
 /// One branch: the type's own keys and the shared ones that it does not declare itself.
-fn step(kind: &StepType, definitions: &mut Map<String, Value>) -> Value {
+fn step(kind: &StepType, limits: &[&str], definitions: &mut Map<String, Value>) -> Value {
     let mut schema = (kind.schema)().to_value();
     let prefix = kind.name.replace('.', "_");
     if let Some(inner) = schema["$defs"].as_object().cloned() {
@@ -75,7 +76,7 @@ fn step(kind: &StepType, definitions: &mut Map<String, Value>) -> Value {
     point_into(&mut schema, &prefix);
     let mut properties = schema["properties"].as_object().cloned().unwrap_or_default();
     for key in SHARED {
-        properties.entry(key).or_insert_with(|| shared(key, kind));
+        properties.entry(key).or_insert_with(|| shared(key, kind, limits));
     }
     let mut required = vec![json!("id"), json!("type")];
     required.extend(schema["required"].as_array().cloned().unwrap_or_default());
@@ -112,11 +113,11 @@ fn point_into(schema: &mut Value, prefix: &str) {
     }
 }
 
-fn shared(key: &str, kind: &StepType) -> Value {
+fn shared(key: &str, kind: &StepType, limits: &[&str]) -> Value {
     match key {
         "id" => json!({
             "type": "string", "pattern": "^[a-z0-9][a-z0-9_-]{0,63}$",
-            "not": { "enum": ["hold", "continue"] },
+            "not": { "enum": ["hold", "continue", "compensate"] },
             "description": "The stable id by which a live run is found.",
         }),
         "type" => json!({ "const": kind.name }),
@@ -135,7 +136,15 @@ fn shared(key: &str, kind: &StepType) -> Value {
         }),
         "on_failure" => json!({
             "type": "string", "default": "hold",
-            "description": "What follows when all attempts failed: `hold`, `continue` or a step's id.",
+            "description": "What follows when all attempts failed: `hold`, `continue`, `compensate` (undo what was done, last first, and end) or a step's id.",
+        }),
+        "limits" => json!({
+            "type": "array", "items": { "enum": limits },
+            "description": "The limits under which the step takes its turn; the run waits in the line of the first.",
+        }),
+        "compensate" => json!({
+            "type": "string",
+            "description": "The id of the step that undoes this one; runs come to it only when they undo what they did.",
         }),
         _ => json!({
             "type": "string",

@@ -1,173 +1,315 @@
-//! What a person does to a run: pause, resume, cancel, retry. Each takes the locks in the engine's order
-//! (job, then run), changes the run only from the states it names, and appends one row of history.
+//! What people do to runs: pause, resume, cancel, retry, skip, jump. Takes the locks in the engine's order
+//! (jobs, then runs), changes a run only from the states that the action names, and appends one row of
+//! history for each. What a step that runs meanwhile did is recorded all the same.
+
+use std::collections::{HashMap, HashSet};
 
 use serde_json::{Value, json};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::State;
+use super::queue::{self, Unqueued};
+use super::{State, family, moving};
+use crate::definition_store::Definitions;
+
+/// What a person wants of a run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Action {
+    /// Stop where it stands, and keep what is left of its delay.
+    Pause,
+    /// Go on after a pause: after what was left of the delay, or at once.
+    Resume,
+    /// End.
+    Cancel,
+    /// Try the step of a held run again, with all its attempts before it.
+    Retry,
+    /// Go on behind the step at which it stands, as if that were done.
+    Skip,
+    /// Enter this step of its version anew, and go on from there.
+    Jump {
+        /// The step's id.
+        step: String,
+    },
+    /// Undo what it did, last step first, and end.
+    Undo,
+}
+
+impl Action {
+    /// The word by which it is asked for and stored.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::Pause => "pause",
+            Self::Resume => "resume",
+            Self::Cancel => "cancel",
+            Self::Retry => "retry",
+            Self::Skip => "skip",
+            Self::Jump { .. } => "jump",
+            Self::Undo => "undo",
+        }
+    }
+
+    /// Whether it moves a run that stands in this state.
+    fn moves(&self, state: State) -> bool {
+        match (self, state) {
+            (_, State::Completed | State::Exited | State::Cancelled) => false,
+            (Self::Cancel | Self::Skip | Self::Jump { .. } | Self::Undo, _) => true,
+            (Self::Pause, state) => state == State::Live,
+            (Self::Resume, state) => state == State::Paused,
+            (Self::Retry, state) => state == State::Held,
+        }
+    }
+}
 
 /// What became of a person's wish.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Change {
     /// It is done.
-    Changed,
+    Changed {
+        /// Where the run stood.
+        from: State,
+        /// Where it stands.
+        to: State,
+    },
     /// The run stands in a state from which the wish does nothing.
     Unchanged(State),
+    /// It can't be done as things stand; the text says why, and what to do.
+    Refused(String),
     /// The customer has no such run.
     NotFound,
 }
 
-/// The run as it was locked, and the job that it stands in.
-struct Locked {
-    state: State,
-    has_job: bool,
+/// A run as it was locked.
+pub(super) struct Locked {
+    pub(super) run_id: Uuid,
+    pub(super) definition_id: i64,
+    pub(super) step: String,
+    pub(super) iteration: i32,
+    pub(super) state: State,
+    /// Whether a worker holds its job.
+    pub(super) leased: bool,
 }
 
-/// Stops a live run where it stands and keeps what is left of its delay. A step that is running finishes
-/// and is recorded; nothing follows it.
+/// Does the same to some runs, at most a few hundred at once; one answer for each, in their order.
 ///
 /// # Errors
 /// What the statements returned; the caller rolls back.
-pub async fn pause(
+pub async fn act(
+    tx: &mut PgConnection,
+    definitions: &Definitions,
+    customer_id: Uuid,
+    run_ids: &[Uuid],
+    action: &Action,
+    actor: &str,
+) -> Result<Vec<Change>, sqlx::Error> {
+    let locked = lock(tx, customer_id, run_ids).await?;
+    let movable: Vec<&Locked> = locked.iter().filter(|run| action.moves(run.state)).collect();
+    let mut refused = HashMap::new();
+    match action {
+        Action::Pause => pause(tx, &movable).await?,
+        Action::Resume => resume(tx, &movable).await?,
+        Action::Cancel => cancel(tx, &movable).await?,
+        Action::Retry => retry(tx, &movable).await?,
+        Action::Skip => {
+            refused = moving::go(tx, definitions, &movable, moving::Where::Behind).await?;
+        }
+        Action::Jump { step } => {
+            refused = moving::go(tx, definitions, &movable, moving::Where::To(step)).await?;
+        }
+        Action::Undo => {
+            refused = moving::go(tx, definitions, &movable, moving::Where::Back).await?;
+        }
+    }
+    let moved: Vec<&Locked> =
+        movable.into_iter().filter(|run| !refused.contains_key(&run.run_id)).collect();
+    let states = tell(tx, &moved, action, actor).await?;
+    family::note_ends(tx, &ids(&moved)).await?;
+    let locked: HashMap<Uuid, State> = locked.iter().map(|run| (run.run_id, run.state)).collect();
+    let answer = |run_id: &Uuid| match (locked.get(run_id), states.get(run_id)) {
+        (None, _) => Change::NotFound,
+        (Some(from), Some(to)) => Change::Changed { from: *from, to: *to },
+        (Some(state), None) => match refused.get(run_id) {
+            Some(reason) => Change::Refused(reason.clone()),
+            None => Change::Unchanged(*state),
+        },
+    };
+    Ok(run_ids.iter().map(answer).collect())
+}
+
+async fn lock(
     tx: &mut PgConnection,
     customer_id: Uuid,
-    run_id: Uuid,
-    actor: &str,
-) -> Result<Change, sqlx::Error> {
-    let Some(locked) = lock(tx, customer_id, run_id).await? else { return Ok(Change::NotFound) };
-    if locked.state != State::Live {
-        return Ok(Change::Unchanged(locked.state));
-    }
-    sqlx::query!(
-        "with queued as (
-           delete from engine.jobs where run_id = any(array(
-             select run_id from engine.jobs where run_id = $1 and worker is null for update skip locked))
-           returning attempt
-         ), timed as (
-           delete from engine.timers where run_id = $1 returning due_at, attempt
-         )
-         update engine.runs set state = 'paused', place = 'none', next_at = null, changed_at = engine.now(),
-           seq = seq + 1,
-           attempt = coalesce((select attempt from queued), (select attempt from timed), attempt),
-           remaining = case
-             when exists (select from queued) then interval '0'
-             else (select greatest(due_at - engine.now(), interval '0') from timed) end
-         where id = $1 and state = 'live'",
-        run_id,
+    run_ids: &[Uuid],
+) -> Result<Vec<Locked>, sqlx::Error> {
+    let jobs = sqlx::query!(
+        r#"select run_id, worker is not null as "leased!" from engine.jobs
+           where run_id = any($1) and customer_id = $2 order by run_id for update"#,
+        run_ids,
+        customer_id,
     )
-    .execute(&mut *tx)
+    .fetch_all(&mut *tx)
     .await?;
-    tell(tx, run_id, "run.paused", actor).await?;
-    Ok(Change::Changed)
+    let leased: HashSet<Uuid> =
+        jobs.into_iter().filter(|job| job.leased).map(|job| job.run_id).collect();
+    let runs = sqlx::query!(
+        "select id, definition_id, step, iteration, state from engine.runs
+         where id = any($1) and customer_id = $2 order by id for update",
+        run_ids,
+        customer_id,
+    )
+    .fetch_all(tx)
+    .await?;
+    Ok(runs
+        .into_iter()
+        .map(|run| Locked {
+            run_id: run.id,
+            definition_id: run.definition_id,
+            step: run.step,
+            iteration: run.iteration,
+            state: State::stored(&run.state),
+            leased: leased.contains(&run.id),
+        })
+        .collect())
 }
 
-/// Lets a paused run go on: after what was left of its delay, or at once.
-///
-/// # Errors
-/// What the statements returned; the caller rolls back.
-pub async fn resume(
-    tx: &mut PgConnection,
-    customer_id: Uuid,
-    run_id: Uuid,
-    actor: &str,
-) -> Result<Change, sqlx::Error> {
-    let Some(locked) = lock(tx, customer_id, run_id).await? else { return Ok(Change::NotFound) };
-    if locked.state != State::Paused {
-        return Ok(Change::Unchanged(locked.state));
-    }
+fn ids(runs: &[&Locked]) -> Vec<Uuid> {
+    runs.iter().map(|run| run.run_id).collect()
+}
+
+/// A step that is running finishes and is recorded; nothing follows it.
+async fn pause(tx: &mut PgConnection, runs: &[&Locked]) -> Result<(), sqlx::Error> {
+    let off = queue::leave(tx, &ids(runs)).await?;
+    let (off_ids, attempts, dues) = columns(&off);
+    sqlx::query!(
+        "with off as (
+           select * from unnest($2::uuid[], $3::smallint[], $4::timestamptz[]) as o(run_id, attempt, due_at)
+         )
+         update engine.runs r set state = 'paused', place = 'none', next_at = null, changed_at = engine.now(),
+           seq = r.seq + 1, attempt = coalesce(o.attempt, r.attempt),
+           remaining = case when o.run_id is not null
+             then greatest(coalesce(o.due_at - engine.now(), interval '0'), interval '0') end
+         from unnest($1::uuid[]) as w(id) left join off o on o.run_id = w.id
+         where r.id = w.id",
+        &ids(runs),
+        &off_ids,
+        &attempts,
+        &dues as &[Option<chrono::DateTime<chrono::Utc>>],
+    )
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
+type Columns = (Vec<Uuid>, Vec<i16>, Vec<Option<chrono::DateTime<chrono::Utc>>>);
+
+fn columns(off: &[Unqueued]) -> Columns {
+    let ids = off.iter().map(|run| run.run_id).collect();
+    let attempts = off.iter().map(|run| run.attempt).collect();
+    (ids, attempts, off.iter().map(|run| run.due_at).collect())
+}
+
+async fn resume(tx: &mut PgConnection, runs: &[&Locked]) -> Result<(), sqlx::Error> {
+    let leased: Vec<bool> = runs.iter().map(|run| run.leased).collect();
     sqlx::query!(
         "with resting as (
-           select r.id, coalesce(r.remaining > interval '0', false) and not $2
+           select r.id, w.leased, coalesce(r.remaining > interval '0', false) and not w.leased
              and not exists (select from engine.inbox i where i.run_id = r.id and i.name = r.wait_signal) as later
-           from engine.runs r where r.id = $1 and r.state = 'paused'
+           from unnest($1::uuid[], $2::bool[]) as w(id, leased) join engine.runs r on r.id = w.id
          ), going as (
            update engine.runs r set state = 'live', place = case when s.later then 'timer' else 'job' end,
              next_at = case when s.later then engine.now() + r.remaining end, remaining = null,
              changed_at = engine.now(), seq = r.seq + 1
            from resting s where r.id = s.id
-           returning r.id, r.customer_id, r.queue, r.step, r.iteration, r.attempt, r.next_at, s.later
+           returning r.id, r.customer_id, r.queue, r.step, r.iteration, r.attempt, r.boost, r.next_at, s.later, s.leased
          ), timed as (
-           insert into engine.timers (run_id, due_at, customer_id, queue, step, iteration, attempt)
-           select id, next_at, customer_id, queue, step, iteration, attempt from going where later
+           insert into engine.timers (run_id, due_at, customer_id, queue, step, iteration, attempt, boost)
+           select id, next_at, customer_id, queue, step, iteration, attempt, boost from going where later
          )
-         insert into engine.jobs (run_id, customer_id, queue, step, iteration, attempt, pass)
-         select id, customer_id, queue, step, iteration, attempt, engine.pass() from going
-         where not later and not $2",
-        run_id,
-        locked.has_job,
+         insert into engine.jobs (run_id, customer_id, queue, step, iteration, attempt, boost, pass)
+         select id, customer_id, queue, step, iteration, attempt, boost, engine.pass() - boost from going
+         where not later and not leased",
+        &ids(runs),
+        &leased,
     )
-    .execute(&mut *tx)
+    .execute(tx)
     .await?;
-    tell(tx, run_id, "run.resumed", actor).await?;
-    Ok(Change::Changed)
+    Ok(())
 }
 
-/// Ends an open run. A step that is running finishes and is recorded; nothing follows it.
-///
-/// # Errors
-/// What the statements returned; the caller rolls back.
-pub async fn cancel(
-    tx: &mut PgConnection,
-    customer_id: Uuid,
-    run_id: Uuid,
-    actor: &str,
-) -> Result<Change, sqlx::Error> {
-    let Some(locked) = lock(tx, customer_id, run_id).await? else { return Ok(Change::NotFound) };
-    match locked.state {
-        State::Live | State::Paused | State::Held => {}
-        State::Completed | State::Exited | State::Cancelled => {
-            return Ok(Change::Unchanged(locked.state));
-        }
-    }
+/// A step that is running finishes and is recorded; nothing follows it.
+async fn cancel(tx: &mut PgConnection, runs: &[&Locked]) -> Result<(), sqlx::Error> {
+    queue::leave(tx, &ids(runs)).await?;
     sqlx::query!(
-        "with queued as (
-           delete from engine.jobs where run_id = any(array(
-             select run_id from engine.jobs where run_id = $1 and worker is null for update skip locked))
-         ), timed as (
-           delete from engine.timers where run_id = $1
-         )
-         update engine.runs set state = 'cancelled', place = 'none', next_at = null, wait_signal = null,
+        "update engine.runs set state = 'cancelled', place = 'none', next_at = null, wait_signal = null,
            remaining = null, reason = 'cancelled', ended_at = engine.now(), changed_at = engine.now(), seq = seq + 1
-         where id = $1 and state in ('live', 'paused', 'held')",
-        run_id,
+         where id = any($1)",
+        &ids(runs),
     )
-    .execute(&mut *tx)
+    .execute(tx)
     .await?;
-    tell(tx, run_id, "run.cancelled", actor).await?;
-    Ok(Change::Changed)
+    Ok(())
 }
 
-/// Lets a held run try its step again, with all attempts before it.
-///
-/// # Errors
-/// What the statements returned; the caller rolls back.
-pub async fn retry(
-    tx: &mut PgConnection,
-    customer_id: Uuid,
-    run_id: Uuid,
-    actor: &str,
-) -> Result<Change, sqlx::Error> {
-    let Some(locked) = lock(tx, customer_id, run_id).await? else { return Ok(Change::NotFound) };
-    if locked.state != State::Held {
-        return Ok(Change::Unchanged(locked.state));
-    }
+async fn retry(tx: &mut PgConnection, runs: &[&Locked]) -> Result<(), sqlx::Error> {
+    let free: Vec<Uuid> = runs.iter().filter(|run| !run.leased).map(|run| run.run_id).collect();
     sqlx::query!(
         "with going as (
            update engine.runs set state = 'live', place = 'job', reason = null, attempt = 0, next_at = null,
              changed_at = engine.now(), seq = seq + 1
-           where id = $1 and state = 'held'
-           returning id, customer_id, queue, step, iteration
+           where id = any($1)
+           returning id, customer_id, queue, step, iteration, boost
          )
-         insert into engine.jobs (run_id, customer_id, queue, step, iteration, pass)
-         select id, customer_id, queue, step, iteration, engine.pass() from going where not $2",
-        run_id,
-        locked.has_job,
+         insert into engine.jobs (run_id, customer_id, queue, step, iteration, boost, pass)
+         select id, customer_id, queue, step, iteration, boost, engine.pass() - boost from going where id = any($2)",
+        &ids(runs),
+        &free,
     )
-    .execute(&mut *tx)
+    .execute(tx)
     .await?;
-    tell(tx, run_id, "run.retried", actor).await?;
-    Ok(Change::Changed)
+    Ok(())
+}
+
+/// Appends the rows of history for changes that have just raised their runs' sequences; gives the states.
+async fn tell(
+    tx: &mut PgConnection,
+    moved: &[&Locked],
+    action: &Action,
+    actor: &str,
+) -> Result<HashMap<Uuid, State>, sqlx::Error> {
+    if moved.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let kind = match action {
+        Action::Pause => "run.paused",
+        Action::Resume => "run.resumed",
+        Action::Cancel => "run.cancelled",
+        Action::Retry => "run.retried",
+        Action::Skip => "run.skipped",
+        Action::Jump { .. } => "run.jumped",
+        Action::Undo => "run.undoing",
+    };
+    let from = |run: &&Locked| match action {
+        Action::Skip | Action::Jump { .. } | Action::Undo => Some(json!({ "from": run.step })),
+        Action::Pause | Action::Resume | Action::Cancel | Action::Retry => None,
+    };
+    let data: Vec<Option<Value>> = moved.iter().map(from).collect();
+    let rows = sqlx::query!(
+        r#"with told as (
+             insert into engine.history (run_id, seq, at, kind, step, iteration, actor, data)
+             select r.id, r.seq, engine.now(),
+               case when r.state in ('completed', 'exited') then 'run.' || r.state else $3 end, r.step, r.iteration,
+               $4, case when r.ended_at is null then w.data || jsonb_build_object('to', r.step)
+                 else coalesce(w.data, '{}') || jsonb_build_object('reason', r.reason) end
+             from unnest($1::uuid[], $2::jsonb[]) as w(id, data) join engine.runs r on r.id = w.id
+           )
+           select r.id, r.state from engine.runs r, pg_notify('engine', '') where r.id = any($1)"#,
+        &ids(moved),
+        &data as &[Option<Value>],
+        kind,
+        actor,
+    )
+    .fetch_all(tx)
+    .await?;
+    Ok(rows.into_iter().map(|row| (row.id, State::stored(&row.state))).collect())
 }
 
 /// Lets later steps read something that came to be known of an earlier one, such as that its mail was
@@ -194,47 +336,5 @@ pub async fn observe(
     )
     .execute(tx)
     .await?;
-    Ok(())
-}
-
-async fn lock(
-    tx: &mut PgConnection,
-    customer_id: Uuid,
-    run_id: Uuid,
-) -> Result<Option<Locked>, sqlx::Error> {
-    let job = sqlx::query!(
-        r#"select worker from engine.jobs where run_id = $1 and customer_id = $2 for update"#,
-        run_id,
-        customer_id,
-    )
-    .fetch_optional(&mut *tx)
-    .await?;
-    let state = sqlx::query_scalar!(
-        "select state from engine.runs where id = $1 and customer_id = $2 for update",
-        run_id,
-        customer_id,
-    )
-    .fetch_optional(tx)
-    .await?;
-    Ok(state.map(|state| Locked { state: State::stored(&state), has_job: job.is_some() }))
-}
-
-/// Appends the row of history for a change that has just raised the run's sequence.
-async fn tell(
-    tx: &mut PgConnection,
-    run_id: Uuid,
-    kind: &str,
-    actor: &str,
-) -> Result<(), sqlx::Error> {
-    sqlx::query!(
-        "insert into engine.history (run_id, seq, at, kind, step, iteration, actor)
-         select id, seq, engine.now(), $2, step, iteration, $3 from engine.runs where id = $1",
-        run_id,
-        kind,
-        actor,
-    )
-    .execute(&mut *tx)
-    .await?;
-    sqlx::query!("select from pg_notify('engine', '')").execute(tx).await?;
     Ok(())
 }

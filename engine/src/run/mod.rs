@@ -4,9 +4,13 @@
 //! of history. What a step did is recorded by the worker alone (`worker::record`).
 
 mod control;
+mod family;
+mod moving;
+pub(crate) mod queue;
 mod read;
 mod start;
 
-pub use control::{Change, cancel, observe, pause, resume, retry};
+pub use control::{Action, Change, act, observe};
+pub(crate) use family::{note_ends, pass_on};
 pub use read::{Count, Filter, HistoryRow, RunRow, State, counts, find, history, list, waits_for};
-pub use start::{NewRun, StartError, start};
+pub use start::{NewRun, Parent, Priority, StartError, start};

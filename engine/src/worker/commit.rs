@@ -15,6 +15,7 @@ use super::record::{self, Recorded};
 use super::{Shared, StepJob, WorkerError, lost};
 use crate::decision::{Intent, Next, Transition};
 use crate::fact::{RUN_CHANGED, RunFact};
+use crate::run::{self, StartError};
 
 const BATCH: usize = 500;
 /// How often a transaction that lost a deadlock is begun again.
@@ -108,17 +109,28 @@ async fn write(
         batch.iter().map(|done| (done.job.run_id, done)).collect();
     let mut facts = Vec::new();
     let mut consumed = Vec::new();
-    let mut ended = Vec::new();
+    let (mut ended, mut family, mut children) = (Vec::new(), Vec::new(), Vec::new());
     for row in &recorded {
         let Some(done) = by_run.get(&row.run_id) else { continue };
         consumed.extend(done.consumed.iter().map(|signal| (row.run_id, *signal)));
-        if row.inbox > 0 && matches!(row.state.as_str(), "completed" | "exited" | "cancelled") {
-            ended.push(row.run_id);
+        children.extend(done.child.clone());
+        if matches!(row.state.as_str(), "completed" | "exited" | "cancelled") {
+            ended.extend((row.inbox > 0).then_some(row.run_id));
+            family.extend((done.job.parent_id.is_some() || done.starts_runs).then_some(row.run_id));
         }
         told(shared, done, row, &mut facts);
     }
     if !consumed.is_empty() || !ended.is_empty() {
         record::empty_inboxes(&mut tx, &consumed, &ended).await?;
+    }
+    if !children.is_empty() {
+        run::start(&mut tx, &children).await.map_err(|error| match error {
+            StartError::Database(error) => error,
+            StartError::UnknownDefinition => sqlx::Error::Protocol(error.to_string()),
+        })?;
+    }
+    if !family.is_empty() {
+        run::note_ends(&mut tx, &family).await?;
     }
     if !facts.is_empty() {
         shared.worker.writers.write(&mut tx, facts).await?;
@@ -136,6 +148,7 @@ fn told(
 ) {
     let fact = |data| RunFact {
         run_id: row.run_id,
+        root_run_id: done.job.root_id.unwrap_or(row.run_id),
         customer_id: done.job.customer_id,
         subject_id: done.job.subject_id,
         step: done.job.step.clone(),
@@ -196,7 +209,7 @@ async fn follow(
     ready: &mpsc::Sender<StepJob>,
 ) {
     let rows: HashMap<Uuid, Recorded> = recorded.into_iter().map(|row| (row.run_id, row)).collect();
-    let mut queued = false;
+    let (mut queued, mut laned, mut family) = (false, false, false);
     for done in batch {
         let row = rows.get(&done.job.run_id);
         match row {
@@ -204,7 +217,11 @@ async fn follow(
                 let _closing = ready.send(next_job(done, row)).await;
                 continue;
             }
-            Some(row) => queued |= row.state == "live",
+            Some(row) => {
+                queued |= row.state == "live";
+                laned |= done.lane.is_some() || done.job.granted;
+                family |= done.starts_runs || done.job.parent_id.is_some();
+            }
             None => tracing::debug!(run.id = %done.job.run_id, "a stale lease recorded nothing"),
         }
         shared.leases.add_permits(1);
@@ -212,6 +229,12 @@ async fn follow(
     if queued {
         shared.wake.notify_one();
         shared.promote.notify_one();
+    }
+    if laned {
+        shared.grant.notify_one();
+    }
+    if family {
+        shared.family.notify_one();
     }
 }
 
@@ -236,10 +259,13 @@ fn next_job(done: Finished, row: &Recorded) -> StepJob {
     };
     StepJob {
         step: target.0,
+        queue: target.1,
         iteration,
         attempt: 1,
         crashes: 0,
         live: row.state == "live",
+        seq: row.seq,
+        granted: false,
         inbox: row.inbox,
         data: data.unwrap_or(job.data),
         intent: None,

@@ -4,7 +4,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde_json::{Map, Value};
+use chrono::{DateTime, Utc};
+use serde_json::{Map, Value, json};
 use tokio::sync::SemaphorePermit;
 use tokio_util::task::AbortOnDropHandle;
 use uuid::Uuid;
@@ -15,10 +16,12 @@ use crate::decision::{
     self, Input, Intent, Memory, Next, Position, Situation, Transition, Waiting,
 };
 use crate::definition::Definition;
-use crate::definition_store::LoadError;
+use crate::definition_store::{self, LoadError};
 use crate::fact::Fact;
+use crate::run::{NewRun, Parent, Priority};
 use crate::step::{Effect, Outcome, Reconciled, StepError, Verdict, Wake};
 use crate::timing::Zone;
+use crate::{id, limit};
 
 /// After how many deaths of its worker a job is under suspicion: it may have killed them, or have been near.
 pub(super) const SUSPECT_AFTER: i16 = 3;
@@ -30,6 +33,14 @@ const MAX_INBOX: i64 = 100;
 const MAX_IN_A_ROW: u8 = 16;
 /// When a run is looked at again whose definition the database did not give.
 const LOOK_AGAIN: Duration = Duration::from_secs(10);
+/// When a run is looked at again that this version of SalesOS can't work at.
+const LEFT: Duration = Duration::from_secs(60);
+/// The most that a run may remember, in bytes of JSON.
+const MAX_MEMORY: usize = 256 * 1024;
+/// How long a run's history may grow.
+const MAX_HISTORY: i32 = 100_000;
+/// How many runs may stand above a run.
+const MAX_DEPTH: i16 = 8;
 
 /// A job that was worked at, on its way to the committer.
 pub(super) struct Finished {
@@ -41,10 +52,26 @@ pub(super) struct Finished {
     pub(super) target: (String, String),
     /// Whether the run may go on in this worker without a look at the queue.
     pub(super) goes_on: bool,
+    /// The limits under which it takes its turn first.
+    pub(super) lane: Option<Lane>,
+    /// A run that it starts.
+    pub(super) child: Option<NewRun>,
+    /// Whether the run's version starts runs, which are to hear of its end.
+    pub(super) starts_runs: bool,
     /// For the domain to write.
     pub(super) facts: Vec<Fact>,
     /// Signals that this work used up.
     pub(super) consumed: Vec<Uuid>,
+}
+
+/// Under which limits a step takes its turn.
+pub(super) struct Lane {
+    /// Pairs of kind and name, as JSON; the first that has a rule is its line.
+    pub(super) limits: Value,
+    /// When its send window closes; after that it is looked at anew.
+    pub(super) closes_at: Option<DateTime<Utc>>,
+    /// How much of each gap's jitter it adds, 0 to 1.
+    pub(super) share: f32,
 }
 
 /// Everything that work at a step needs, read and checked.
@@ -71,9 +98,13 @@ pub(super) async fn execute(shared: &Arc<Shared>, job: StepJob) -> Finished {
     let work = match prepare(shared, &job).await {
         Ok(work) => work,
         Err(Unprepared::Broken(reason)) => return held(job, reason),
+        Err(Unprepared::Foreign(reason)) => {
+            tracing::debug!(run.id = %job.run_id, reason, "a run is left to another version");
+            return later(job, LEFT);
+        }
         Err(Unprepared::Database(error)) => {
             tracing::warn!(run.id = %job.run_id, %error, "a step could not be prepared");
-            return later(job);
+            return later(job, LOOK_AGAIN);
         }
     };
     let (input, consumed) = if job.crashes >= SUSPECT_AFTER {
@@ -85,13 +116,19 @@ pub(super) async fn execute(shared: &Arc<Shared>, job: StepJob) -> Finished {
             }
             Err(error) => {
                 tracing::warn!(run.id = %job.run_id, %error, "a suspected step could not be begun");
-                return later(job);
+                return later(job, LOOK_AGAIN);
             }
         }
     } else {
         work_at(shared, &job, &work).await
     };
-    decide(job, &work, input, consumed)
+    match child_of(shared, &job, input).await {
+        Ok((input, child)) => decide(job, &work, input, consumed, child),
+        Err(error) => {
+            tracing::warn!(run.id = %job.run_id, %error, "the run that a step starts could not be looked up");
+            later(job, LOOK_AGAIN)
+        }
+    }
 }
 
 /// Waits for its turn among the jobs under suspicion, and writes that it is begun: should this worker die
@@ -115,6 +152,7 @@ async fn begin_alone<'a>(
 /// Why work can't begin.
 enum Unprepared {
     Broken(String),
+    Foreign(String),
     Database(sqlx::Error),
 }
 
@@ -122,6 +160,7 @@ impl From<LoadError> for Unprepared {
     fn from(error: LoadError) -> Self {
         match error {
             LoadError::Unreadable(reason) => Self::Broken(reason),
+            LoadError::Foreign(reason) => Self::Foreign(reason),
             LoadError::Database(error) => Self::Database(error),
         }
     }
@@ -130,6 +169,12 @@ impl From<LoadError> for Unprepared {
 async fn prepare(shared: &Shared, job: &StepJob) -> Result<Work, Unprepared> {
     if job.crashes >= MAX_CRASHES {
         let reason = format!("its worker died {} times while this step ran", job.crashes);
+        return Err(Unprepared::Broken(reason));
+    }
+    if job.seq >= MAX_HISTORY {
+        let reason = format!(
+            "its history has {MAX_HISTORY} rows, which is the most; cancel it, and start its subject anew"
+        );
         return Err(Unprepared::Broken(reason));
     }
     let worker = &shared.worker;
@@ -181,7 +226,9 @@ async fn work_at(shared: &Arc<Shared>, job: &StepJob, work: &Work) -> (Input, Ve
         return (run(shared, job, work, Some(wake)).await, vec![signal.id]);
     }
     let ends = |signal: &&Delivered| work.definition.exit_on.contains(&signal.name);
-    if let Some(signal) = work.inbox.iter().find(ends) {
+    // What is being undone is undone to the end.
+    let ending = work.inbox.iter().find(ends).filter(|_| work.memory.undoing.is_none());
+    if let Some(signal) = ending {
         return exit(shared, job, work, signal).await;
     }
     let until = match &work.memory.waiting {
@@ -237,7 +284,13 @@ async fn enter(shared: &Arc<Shared>, job: &StepJob, work: &Work) -> (Input, Vec<
     let step = &work.definition.steps[work.position.step];
     let open = job.intent.as_ref().filter(|_| step.effect == Effect::AtMostOnce);
     if let Some(intent) = open {
-        return (reconcile(shared, job, work, intent.clone()).await, Vec::new());
+        match ask(shared, job, work, intent.clone()).await {
+            Reconciled::Happened(outcome) => return (Input::Outcome(outcome), Vec::new()),
+            Reconciled::DidNotHappen => {}
+            Reconciled::Unknown(reason) => {
+                return (Input::Failed(StepError::Unknown { reason }), Vec::new());
+            }
+        }
     }
     if job.intent.is_none() {
         match holds(shared, job, work).await {
@@ -248,6 +301,9 @@ async fn enter(shared: &Arc<Shared>, job: &StepJob, work: &Work) -> (Input, Vec<
         if let Some(until) = decision::opening(situation(job, work), work.position.step) {
             return (Input::Closed { until }, Vec::new());
         }
+    }
+    if !job.granted && !step.limits.is_empty() {
+        return (Input::Limited, Vec::new());
     }
     let input = run(shared, job, work, None).await;
     if let Input::Outcome(Outcome { verdict: Verdict::Wait { signal, key, .. }, .. }) = &input
@@ -283,15 +339,6 @@ async fn run(shared: &Shared, job: &StepJob, work: &Work, wake: Option<Wake>) ->
     } else {
         StepError::Retry { reason: failed, after: None }
     })
-}
-
-/// Settles an intent that a crash left open. What did not happen is run now.
-async fn reconcile(shared: &Shared, job: &StepJob, work: &Work, intent: Value) -> Input {
-    match ask(shared, job, work, intent).await {
-        Reconciled::Happened(outcome) => Input::Outcome(outcome),
-        Reconciled::DidNotHappen => run(shared, job, work, None).await,
-        Reconciled::Unknown(reason) => Input::Failed(StepError::Unknown { reason }),
-    }
 }
 
 /// Asks the outside whether an intent was carried out; whatever goes wrong means that nobody knows.
@@ -330,6 +377,7 @@ fn context(shared: &Shared, job: &StepJob, work: &Work, wake: Option<Wake>) -> C
         .expect("a definition is read only with a kind of subject that the registry has");
     Context::new(Parts {
         run_id: job.run_id,
+        root_run_id: job.root_id.unwrap_or(job.run_id),
         customer_id: job.customer_id,
         subject_id: job.subject_id,
         definition: Arc::clone(&work.definition),
@@ -369,24 +417,95 @@ fn situation<'a>(job: &'a StepJob, work: &'a Work) -> Situation<'a> {
     }
 }
 
-fn decide(job: StepJob, work: &Work, input: Input, consumed: Vec<Uuid>) -> Finished {
+/// Finds the workflow of a run that the step starts. One that can't be started fails the step.
+async fn child_of(
+    shared: &Shared,
+    job: &StepJob,
+    input: Input,
+) -> Result<(Input, Option<NewRun>), sqlx::Error> {
+    let Input::Outcome(Outcome { verdict: Verdict::Start { child, .. }, .. }) = &input else {
+        return Ok((input, None));
+    };
+    if job.depth >= MAX_DEPTH {
+        let reason =
+            format!("{MAX_DEPTH} workflows already stand above it; start it from elsewhere");
+        return Ok((Input::Failed(StepError::Fail { reason }), None));
+    }
+    let db = &shared.worker.db;
+    let found = definition_store::newest(db, job.customer_id, &child.workflow).await?;
+    let Some(definition_id) = found else {
+        let reason = format!("there is no workflow `{}`; apply it first", child.workflow);
+        return Ok((Input::Failed(StepError::Fail { reason }), None));
+    };
+    let run = NewRun {
+        id: child.run_id,
+        customer_id: job.customer_id,
+        definition_id,
+        subject_id: job.subject_id,
+        zone: job.zone.clone(),
+        actor: format!("run:{}", id::show("run", job.run_id)),
+        start_at: None,
+        limit_keys: job.limit_keys.clone(),
+        priority: Priority::of_boost(job.boost),
+        parent: Some(Parent {
+            run_id: job.run_id,
+            root_id: job.root_id.unwrap_or(job.run_id),
+            depth: job.depth + 1,
+            joined: matches!(
+                &input,
+                Input::Outcome(Outcome { verdict: Verdict::Start { wait: true, .. }, .. })
+            ),
+        }),
+    };
+    Ok((input, Some(run)))
+}
+
+fn decide(
+    job: StepJob,
+    work: &Work,
+    input: Input,
+    consumed: Vec<Uuid>,
+    child: Option<NewRun>,
+) -> Finished {
     let facts = match &input {
         Input::Outcome(outcome) => outcome.facts.clone(),
         Input::Failed(_)
         | Input::Skipped
         | Input::Closed { .. }
+        | Input::Limited
         | Input::StillWaiting { .. }
         | Input::ExitSignal { .. }
         | Input::Broken { .. } => Vec::new(),
     };
-    let transition = decision::advance(situation(&job, work), input);
+    let limited = input == Input::Limited;
+    let mut transition = decision::advance(situation(&job, work), input);
+    if let Some(reason) = transition.memory.as_ref().and_then(too_large) {
+        // What the step did stands; only what it wanted to remember does not fit.
+        transition.next = Next::Hold { reason };
+        transition.memory = None;
+        transition.child = None;
+    }
     let (index, goes_on) = match &transition.next {
-        Next::Enter { step, at, .. } => (*step, at.is_none() && job.in_a_row < MAX_IN_A_ROW),
+        Next::Enter { step, at, .. } => {
+            let limits = &work.definition.steps[*step].limits;
+            let free = limits.is_empty() && !job.granted;
+            (*step, at.is_none() && free && job.in_a_row < MAX_IN_A_ROW)
+        }
         Next::Again { .. }
         | Next::Listen { .. }
         | Next::Hold { .. }
         | Next::Complete
         | Next::Exit { .. } => (work.position.step, false),
+    };
+    let lane = match &transition.next {
+        Next::Enter { at: None, .. } => lane(&job, work, index),
+        Next::Again { .. } if limited => lane(&job, work, index),
+        Next::Enter { .. }
+        | Next::Again { .. }
+        | Next::Listen { .. }
+        | Next::Hold { .. }
+        | Next::Complete
+        | Next::Exit { .. } => None,
     };
     // An attempt that failed will need its signal again.
     let consumed = match &transition.next {
@@ -402,16 +521,62 @@ fn decide(job: StepJob, work: &Work, input: Input, consumed: Vec<Uuid>) -> Finis
     };
     let step = &work.definition.steps[index];
     let target = (step.id.clone(), step.kind.to_owned());
-    Finished { job, transition: Some(transition), target, goes_on, facts, consumed }
+    let child = child.filter(|_| transition.child.is_some());
+    Finished {
+        job,
+        transition: Some(transition),
+        target,
+        goes_on,
+        lane,
+        child,
+        starts_runs: work.definition.steps.iter().any(|step| step.step.starts_runs()),
+        facts,
+        consumed,
+    }
+}
+
+/// Why a memory can't be kept; `None` where it can.
+fn too_large(memory: &Memory) -> Option<String> {
+    let bytes = serde_json::to_vec(memory).map_or(usize::MAX, |json| json.len());
+    (bytes > MAX_MEMORY).then(|| {
+        format!(
+            "what its steps gave has {} KiB together, and 256 KiB is the most; keep large values elsewhere and \
+             their keys here, then skip or jump",
+            bytes.div_ceil(1024)
+        )
+    })
+}
+
+/// The line in which the run waits for a step; `None` where the step has no limits.
+fn lane(job: &StepJob, work: &Work, step: usize) -> Option<Lane> {
+    let definition = &work.definition.steps[step];
+    let pairs: Vec<[&str; 2]> = definition
+        .limits
+        .iter()
+        .filter_map(|kind| match kind.as_str() {
+            limit::CUSTOMER => Some([limit::CUSTOMER, ""]),
+            limit::STEP => Some([limit::STEP, definition.kind]),
+            kind => Some([kind, job.limit_keys.get(kind)?.as_str()?]),
+        })
+        .collect();
+    let drawn =
+        draw(&[job.run_id.as_bytes(), definition.id.as_bytes(), &job.iteration.to_be_bytes()]);
+    #[expect(clippy::cast_precision_loss, reason = "a spread needs no exact draw")]
+    let share = drawn as f32 / u64::MAX as f32;
+    let closes_at = decision::closing(situation(job, work), step);
+    (!pairs.is_empty()).then(|| Lane { limits: json!(pairs), closes_at, share })
 }
 
 fn given_up(job: StepJob) -> Finished {
-    let target = (job.step.clone(), String::new());
+    let target = (job.step.clone(), job.queue.clone());
     Finished {
         job,
         transition: None,
         target,
         goes_on: false,
+        lane: None,
+        child: None,
+        starts_runs: false,
         facts: Vec::new(),
         consumed: Vec::new(),
     }
@@ -425,17 +590,19 @@ pub(super) fn held(job: StepJob, reason: String) -> Finished {
         next: Next::Hold { reason },
         memory: None,
         intent: Intent::Kept,
+        child: None,
     };
     Finished { transition: Some(transition), ..given_up(job) }
 }
 
-fn later(job: StepJob) -> Finished {
+fn later(job: StepJob, pause: Duration) -> Finished {
     let transition = Transition {
         kind: None,
         detail: None,
-        next: Next::Again { at: Some(job.now + LOOK_AGAIN), attempt: job.attempt - 1 },
+        next: Next::Again { at: Some(job.now + pause), attempt: job.attempt - 1 },
         memory: None,
         intent: Intent::Kept,
+        child: None,
     };
     Finished { transition: Some(transition), ..given_up(job) }
 }

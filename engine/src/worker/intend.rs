@@ -21,6 +21,7 @@ const BATCH: usize = 200;
 /// An intent whose run may act, as far as the engine is concerned.
 struct Admitted {
     run_id: Uuid,
+    root_run_id: Uuid,
     customer_id: Uuid,
     subject_id: Uuid,
     seq: i32,
@@ -106,6 +107,7 @@ async fn write(
 fn fact(wish: &IntentRequest, row: &Admitted) -> RunFact {
     RunFact {
         run_id: wish.run_id,
+        root_run_id: row.root_run_id,
         customer_id: row.customer_id,
         subject_id: row.subject_id,
         step: wish.step.clone(),
@@ -139,7 +141,7 @@ async fn admit(
                and j.attempt = w.attempt
              order by j.run_id for update of j
            )
-           select r.id as run_id, r.customer_id, r.subject_id, r.seq + 1 as "seq!", engine.now() as "at!"
+           select r.id as run_id, coalesce(r.root_id, r.id) as "root_run_id!", r.customer_id, r.subject_id, r.seq + 1 as "seq!", engine.now() as "at!"
            from leased l join engine.runs r on r.id = l.run_id
            where r.state = 'live' and r.inbox <= l.seen
            order by r.id for update of r"#,

@@ -15,5 +15,7 @@ pub(super) async fn run(shared: Arc<Shared>) -> Result<(), WorkerError> {
         listener.try_recv().await?;
         shared.wake.notify_one();
         shared.promote.notify_one();
+        shared.grant.notify_one();
+        shared.family.notify_one();
     }
 }

@@ -1,14 +1,18 @@
 //! The worker: claims step jobs, runs them through apalis, and records what came of them.
 //!
 //! Independent tasks, each with one job: `lease` says that this worker lives, `listen` wakes, `fetch`
-//! claims, `backend` hands jobs to apalis, `execute` runs a step, `intend` writes intents, `commit` records
-//! in groups, `promote` makes due timers jobs, `sweep` takes back what dead workers held. Handlers never
-//! touch the queue's tables. Every write names the lease under which the job was claimed.
+//! claims, `grant` claims what waits under limits, `backend` hands jobs to apalis, `execute` runs a step,
+//! `intend` writes intents, `commit` records in groups, `promote` makes due timers jobs, `family` tells
+//! parents and children of ends, `sweep` takes back what dead workers held. Handlers never touch the queue's
+//! tables. Every write names the lease under which the job was claimed.
 
 mod backend;
+mod claimed;
 mod commit;
 mod execute;
+mod family;
 mod fetch;
+mod grant;
 mod intend;
 mod lease;
 mod listen;
@@ -49,6 +53,8 @@ pub struct Settings {
     pub leases: usize,
     /// The longest pause between two looks at the tables when nothing wakes the worker.
     pub poll: Duration,
+    /// The queues, which are step types, that it works at; `None` for all that it knows.
+    pub queues: Option<Vec<String>>,
 }
 
 impl Default for Settings {
@@ -58,6 +64,7 @@ impl Default for Settings {
             concurrency: 256,
             leases: 1_024,
             poll: Duration::from_millis(500),
+            queues: None,
         }
     }
 }
@@ -111,8 +118,12 @@ struct Shared {
     worker: Worker,
     /// The incarnation: the first half of every lease.
     id: i64,
+    /// The queues that it claims from.
+    queues: Vec<String>,
     wake: Notify,
     promote: Notify,
+    grant: Notify,
+    family: Notify,
     leases: Arc<Semaphore>,
     /// Jobs under suspicion run one at a time, so that a death points at one of them.
     suspects: Semaphore,
@@ -130,6 +141,17 @@ struct StepJob {
     subject_id: Uuid,
     zone: String,
     live: bool,
+    parent_id: Option<Uuid>,
+    root_id: Option<Uuid>,
+    depth: i16,
+    /// By which name each kind of limit counts the run.
+    limit_keys: Value,
+    boost: i32,
+    /// The last row of its history.
+    seq: i32,
+    /// Whether its limits were asked, and let it through or were none.
+    granted: bool,
+    queue: String,
     step: String,
     iteration: i32,
     attempt: i16,
@@ -176,6 +198,14 @@ impl Worker {
         }
     }
 
+    /// The step types that it knows, less those that it was told to leave.
+    fn queues(&self) -> Vec<String> {
+        let wanted = |name: &&str| {
+            self.settings.queues.as_ref().is_none_or(|queues| queues.iter().any(|q| q == name))
+        };
+        self.definitions.registry().step_names().filter(wanted).map(str::to_owned).collect()
+    }
+
     /// Lives once: from a lease of its own to the loss of it, or to the stop.
     async fn incarnate(&self, stop: &CancellationToken) -> Result<(), WorkerError> {
         let lease = lease::Lease::take(self).await?;
@@ -186,8 +216,11 @@ impl Worker {
         let shared = Arc::new(Shared {
             worker: self.clone(),
             id: lease.id(),
+            queues: self.queues(),
             wake: Notify::new(),
             promote: Notify::new(),
+            grant: Notify::new(),
+            family: Notify::new(),
             leases: Arc::new(Semaphore::new(self.settings.leases)),
             suspects: Semaphore::new(1),
             intents,
@@ -202,7 +235,9 @@ impl Worker {
         tasks.spawn("listen", &fetching, listen::run(of()));
         tasks.spawn("promote", &fetching, promote::run(of()));
         tasks.spawn("sweep", &fetching, sweep::run(of()));
+        tasks.spawn("family", &fetching, family::run(of()));
         tasks.spawn("fetch", &fetching, fetch::run(of(), ready.clone()));
+        tasks.spawn("grant", &fetching, grant::run(of(), ready.clone()));
         tasks.spawn("lease", &recording, lease::keep(of()));
         tasks.spawn("intend", &recording, intend::run(of(), wishes));
         tasks.spawn("commit", &recording, commit::run(of(), recorded, ready));

@@ -45,6 +45,9 @@ struct Columns {
     detail: Vec<Option<Value>>,
     end_kind: Vec<Option<&'static str>>,
     end_actor: Vec<Option<String>>,
+    limits: Vec<Option<Value>>,
+    closes_at: Vec<Option<DateTime<Utc>>>,
+    share: Vec<f32>,
 }
 
 /// Where a transition leaves the run's row.
@@ -99,7 +102,11 @@ impl Standing {
         let Some(transition) = &finished.transition else {
             return Self::live("job", None, iteration, attempt);
         };
-        let place = |at: Option<DateTime<Utc>>| if at.is_some() { "timer" } else { "job" };
+        let place = |at: Option<DateTime<Utc>>| match (at, &finished.lane) {
+            (Some(_), _) => "timer",
+            (None, Some(_)) => "lane",
+            (None, None) => "job",
+        };
         match &transition.next {
             Next::Enter { iteration, at, .. } => Self::live(place(*at), *at, *iteration, 0),
             Next::Again { at, attempt } => Self::live(place(*at), *at, iteration, *attempt),
@@ -148,6 +155,10 @@ impl Columns {
         self.reason.push(standing.reason);
         self.end_kind.push(standing.end_kind);
         self.end_actor.push(standing.end_actor);
+        let lane = finished.lane.as_ref();
+        self.limits.push(lane.map(|lane| lane.limits.clone()));
+        self.closes_at.push(lane.and_then(|lane| lane.closes_at));
+        self.share.push(lane.map_or(0.0, |lane| lane.share));
         let transition = finished.transition.as_ref();
         self.keeps_intent.push(transition.is_none_or(|next| next.intent == Intent::Kept));
         self.data.push(transition.and_then(memory));
@@ -177,30 +188,36 @@ pub(super) async fn record(
         r#"with o as (
              select * from unnest($2::uuid[], $3::text[], $4::int[], $5::smallint[], $6::int[], $7::bool[],
                $8::text[], $9::text[], $10::text[], $11::text[], $12::int[], $13::smallint[], $14::timestamptz[],
-               $15::text[], $16::text[], $17::bool[], $18::jsonb[], $19::text[], $20::jsonb[], $21::text[], $22::text[])
+               $15::text[], $16::text[], $17::bool[], $18::jsonb[], $19::text[], $20::jsonb[], $21::text[],
+               $22::text[], $23::jsonb[], $24::timestamptz[], $25::real[])
              as o(run_id, step, iteration, attempt, seen, goes_on, state, place, to_step, to_queue, to_iteration,
-               to_attempt, due_at, wait_signal, reason, keeps_intent, data, kind, detail, end_kind, end_actor)
+               to_attempt, due_at, wait_signal, reason, keeps_intent, data, kind, detail, end_kind, end_actor,
+               to_limits, closes_at, share)
            ), kept as (
              update engine.jobs j set step = o.to_step, queue = o.to_queue, iteration = o.to_iteration, attempt = 1,
                crashes = 0, begun = false, claimed_at = engine.now()
              from o
              where o.goes_on and j.run_id = o.run_id and j.worker is not distinct from $1 and j.attempt = o.attempt
                and j.step = o.step and j.iteration = o.iteration
-             returning o.*
+             returning o.*, j.boost, null::bigint[] as held, null::bigint[] as asked
            ), freed as (
              delete from engine.jobs j using o
              where not o.goes_on and j.run_id = o.run_id and j.worker is not distinct from $1 and j.attempt = o.attempt
                and j.step = o.step and j.iteration = o.iteration
-             returning o.*
+             returning o.*, j.boost, j.granted as held, case when o.to_limits is not null then (
+               select array_agg(l.id order by k.place)
+               from jsonb_array_elements(o.to_limits) with ordinality as k(pair, place)
+               join engine.limits l on l.customer_id = j.customer_id and l.kind = k.pair ->> 0
+                 and l.name = k.pair ->> 1) end as asked
            ), ran as (
              update engine.runs r set
                state = case when r.state in ('live', 'paused') and f.state <> 'live' then f.state else r.state end,
                place = case
                  when r.state <> 'live' or f.state <> 'live' then 'none'
-                 when f.goes_on or r.inbox > f.seen then 'job'
+                 when f.goes_on or r.inbox > f.seen or (f.place = 'lane' and f.asked is null) then 'job'
                  else f.place end,
                step = case when r.ended_at is null then f.to_step else r.step end,
-               queue = case when r.ended_at is null then coalesce(nullif(f.to_queue, ''), r.queue) else r.queue end,
+               queue = case when r.ended_at is null then f.to_queue else r.queue end,
                iteration = case when r.ended_at is null then f.to_iteration else r.iteration end,
                attempt = f.to_attempt,
                next_at = case when r.state = 'live' and f.state = 'live' then f.due_at end,
@@ -230,13 +247,32 @@ pub(super) async fn record(
                jsonb_build_object('reason', reason)
              from ran where has_ended
            ), ready as (
-             insert into engine.jobs (run_id, customer_id, queue, step, iteration, attempt, pass)
-             select run_id, customer_id, to_queue, to_step, to_iteration, to_attempt, engine.pass()
+             insert into engine.jobs (run_id, customer_id, queue, step, iteration, attempt, boost, pass, granted)
+             select run_id, customer_id, to_queue, to_step, to_iteration, to_attempt, boost,
+               engine.pass() + row_number() over (partition by customer_id order by run_id) - boost,
+               case when place = 'lane' and asked is null then '{}'::bigint[] end
              from ran where not goes_on and stands = 'job'
            ), timed as (
-             insert into engine.timers (run_id, due_at, customer_id, queue, step, iteration, attempt)
-             select run_id, due_at, customer_id, to_queue, to_step, to_iteration, to_attempt
+             insert into engine.timers (run_id, due_at, customer_id, queue, step, iteration, attempt, boost)
+             select run_id, due_at, customer_id, to_queue, to_step, to_iteration, to_attempt, boost
              from ran where not goes_on and stands = 'timer'
+           ), laned as (
+             insert into engine.lane_jobs
+               (run_id, customer_id, queue, step, iteration, attempt, boost, lane, limits, share, pass, closes_at)
+             select run_id, customer_id, to_queue, to_step, to_iteration, to_attempt, boost, asked[1], asked, share,
+               engine.pass() - boost, closes_at
+             from ran where stands = 'lane'
+             returning lane
+           ), counted as (
+             -- One update per limit: of two that met one row in one statement, one would be lost.
+             update engine.limits l set running = l.running - d.ended, waiting = l.waiting + d.queued,
+               wake_at = case when l.waiting + d.queued > 0
+                 then least(l.wake_at, greatest(l.next_at, engine.now())) else l.wake_at end
+             from (select id, sum(ended)::int as ended, sum(queued)::int as queued
+                   from (select unnest(held) as id, 1 as ended, 0 as queued from freed where held is not null
+                         union all select lane, 0, 1 from laned) as both_ways
+                   group by id order by id) d
+             where l.id = d.id
            )
            select run_id as "run_id!", seq - has_ended::int as "seq!", is_now as "state!", inbox as "inbox!",
              engine.now() as "at!"
@@ -263,6 +299,9 @@ pub(super) async fn record(
         &columns.detail as &[Option<Value>],
         &columns.end_kind as &[Option<&str>],
         &columns.end_actor as &[Option<String>],
+        &columns.limits as &[Option<Value>],
+        &columns.closes_at as &[Option<DateTime<Utc>>],
+        &columns.share,
     )
     .fetch_all(tx)
     .await

@@ -11,6 +11,8 @@ use super::{Shared, WorkerError};
 const EVERY: Duration = Duration::from_secs(1);
 /// After how many beats the live runs are looked through, one page at a time.
 const LOOK_THROUGH: u64 = 10;
+/// After how many beats a page of limits is counted anew.
+const RECOUNT: u64 = 60;
 const PAGE: i64 = 1_000;
 
 /// Sweeps until told to stop.
@@ -18,6 +20,7 @@ pub(super) async fn run(shared: Arc<Shared>) -> Result<(), WorkerError> {
     let mut beat = tokio::time::interval(EVERY);
     beat.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let mut seen = Uuid::nil();
+    let mut limit = 0;
     for turn in 0_u64.. {
         beat.tick().await;
         if take_back(&shared).await? > 0 {
@@ -25,6 +28,9 @@ pub(super) async fn run(shared: Arc<Shared>) -> Result<(), WorkerError> {
         }
         if turn % LOOK_THROUGH == 0 {
             seen = look_through(&shared, seen).await?;
+        }
+        if turn % RECOUNT == 0 {
+            limit = recount(&shared, limit).await?;
         }
         if turn % 3_600 == 0 {
             sqlx::query!("select from engine.make_partitions()").execute(&shared.worker.db).await?;
@@ -54,11 +60,16 @@ async fn take_back(shared: &Shared) -> Result<i64, WorkerError> {
              select j.worker from engine.jobs j
              where j.worker is not null and not exists (select from engine.workers w where w.id = j.worker)
            ), back as (
-             update engine.jobs j set worker = null, claimed_at = null, begun = false,
+             update engine.jobs j set worker = null, claimed_at = null, begun = false, granted = null,
                crashes = j.crashes + (j.crashes < $1 or j.begun)::int,
                attempt = greatest(j.attempt - 1, 0), pass = engine.pass()
-             from orphaned o where j.worker = o.id
-             returning j.run_id
+             from orphaned o join engine.jobs was on was.worker = o.id where j.run_id = was.run_id
+             returning j.run_id, was.granted as held
+           ), counted as (
+             update engine.limits l set running = l.running - d.n, wake_at = least(l.wake_at, engine.now())
+             from (select unnest(held) as id, count(*)::int as n from back where held is not null
+                   group by 1 order by 1) d
+             where l.id = d.id
            )
            select count(*) as "back!" from back"#,
         SUSPECT_AFTER,
@@ -78,15 +89,16 @@ async fn look_through(shared: &Shared, after: Uuid) -> Result<Uuid, WorkerError>
         r#"with page as (
              select id from engine.runs where ended_at is null and id > $1 order by id limit $2
            ), lost as (
-             select r.id, r.customer_id, r.queue, r.step, r.iteration, r.attempt
+             select r.id, r.customer_id, r.queue, r.step, r.iteration, r.attempt, r.boost
              from page p join engine.runs r on r.id = p.id
-             where r.state = 'live' and r.place in ('job', 'timer')
+             where r.state = 'live' and r.place in ('job', 'timer', 'lane')
                and not exists (select from engine.jobs j where j.run_id = r.id)
                and not exists (select from engine.timers t where t.run_id = r.id)
+               and not exists (select from engine.lane_jobs q where q.run_id = r.id)
              for update of r skip locked
            ), found as (
-             insert into engine.jobs (run_id, customer_id, queue, step, iteration, attempt, pass)
-             select id, customer_id, queue, step, iteration, attempt, engine.pass() from lost
+             insert into engine.jobs (run_id, customer_id, queue, step, iteration, attempt, boost, pass)
+             select id, customer_id, queue, step, iteration, attempt, boost, engine.pass() - boost from lost
              on conflict (run_id) do nothing
              returning run_id
            )
@@ -102,4 +114,41 @@ async fn look_through(shared: &Shared, after: Uuid) -> Result<Uuid, WorkerError>
         shared.wake.notify_one();
     }
     Ok(page.last.filter(|_| page.looked_at == PAGE).unwrap_or(Uuid::nil()))
+}
+
+/// Counts anew who waits under limits and who runs, a page of limits at a time, and mends what does not add
+/// up, as after a binary that knows no limits. Returns where to go on.
+async fn recount(shared: &Shared, after: i64) -> Result<i64, WorkerError> {
+    let mut tx = shared.worker.queue.begin().await?;
+    let page = sqlx::query_scalar!(
+        "select id from engine.limits where id > $1 order by id limit $2 for update",
+        after,
+        PAGE,
+    )
+    .fetch_all(&mut *tx)
+    .await?;
+    // A statement of its own: it sees what committed before the locks were had.
+    let mended = sqlx::query!(
+        "with counted as (
+           select l.id, (select count(*)::int from engine.lane_jobs q where q.lane = l.id) as waiting,
+             coalesce(h.n, 0) as running
+           from engine.limits l left join (
+             select u.id, count(*)::int as n from engine.jobs j cross join lateral unnest(j.granted) as u(id)
+             where j.worker is not null group by u.id) h on h.id = l.id
+           where l.id = any($1)
+         )
+         update engine.limits l set waiting = c.waiting, running = c.running,
+           wake_at = case when c.waiting > 0 then least(l.wake_at, engine.now()) else l.wake_at end
+         from counted c
+         where l.id = c.id and (l.waiting <> c.waiting or l.running <> c.running)",
+        &page,
+    )
+    .execute(&mut *tx)
+    .await?;
+    tx.commit().await?;
+    if mended.rows_affected() > 0 {
+        tracing::warn!(limits = mended.rows_affected(), "limits did not add up and were mended");
+    }
+    let whole = i64::try_from(page.len()).is_ok_and(|count| count == PAGE);
+    Ok(page.last().copied().filter(|_| whole).unwrap_or(0))
 }

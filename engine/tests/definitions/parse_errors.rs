@@ -43,6 +43,7 @@ fn loose() -> StepType {
         effect: Effect::Pure,
         timeout: Duration::from_secs(1),
         windowed: false,
+        limits: &[],
         schema: || schemars::json_schema!({}),
         parse: Arc::new(|value| {
             let step: Loose = serde_json::from_value(value).map_err(|error| error.to_string())?;

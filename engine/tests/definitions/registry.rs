@@ -57,6 +57,7 @@ fn of<T: Step + DeserializeOwned + JsonSchema + 'static>(
         effect: Effect::Pure,
         timeout: Duration::from_secs(60),
         windowed,
+        limits: &[],
         schema: || schemars::schema_for!(T),
         parse: Arc::new(|value| match serde_json::from_value::<T>(value) {
             Ok(step) => Ok(Arc::new(step)),

@@ -2,7 +2,9 @@
 
 use std::sync::atomic::Ordering;
 
-use super::story::{Story, Wish};
+use engine::run::Action;
+
+use super::story::Story;
 
 fn act(does: &str, more: &str) -> String {
     format!("[[steps]]\nid = \"a\"\ntype = \"act\"\ndoes = \"{does}\"\n{more}\n")
@@ -45,6 +47,9 @@ async fn what_cannot_go_on_is_held_with_its_reason_and_retried() {
         .await;
     let gone = story.start(&act("fail_twice", "")).await;
     story.sql(&format!("update engine.jobs set step = 'x' where run_id = '{gone}'; update engine.runs set step = 'x' where id = '{gone}'; update engine.history set step = 'x' where run_id = '{gone}'")).await;
+    let large = story.start(&act("done", "kilobytes = 257\n")).await;
+    let long = story.start(&act("done", "timeout = \"8s\"\n")).await;
+    story.sql(&format!("with h as (update engine.history set seq = 100000 where run_id = '{long}') update engine.runs set seq = 100000 where id = '{long}'")).await;
     let unreadable = story.start(&act("done", "timeout = \"9s\"\n")).await;
     story.sql(&format!("update engine.definitions set document = '{{}}' where id = (select definition_id from engine.runs where id = '{unreadable}')")).await;
     let worker = story.worker().await;
@@ -55,6 +60,8 @@ async fn what_cannot_go_on_is_held_with_its_reason_and_retried() {
         (lost, "remembers can't be read"),
         (gone, "no step `x`"),
         (unreadable, "can't read workflow"),
+        (large, "258 KiB together, and 256 KiB is the most"),
+        (long, "its history has 100000 rows"),
     ];
     for (run, reason) in reasons {
         let held = story.until(run, "held").await.reason.unwrap();
@@ -63,8 +70,9 @@ async fn what_cannot_go_on_is_held_with_its_reason_and_retried() {
     story.until(good, "completed").await;
     story.until_count("select count(*) from facts", 1).await;
     story.sql(&format!("update engine.runs set data = '{{}}' where id = '{lost}'")).await;
-    story.ask(lost, Wish::Retry).await;
+    story.ask(lost, Action::Retry).await;
     story.until(lost, "completed").await;
+    story.sql(&format!("delete from engine.history where run_id = '{long}'; delete from engine.runs where id = '{long}'")).await;
     worker.stop().await;
     story.end().await;
 }

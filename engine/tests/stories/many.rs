@@ -1,9 +1,9 @@
 //! Many runs at once, with everything that may happen to them: none is lost, and each history adds up.
 
-use engine::run::Change;
+use engine::run::{Action, Change};
 use uuid::Uuid;
 
-use super::story::{Story, Wish};
+use super::story::Story;
 
 const STEPS: &str = "[[steps]]\nid = \"a\"\ntype = \"act\"\n[[steps]]\nid = \"nap\"\ntype = \"sleep\"\nminutes = 10\n[[steps]]\nid = \"ear\"\ntype = \"listen\"\nsignal = \"ping\"\nminutes = 30\n[[steps]]\nid = \"s\"\ntype = \"send\"\n[[steps]]\nid = \"f\"\ntype = \"act\"\ndoes = \"fact\"\n";
 
@@ -11,12 +11,12 @@ async fn disturb(story: &Story, run: Uuid, turn: usize) {
     match turn % 7 {
         0 => assert!(story.signal(run, "ping", "k").await),
         1 => assert!(story.signal(run, "stop", "k").await),
-        2 | 4 => assert_ne!(story.ask(run, Wish::Pause).await, Change::NotFound),
-        3 => assert_ne!(story.ask(run, Wish::Cancel).await, Change::NotFound),
+        2 | 4 => assert_ne!(story.ask(run, Action::Pause).await, Change::NotFound),
+        3 => assert_ne!(story.ask(run, Action::Cancel).await, Change::NotFound),
         _ => {}
     }
     if turn % 7 == 4 {
-        story.ask(run, Wish::Resume).await;
+        story.ask(run, Action::Resume).await;
     }
 }
 
@@ -33,7 +33,7 @@ async fn a_thousand_disturbed_runs_all_add_up() {
         }
     }
     for run in &runs {
-        story.ask(*run, Wish::Resume).await;
+        story.ask(*run, Action::Resume).await;
     }
     story
         .until_count("select count(*) from engine.runs where step = 'a' and state = 'live'", 0)

@@ -2,11 +2,16 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that can't go on fails")]
 
+mod crashes;
 mod failures;
+mod families;
+mod limits;
 mod many;
+mod moves;
 mod relayed;
 mod replay;
 mod steps;
 mod story;
+mod undoing;
 mod waits;
 mod walks;

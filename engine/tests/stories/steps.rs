@@ -5,12 +5,12 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use chrono::TimeDelta;
+use chrono::{DateTime, TimeDelta, Utc};
 use engine::context::Context;
 use engine::fact::Fact;
 use engine::step::{
-    Effect, FieldType, Outcome, Reconciled, Reference, Registry, Step, StepError, StepType,
-    Subject, Verdict, Wake,
+    Effect, FieldType, NewChild, Outcome, Reconciled, Reference, Registry, Step, StepError,
+    StepType, Subject, Verdict, Wake,
 };
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
@@ -26,6 +26,8 @@ pub(crate) struct Board {
     pub(crate) gate: Semaphore,
     /// Told whenever a step begins to block.
     pub(crate) blocked: Semaphore,
+    /// When steps acted, by the engine's clock.
+    pub(crate) acted: Mutex<Vec<DateTime<Utc>>>,
     /// What reconcilers answer: 0 nobody knows, 1 it happened, 2 it did not.
     pub(crate) answer: AtomicU32,
 }
@@ -36,6 +38,7 @@ impl Board {
             calls: Mutex::default(),
             gate: Semaphore::new(0),
             blocked: Semaphore::new(0),
+            acted: Mutex::default(),
             answer: AtomicU32::new(0),
         })
     }
@@ -76,6 +79,10 @@ struct Keys {
     does: Does,
     goto: Option<String>,
     signal: Option<String>,
+    workflow: Option<String>,
+    #[serde(default)]
+    wait: bool,
+    kilobytes: Option<usize>,
     minutes: Option<i64>,
 }
 
@@ -86,6 +93,7 @@ enum Kind {
     Sleep,
     Listen,
     Leave,
+    Spawn,
 }
 
 struct Acting {
@@ -97,6 +105,7 @@ struct Acting {
 impl Acting {
     async fn act(&self, cx: &Context) -> Result<Outcome, StepError> {
         let count = self.board.count(cx.step());
+        self.board.acted.lock().unwrap().push(cx.now());
         let retry = |reason: &str| StepError::Retry { reason: reason.into(), after: None };
         if self.kind == Kind::Send {
             if self.keys.does == Does::Block {
@@ -121,7 +130,21 @@ impl Acting {
             Some(step) => Verdict::Goto { step: step.clone() },
             None => Verdict::Done,
         };
-        Ok(Outcome { verdict, output: Some(json!({ "calls": count })), facts: Vec::new() })
+        let output = match self.keys.kilobytes {
+            Some(kilobytes) => json!("x".repeat(kilobytes * 1024)),
+            None => json!({ "calls": count }),
+        };
+        Ok(Outcome { verdict, output: Some(output), facts: Vec::new() })
+    }
+
+    fn spawn(&self, cx: &Context) -> Result<Outcome, StepError> {
+        if let Some(Wake::Signal { data, .. }) = cx.wake() {
+            return Ok(Outcome { output: Some(data.clone()), ..Outcome::default() });
+        }
+        let workflow = self.keys.workflow.clone().unwrap_or_default();
+        let child = NewChild { run_id: cx.new_run_id(), workflow };
+        let verdict = Verdict::Start { child, wait: self.keys.wait };
+        Ok(Outcome { verdict, ..Outcome::default() })
     }
 
     fn fact(&self, data: Value) -> Outcome {
@@ -156,6 +179,7 @@ impl Step for Acting {
         match self.kind {
             Kind::Act | Kind::Send => self.act(cx).boxed(),
             Kind::Sleep | Kind::Listen => std::future::ready(Ok(self.wait(cx))).boxed(),
+            Kind::Spawn => std::future::ready(self.spawn(cx)).boxed(),
             Kind::Leave => {
                 let verdict = Verdict::Exit { reason: "left".into() };
                 std::future::ready(Ok(Outcome { verdict, ..Outcome::default() })).boxed()
@@ -187,6 +211,10 @@ impl Step for Acting {
         matches!(self.kind, Kind::Sleep | Kind::Listen)
     }
 
+    fn starts_runs(&self) -> bool {
+        self.kind == Kind::Spawn
+    }
+
     fn diverts(&self) -> bool {
         self.kind == Kind::Leave || self.keys.goto.is_some()
     }
@@ -199,6 +227,7 @@ fn step_type(name: &'static str, kind: Kind, board: &Arc<Board>) -> StepType {
         effect: if kind == Kind::Send { Effect::AtMostOnce } else { Effect::Pure },
         timeout: Duration::from_secs(60),
         windowed: false,
+        limits: &[],
         schema: || schemars::schema_for!(Keys),
         parse: Arc::new(move |value| match serde_json::from_value::<Keys>(value) {
             Ok(keys) => Ok(Arc::new(Acting { keys, kind, board: Arc::clone(&board) })),
@@ -215,6 +244,9 @@ pub(crate) fn registry(board: &Arc<Board>) -> Registry {
         .step(step_type("sleep", Kind::Sleep, board))
         .step(step_type("listen", Kind::Listen, board))
         .step(step_type("leave", Kind::Leave, board))
+        .step(step_type("spawn", Kind::Spawn, board))
+        .limit("line")
+        .limit("pool")
         .subject(Subject {
             name: "thing",
             fields: &[("name", FieldType::Text)],

@@ -7,7 +7,7 @@ use engine::clock;
 use engine::definition::{self, Format};
 use engine::definition_store::{self, Definitions};
 use engine::fact::{FactWriter, FactWriters, RunFact};
-use engine::run::{self, HistoryRow, NewRun, RunRow};
+use engine::run::{self, Action, Change, HistoryRow, NewRun, Priority, RunRow};
 use engine::signal::{self, NewSignal};
 use engine::worker::{self, Settings, Worker};
 use futures_util::FutureExt;
@@ -110,7 +110,7 @@ impl Story {
         let worker = Worker {
             queue: queue.clone(),
             db: self.db.clone(),
-            definitions: Definitions::new(registry(&self.board)),
+            definitions: self.definitions(),
             writers: FactWriters::new().writer(Arc::new(Writer)),
             settings: Settings { poll: Duration::from_millis(20), ..Settings::default() },
         };
@@ -121,8 +121,13 @@ impl Story {
 
     /// Keeps a definition of these steps, which ends on `stop`.
     pub(crate) async fn define(&self, steps: &str) -> i64 {
+        self.define_as("story", steps).await
+    }
+
+    /// The same under a name of its own.
+    pub(crate) async fn define_as(&self, name: &str, steps: &str) -> i64 {
         let source =
-            format!("name = \"story\"\nsubject = \"thing\"\n[exit]\non = [\"stop\"]\n{steps}");
+            format!("name = \"{name}\"\nsubject = \"thing\"\n[exit]\non = [\"stop\"]\n{steps}");
         let read = definition::read("story.toml", &source, Format::Toml, &registry(&self.board))
             .unwrap_or_else(|refusals| panic!("{refusals}"));
         let mut tx = self.db.begin().await.unwrap();
@@ -146,6 +151,9 @@ impl Story {
                     zone,
                     actor,
                     start_at: None,
+                    limit_keys: json!({ "line": "one" }),
+                    priority: Priority::Normal,
+                    parent: None,
                 }
             })
             .collect();
@@ -229,25 +237,17 @@ impl Story {
     }
 
     /// Does what a person asks.
-    pub(crate) async fn ask(&self, id: Uuid, wish: Wish) -> run::Change {
+    pub(crate) async fn ask(&self, id: Uuid, wish: Action) -> Change {
         let mut tx = self.db.begin().await.unwrap();
         let (customer, actor) = (self.customer, "user:test");
-        let change = match wish {
-            Wish::Pause => run::pause(&mut tx, customer, id, actor).await,
-            Wish::Resume => run::resume(&mut tx, customer, id, actor).await,
-            Wish::Cancel => run::cancel(&mut tx, customer, id, actor).await,
-            Wish::Retry => run::retry(&mut tx, customer, id, actor).await,
-        };
+        let changes =
+            run::act(&mut tx, &self.definitions(), customer, &[id], &wish, actor).await.unwrap();
         tx.commit().await.unwrap();
-        change.unwrap()
+        changes.into_iter().next().unwrap()
     }
-}
 
-/// What a person may ask of a run.
-#[derive(Debug, Clone, Copy)]
-pub(crate) enum Wish {
-    Pause,
-    Resume,
-    Cancel,
-    Retry,
+    /// What a process of this story reads definitions with.
+    pub(crate) fn definitions(&self) -> Definitions {
+        Definitions::new(registry(&self.board))
+    }
 }

@@ -1,6 +1,8 @@
 //! Runs that wait: for an instant, for a signal, for a person.
 
-use super::story::{Story, Wish};
+use engine::run::Action;
+
+use super::story::Story;
 
 const SLEEP: &str = "[[steps]]\nid = \"nap\"\ntype = \"sleep\"\nminutes = 60\n[[steps]]\nid = \"b\"\ntype = \"act\"\n";
 const LISTEN: &str =
@@ -70,7 +72,7 @@ async fn an_exit_signal_ends_sleeping_paused_held_and_running_runs() {
     story.until(runs[0], "sleeping").await;
     story.until(runs[1], "sleeping").await;
     story.until(held, "held").await;
-    story.ask(runs[1], Wish::Pause).await;
+    story.ask(runs[1], Action::Pause).await;
     let blocks = "[[steps]]\nid = \"a\"\ntype = \"act\"\ndoes = \"block\"\n[[steps]]\nid = \"b\"\ntype = \"act\"\n";
     let running = story.start(blocks).await;
     story.board.blocked.acquire().await.unwrap().forget();
@@ -94,10 +96,10 @@ async fn a_pause_keeps_what_is_left_of_a_delay() {
     let worker = story.worker().await;
     story.until(run, "sleeping").await;
     story.pass(50.0).await;
-    story.ask(run, Wish::Pause).await;
+    story.ask(run, Action::Pause).await;
     story.pass(500.0).await;
     assert_eq!(story.run(run).await.state, "paused");
-    story.ask(run, Wish::Resume).await;
+    story.ask(run, Action::Resume).await;
     story.pass(9.0).await;
     // A lost timer is found, and its job comes too early: the rest of the delay still counts.
     story.sql("with t as (delete from engine.timers returning *) insert into engine.jobs (run_id, customer_id, queue, step, pass) select run_id, customer_id, queue, step, 0 from t").await;

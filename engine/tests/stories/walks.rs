@@ -1,8 +1,8 @@
 //! Runs that go on, are stopped by people, and end.
 
-use engine::run::{Change, State};
+use engine::run::{Action, Change, State};
 
-use super::story::{Story, Wish};
+use super::story::Story;
 
 const THREE: &str = "[[steps]]\nid = \"a\"\ntype = \"act\"\n[[steps]]\nid = \"b\"\ntype = \"act\"\n[[steps]]\nid = \"c\"\ntype = \"act\"\ndoes = \"fact\"\n";
 const BLOCKS: &str = "[[steps]]\nid = \"a\"\ntype = \"act\"\ndoes = \"block\"\n[[steps]]\nid = \"b\"\ntype = \"act\"\n";
@@ -35,12 +35,15 @@ async fn a_pause_while_a_step_runs_records_the_step_and_stops_before_the_next() 
     let run = story.start(BLOCKS).await;
     let worker = story.worker().await;
     story.board.blocked.acquire().await.unwrap().forget();
-    assert_eq!(story.ask(run, Wish::Pause).await, Change::Changed);
+    assert_eq!(
+        story.ask(run, Action::Pause).await,
+        Change::Changed { from: State::Live, to: State::Paused }
+    );
     story.board.gate.add_permits(1);
     story.until_count("select count(*) from engine.jobs", 0).await;
     assert_eq!(story.told(run).await, "started paused done:a");
-    assert_eq!(story.ask(run, Wish::Pause).await, Change::Unchanged(State::Paused));
-    story.ask(run, Wish::Resume).await;
+    assert_eq!(story.ask(run, Action::Pause).await, Change::Unchanged(State::Paused));
+    story.ask(run, Action::Resume).await;
     story.until(run, "completed").await;
     assert_eq!(story.board.calls("a"), 1);
     worker.stop().await;
@@ -53,7 +56,7 @@ async fn a_cancel_while_a_step_runs_records_the_step_and_nothing_follows() {
     let run = story.start(BLOCKS).await;
     let worker = story.worker().await;
     story.board.blocked.acquire().await.unwrap().forget();
-    story.ask(run, Wish::Cancel).await;
+    story.ask(run, Action::Cancel).await;
     story.board.gate.add_permits(1);
     story.until_count("select count(*) from engine.jobs", 0).await;
     assert_eq!(story.told(run).await, "started cancelled done:a");
