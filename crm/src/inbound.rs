@@ -5,7 +5,7 @@ use std::borrow::Cow;
 
 use chrono::{DateTime, Utc};
 use engine::outbox::{self, NewEvent};
-use engine::signal::{self, NewSignal};
+use engine::signal::{self, NewSignal, Target};
 use engine::{id, run};
 use serde_json::json;
 use sqlx::PgConnection;
@@ -223,7 +223,7 @@ async fn notify(
     };
     let signal = NewSignal {
         customer_id,
-        subject_id: message.contact_id,
+        target: Target::Subject(message.contact_id),
         name: name.into(),
         key: inbound.id.to_string(),
         data: json!({ "message_id": id::show("msg", message.id), "step": message.step }),

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use chrono::{DateTime, Utc};
 use engine::outbox::{self, NewEvent};
-use engine::signal::{self, NewSignal};
+use engine::signal::{self, NewSignal, Target};
 use engine::{clock, id};
 use serde_json::json;
 use sqlx::PgConnection;
@@ -107,7 +107,7 @@ pub async fn complete(
     outbox::publish(tx, &[event]).await?;
     let signal = NewSignal {
         customer_id,
-        subject_id: done.contact_id,
+        target: Target::Subject(done.contact_id),
         name: COMPLETED.into(),
         key: task,
         data: json!({ "key": done.source, "outcome": outcome }),

@@ -233,6 +233,9 @@ async fn changed(tx: &mut PgConnection, facts: &[RunFact]) -> Result<(), sqlx::E
         let topic = match fact.data.get("change").and_then(Value::as_str) {
             Some("step_completed") => "enrollment.step_completed",
             Some("completed") => "enrollment.completed",
+            Some("paused") => "enrollment.paused",
+            Some("resumed") => "enrollment.resumed",
+            Some("cancelled") => "enrollment.exited",
             Some("exited") => {
                 failed.push(failure(fact, End::Cancelled));
                 "enrollment.exited"

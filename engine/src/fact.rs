@@ -16,7 +16,8 @@ use crate::id;
 
 /// The kind under which the engine itself reports what became of a run, to a writer that wants it.
 /// Data: `{"change": "step_completed|step_failed|completed|exited|held", "reason": …}`; with `step_failed`
-/// and `exited` also `unknown`, true where nobody knows whether the step acted.
+/// and `exited` also `unknown`, true where nobody knows whether the step acted. Of runs that an operation moved
+/// also `paused`, `resumed` and `cancelled`, with the `actor`.
 pub const RUN_CHANGED: &str = "run.changed";
 
 /// Something that happened in a step and that the domain is to write.

@@ -12,6 +12,7 @@ pub mod explain;
 pub mod fact;
 pub mod id;
 pub mod limit;
+pub mod operation;
 pub mod outbox;
 pub mod relay;
 pub mod run;

@@ -10,13 +10,30 @@ use uuid::Uuid;
 
 use crate::{clock, run};
 
-/// A signal for the runs of a subject.
+/// To whom a signal goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Target {
+    /// Every open run about this subject.
+    Subject(Uuid),
+    /// This run alone.
+    Run(Uuid),
+}
+
+impl Target {
+    fn id(self) -> Uuid {
+        match self {
+            Self::Subject(id) | Self::Run(id) => id,
+        }
+    }
+}
+
+/// A signal for a run, or for the runs of a subject.
 #[derive(Debug, Clone, PartialEq)]
 pub struct NewSignal {
     /// Whose it is.
     pub customer_id: Uuid,
-    /// Whom it concerns.
-    pub subject_id: Uuid,
+    /// To whom it goes.
+    pub target: Target,
     /// Such as `email.replied`.
     pub name: String,
     /// Names the cause: a second signal of the same key is the same signal.
@@ -79,7 +96,8 @@ async fn deliver(
 ) -> Result<(u64, Vec<Uuid>), sqlx::Error> {
     let ids: Vec<Uuid> = signals.iter().map(|_| clock::new_id()).collect();
     let customers: Vec<Uuid> = signals.iter().map(|signal| signal.customer_id).collect();
-    let subjects: Vec<Uuid> = signals.iter().map(|signal| signal.subject_id).collect();
+    // A run's id is no subject's, so that one column names both.
+    let targets: Vec<Uuid> = signals.iter().map(|signal| signal.target.id()).collect();
     let names: Vec<String> = signals.iter().map(|signal| signal.name.clone()).collect();
     let keys: Vec<String> = signals.iter().map(|signal| signal.key.clone()).collect();
     let data: Vec<Value> = signals.iter().map(|signal| signal.data.clone()).collect();
@@ -92,7 +110,12 @@ async fn deliver(
            ), heard as (
              select r.id as run_id, f.id as signal_id, f.name, f.data
              from fresh f
-             join engine.runs r on r.customer_id = f.customer_id and r.subject_id = f.subject_id and r.ended_at is null
+             cross join lateral (
+               select id, definition_id from engine.runs
+               where customer_id = f.customer_id and subject_id = f.subject_id and ended_at is null
+               union
+               select id, definition_id from engine.runs
+               where id = f.subject_id and customer_id = f.customer_id and ended_at is null) r
              join engine.definitions d on d.id = r.definition_id and f.name = any(d.hears)
            ), put as (
              insert into engine.inbox (run_id, signal_id, name, data)
@@ -107,7 +130,7 @@ async fn deliver(
              coalesce((select array_agg(id) from counted), '{}') as "open!: Vec<Uuid>""#,
         &ids,
         &customers,
-        &subjects,
+        &targets,
         &names,
         &keys,
         &data,

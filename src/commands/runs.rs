@@ -9,7 +9,7 @@ use crm::enrollment;
 use engine::explain;
 use engine::id;
 use engine::run::{self, Action, Change, Filter, HistoryRow, RunRow};
-use engine::signal::{self, NewSignal};
+use engine::signal::{self, NewSignal, Target};
 use serde::Serialize;
 use serde_json::{Value, json};
 use sqlx::PgPool;
@@ -94,7 +94,7 @@ pub(crate) enum Command {
         #[arg(required = true)]
         ids: Vec<String>,
     },
-    /// Signals the runs of a run's contact, as if it had come from outside.
+    /// Signals a run, as if it had come from outside.
     Signal {
         /// The run (`run_…` or `enr_…`).
         id: String,
@@ -281,7 +281,7 @@ async fn signal(db: &PgPool, text: &str, name: String, data: &str) -> Result<End
     let Some(found) = find(db, text).await? else { return Ok(Ending::NothingMatched) };
     let signal = NewSignal {
         customer_id: found.customer_id,
-        subject_id: found.subject_id,
+        target: Target::Run(found.run_id),
         name,
         key: format!("cli:{}", engine::clock::new_id()),
         data,

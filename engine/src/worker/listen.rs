@@ -17,5 +17,6 @@ pub(super) async fn run(shared: Arc<Shared>) -> Result<(), WorkerError> {
         shared.promote.notify_one();
         shared.grant.notify_one();
         shared.family.notify_one();
+        shared.operate.notify_one();
     }
 }

@@ -3,7 +3,7 @@
 //! Independent tasks, each with one job: `lease` says that this worker lives, `listen` wakes, `fetch`
 //! claims, `grant` claims what waits under limits, `backend` hands jobs to apalis, `execute` runs a step,
 //! `intend` writes intents, `commit` records in groups, `promote` makes due timers jobs, `family` tells
-//! parents and children of ends, `sweep` takes back what dead workers held. Handlers never touch the queue's
+//! parents and children of ends, `operate` works off bulk commands, `sweep` takes back what dead workers held. Handlers never touch the queue's
 //! tables. Every write names the lease under which the job was claimed.
 
 mod backend;
@@ -16,6 +16,7 @@ mod grant;
 mod intend;
 mod lease;
 mod listen;
+mod operate;
 mod promote;
 mod record;
 mod sweep;
@@ -124,6 +125,7 @@ struct Shared {
     promote: Notify,
     grant: Notify,
     family: Notify,
+    operate: Notify,
     leases: Arc<Semaphore>,
     /// Jobs under suspicion run one at a time, so that a death points at one of them.
     suspects: Semaphore,
@@ -221,6 +223,7 @@ impl Worker {
             promote: Notify::new(),
             grant: Notify::new(),
             family: Notify::new(),
+            operate: Notify::new(),
             leases: Arc::new(Semaphore::new(self.settings.leases)),
             suspects: Semaphore::new(1),
             intents,
@@ -237,6 +240,7 @@ impl Worker {
         tasks.spawn("sweep", &fetching, sweep::run(of()));
         tasks.spawn("family", &fetching, family::run(of()));
         tasks.spawn("fetch", &fetching, fetch::run(of(), ready.clone()));
+        tasks.spawn("operate", &fetching, operate::run(of()));
         tasks.spawn("grant", &fetching, grant::run(of(), ready.clone()));
         tasks.spawn("lease", &recording, lease::keep(of()));
         tasks.spawn("intend", &recording, intend::run(of(), wishes));

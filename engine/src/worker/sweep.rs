@@ -19,7 +19,7 @@ const PAGE: i64 = 1_000;
 pub(super) async fn run(shared: Arc<Shared>) -> Result<(), WorkerError> {
     let mut beat = tokio::time::interval(EVERY);
     beat.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    let mut seen = Uuid::nil();
+    let mut seen = (Uuid::nil(), Uuid::nil());
     let mut limit = 0;
     for turn in 0_u64.. {
         beat.tick().await;
@@ -84,10 +84,11 @@ async fn take_back(shared: &Shared) -> Result<i64, WorkerError> {
 
 /// Gives live runs that should have a job or a timer, and have neither, a job; one that comes too early is
 /// put back by its run's `next_at`. Returns where to go on.
-async fn look_through(shared: &Shared, after: Uuid) -> Result<Uuid, WorkerError> {
+async fn look_through(shared: &Shared, after: (Uuid, Uuid)) -> Result<(Uuid, Uuid), WorkerError> {
     let page = sqlx::query!(
         r#"with page as (
-             select id from engine.runs where ended_at is null and id > $1 order by id limit $2
+             select id, customer_id from engine.runs where ended_at is null and (customer_id, id) > ($1, $2)
+             order by customer_id, id limit $3
            ), lost as (
              select r.id, r.customer_id, r.queue, r.step, r.iteration, r.attempt, r.boost
              from page p join engine.runs r on r.id = p.id
@@ -102,9 +103,11 @@ async fn look_through(shared: &Shared, after: Uuid) -> Result<Uuid, WorkerError>
              on conflict (run_id) do nothing
              returning run_id
            )
-           select (select count(*) from page) as "looked_at!", (select max(id::text)::uuid from page) as "last",
-             (select count(*) from found) as "found!""#,
-        after,
+           select (select count(*) from page) as "looked_at!", (select count(*) from found) as "found!",
+             (select customer_id from page order by customer_id desc, id desc limit 1) as customer_id,
+             (select id from page order by customer_id desc, id desc limit 1) as run_id"#,
+        after.0,
+        after.1,
         PAGE,
     )
     .fetch_one(&shared.worker.queue)
@@ -113,7 +116,8 @@ async fn look_through(shared: &Shared, after: Uuid) -> Result<Uuid, WorkerError>
         tracing::warn!(runs = page.found, "found live runs without a job or a timer");
         shared.wake.notify_one();
     }
-    Ok(page.last.filter(|_| page.looked_at == PAGE).unwrap_or(Uuid::nil()))
+    let last = page.customer_id.zip(page.run_id).filter(|_| page.looked_at == PAGE);
+    Ok(last.unwrap_or_default())
 }
 
 /// Counts anew who waits under limits and who runs, a page of limits at a time, and mends what does not add

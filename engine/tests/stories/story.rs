@@ -8,7 +8,7 @@ use engine::definition::{self, Format};
 use engine::definition_store::{self, Definitions};
 use engine::fact::{FactWriter, FactWriters, RunFact};
 use engine::run::{self, Action, Change, HistoryRow, NewRun, Priority, RunRow};
-use engine::signal::{self, NewSignal};
+use engine::signal::{self, NewSignal, Target};
 use engine::worker::{self, Settings, Worker};
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
@@ -229,7 +229,8 @@ impl Story {
     pub(crate) async fn signal(&self, id: Uuid, name: &str, key: &str) -> bool {
         let data: Value = json!({ "key": key });
         let (name, key) = (name.into(), key.into());
-        let new = NewSignal { customer_id: self.customer, subject_id: id, name, key, data };
+        let new =
+            NewSignal { customer_id: self.customer, target: Target::Subject(id), name, key, data };
         let mut tx = self.db.begin().await.unwrap();
         let fresh = signal::send(&mut tx, &[new]).await.unwrap();
         tx.commit().await.unwrap();
