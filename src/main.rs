@@ -70,7 +70,6 @@ enum Ending {
 #[tokio::main]
 async fn main() -> ExitCode {
     let cli = Cli::parse();
-    telemetry::start();
     let ended = match Settings::read() {
         Ok(settings) => run(cli.command, settings).await,
         Err(error) => Err(error),
@@ -87,6 +86,7 @@ async fn main() -> ExitCode {
 }
 
 async fn run(command: Command, settings: Settings) -> anyhow::Result<Ending> {
+    telemetry::start(&settings.log_filter)?;
     match command {
         Command::Dev(args) => commands::dev::run(args, settings).await,
         Command::Migrate(args) => commands::migrate::run(args, settings).await,
