@@ -6,7 +6,7 @@ setup:
 	@scripts/setup
 
 run: setup
-	cargo run --quiet -- dev --demo
+	cargo run -- dev --demo
 
 test: setup
 	@scripts/test
@@ -16,6 +16,7 @@ check: setup
 	cargo clippy --workspace --all-targets -- -D warnings
 	@scripts/sqlx --check
 	@scripts/check-schema
+	@scripts/deny
 
 sqlx: setup
 	@scripts/sqlx

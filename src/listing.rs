@@ -34,7 +34,8 @@ pub(crate) async fn show<T: Serialize, F: Future<Output = Result<Vec<T>>>>(
     rows: impl Fn() -> F,
 ) -> Result<Ending> {
     loop {
-        let rows = rows().await?;
+        let mut rows = rows().await?;
+        rows.truncate(usize::try_from(args.limit).unwrap_or(usize::MAX));
         let text = if args.json {
             serde_json::to_string_pretty(&rows)?
         } else {

@@ -14,9 +14,16 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use settings::Settings;
 
-/// Sales sequences and scheduling as durable workflows.
+/// Which database a command works on, and how it ends.
+const AFTER_HELP: &str = "\
+Commands work on the database of DATABASE_URL, else on that of the `salesos dev` that runs on \
+SALESOS_DATA_DIR (.salesos where nothing is said); .env.example lists all settings.
+
+Exit status: 0 done, 1 failed or refused, 2 wrong usage, 3 nothing matched.";
+
+/// Sales sequences as durable workflows on Postgres.
 #[derive(Parser)]
-#[command(version, about, max_term_width = 100)]
+#[command(version, about, max_term_width = 100, after_help = AFTER_HELP)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -24,17 +31,17 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Everything in one process, over a Postgres of its own.
+    /// Everything in one process, over a Postgres of its own or that of DATABASE_URL.
     Dev(commands::dev::Args),
     /// Brings the database's schema up to date.
     Migrate(commands::migrate::Args),
-    /// psql on the database.
+    /// Opens psql on the database, or prints its URL.
     Db(commands::db::Args),
-    /// Demo data: a customer, a login, a mailbox, fifty contacts, the sequences that ship.
+    /// Demo data: a customer, a login, a mailbox, fifty contacts, the sequence that ships.
     Seed(commands::seed::Args),
     /// Says of each dependency whether it is right, and what to do where it is not.
     Doctor(commands::doctor::Args),
-    /// Workflow definitions.
+    /// Workflow files and the sequences that they become.
     #[command(subcommand)]
     Workflows(commands::workflows::Command),
     /// Imports contacts from a CSV file.
@@ -63,7 +70,6 @@ enum Ending {
 #[tokio::main]
 async fn main() -> ExitCode {
     let cli = Cli::parse();
-    telemetry::start();
     let ended = match Settings::read() {
         Ok(settings) => run(cli.command, settings).await,
         Err(error) => Err(error),
@@ -80,6 +86,7 @@ async fn main() -> ExitCode {
 }
 
 async fn run(command: Command, settings: Settings) -> anyhow::Result<Ending> {
+    telemetry::start(&settings.log_filter)?;
     match command {
         Command::Dev(args) => commands::dev::run(args, settings).await,
         Command::Migrate(args) => commands::migrate::run(args, settings).await,

@@ -1,4 +1,5 @@
-//! Settings: the environment, then `.env`. Each is read once, and a bad one stops the start with one line.
+//! Settings: the environment, then `.env`. Each is read once, here and nowhere else, and a bad one stops the
+//! start with one line. `.env.example` lists all.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -19,6 +20,8 @@ pub(crate) struct Settings {
     pub(crate) refresh_seconds: u64,
     /// What a customer without a mailbox sends through.
     pub(crate) email_provider: EmailProvider,
+    /// Which events are told, as `tracing` filters them.
+    pub(crate) log_filter: String,
 }
 
 /// What a customer without a mailbox sends through.
@@ -32,12 +35,15 @@ pub(crate) enum EmailProvider {
 
 impl Settings {
     /// Reads them.
+    #[expect(clippy::disallowed_methods, reason = "the one place that the ban points to")]
     pub(crate) fn read() -> Result<Self> {
         let file = from_file(Path::new(".env"))?;
-        let get = |name: &str| {
-            let set = std::env::var(name).ok().or_else(|| file.get(name).cloned());
-            set.filter(|value| !value.is_empty())
-        };
+        Self::of(|name| std::env::var(name).ok().or_else(|| file.get(name).cloned()))
+    }
+
+    /// Reads them by their names; what is empty is as good as unset.
+    fn of(source: impl Fn(&str) -> Option<String>) -> Result<Self> {
+        let get = |name: &str| source(name).filter(|value| !value.is_empty());
         let jwt_secret = get("JWT_SECRET");
         if let Some(secret) = jwt_secret.as_deref().filter(|secret| secret.len() < 32) {
             bail!("JWT_SECRET has {} characters; write at least 32", secret.len());
@@ -49,6 +55,7 @@ impl Settings {
             access_seconds: seconds("JWT_ACCESS_EXPIRY", get("JWT_ACCESS_EXPIRY"), "15m")?,
             refresh_seconds: seconds("JWT_REFRESH_EXPIRY", get("JWT_REFRESH_EXPIRY"), "7d")?,
             email_provider: email_provider(get)?,
+            log_filter: get("RUST_LOG").unwrap_or_else(|| "warn,sqlx_core::pool=error".into()),
         })
     }
 }
@@ -97,4 +104,39 @@ fn from_file(path: &Path) -> Result<HashMap<String, String>> {
         settings.insert(name.trim().to_owned(), quoted.unwrap_or(value).to_owned());
     }
     Ok(settings)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn the_example_lists_every_setting_with_its_default_and_nothing_else() {
+        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(".env.example");
+        let example = from_file(&file).expect("it is read as .env is");
+        let asked = RefCell::new(BTreeSet::new());
+        let unset = Settings::of(|name| {
+            asked.borrow_mut().insert(name.to_owned());
+            None
+        });
+        assert_eq!(asked.into_inner(), example.keys().cloned().collect());
+        let copied = Settings::of(|name| example.get(name).cloned());
+        let shown = |settings: Result<Settings>| {
+            let Settings {
+                database_url,
+                data_dir,
+                jwt_secret,
+                access_seconds,
+                refresh_seconds,
+                email_provider,
+                log_filter,
+            } = settings.expect("defaults are good");
+            let texts = (database_url, data_dir, jwt_secret, log_filter);
+            (texts, access_seconds, refresh_seconds, email_provider)
+        };
+        assert_eq!(shown(copied), shown(unset));
+    }
 }

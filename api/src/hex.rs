@@ -6,7 +6,7 @@ pub(crate) fn write(bytes: &[u8]) -> String {
     bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
 }
 
-/// The bytes of a text that [`write`] made.
+/// The bytes of a text that [`write()`] made.
 pub(crate) fn read(text: &str) -> Option<Vec<u8>> {
     let digits: Option<Vec<u8>> = text
         .chars()

@@ -1,7 +1,7 @@
 //! The HTTP surface, one folder per service: gateway, auth, crm, sequences, activities, ops.
 //!
 //! Handlers begin and commit; rules and statements are the domain's. Whatever belongs to a customer is read
-//! and written in a transaction of [`tenant`], under row-level security.
+//! and written in a transaction of `tenant`, under row-level security.
 
 mod activities;
 mod auth;

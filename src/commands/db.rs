@@ -15,7 +15,7 @@ pub(crate) struct Args {
     /// Only print the URL, with the password.
     #[arg(long)]
     print_url: bool,
-    /// What psql gets, such as `-- -c 'select 1'`.
+    /// What psql gets, as in `salesos db -- -c 'select 1'`.
     #[arg(last = true)]
     psql: Vec<String>,
 }

@@ -21,16 +21,17 @@ use crate::{Ending, process};
 /// Its arguments.
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// Where it keeps its data; SALESOS_DATA_DIR, else .salesos, where nothing is said.
+    /// The data folder; that of SALESOS_DATA_DIR, else .salesos, where none is named.
     #[arg(long)]
     data_dir: Option<PathBuf>,
     /// The API's port; 0 takes a free one.
     #[arg(long, default_value_t = 3000)]
     port: u16,
-    /// Enroll fifty contacts and watch them: three weeks in about a minute.
+    /// Make demo data, enroll fifty contacts and watch them: three weeks in about a minute.
     #[arg(long)]
     demo: bool,
-    /// How many times as fast as the real one the clock runs.
+    /// How many times as fast as the real clock the engine's runs, up to 1000000: 1 where nothing is
+    /// said, 30000 with --demo. Not with DATABASE_URL.
     #[arg(long, value_parser = scale)]
     time_scale: Option<f64>,
 }

@@ -1,5 +1,7 @@
 //! `salesos doctor`: each dependency, its version, what is wrong, and what to do.
 
+use std::cell::Cell;
+
 use anyhow::Result;
 use serde::Serialize;
 
@@ -17,7 +19,7 @@ pub(crate) struct Args {
 }
 
 /// What was found of one dependency.
-#[derive(Serialize, Clone)]
+#[derive(Serialize)]
 struct Finding {
     what: &'static str,
     right: bool,
@@ -25,15 +27,18 @@ struct Finding {
 }
 
 pub(crate) async fn run(args: Args, settings: Settings) -> Result<Ending> {
-    let findings = vec![programs(&settings), folder(&settings), database(&settings).await];
-    let right = findings.iter().all(|finding| finding.right);
+    let right = Cell::new(true);
+    let look = || async {
+        let findings = vec![programs(&settings), folder(&settings), database(&settings).await];
+        right.set(findings.iter().all(|finding| finding.right));
+        Ok(findings)
+    };
     let cells = |finding: &Finding| {
         let state = if finding.right { "right" } else { "WRONG" };
         vec![finding.what.into(), state.into(), finding.detail.clone()]
     };
-    let shown = || std::future::ready(Ok(findings.clone()));
-    listing::show(&args.listing, &["dependency", "state", "detail"], cells, shown).await?;
-    Ok(if right { Ending::Done } else { Ending::Refused })
+    listing::show(&args.listing, &["dependency", "state", "detail"], cells, look).await?;
+    Ok(if right.get() { Ending::Done } else { Ending::Refused })
 }
 
 fn programs(settings: &Settings) -> Finding {

@@ -35,7 +35,7 @@ pub(crate) struct Args {
     /// Through which mailbox (`epa_…`); the default one where none is named.
     #[arg(long)]
     mailbox: Option<String>,
-    /// Only say what would be done.
+    /// Import the contacts, and only say who would be enrolled.
     #[arg(long)]
     dry_run: bool,
     /// JSON instead of text.

@@ -17,7 +17,7 @@ const MOST: u32 = 1_000;
 /// Its subcommands.
 #[derive(clap::Subcommand)]
 pub(crate) enum Command {
-    /// Lists step jobs, newest first.
+    /// Lists runs by the state of their job, newest first; without a state those that ended too.
     List {
         /// In this state only.
         #[arg(long, value_parser = PossibleValuesParser::new(["ready", "running", "sleeping", "waiting", "held"]))]
@@ -25,14 +25,14 @@ pub(crate) enum Command {
         #[command(flatten)]
         listing: Listing,
     },
-    /// Lets held runs try their step again: those of these ids, or all that a filter matches.
+    /// Lets held runs try their step again: those of these ids, or up to 1,000 that a filter matches.
     Retry {
-        /// Runs (`run_…` or `enr_…`).
+        /// The runs (`run_…` or `enr_…`).
         ids: Vec<String>,
         /// By state; only held ones can be retried.
         #[arg(long, value_parser = PossibleValuesParser::new(["held"]), conflicts_with = "ids")]
         state: Option<String>,
-        /// Whose reason contains this.
+        /// Only those whose reason contains this text.
         #[arg(long, conflicts_with = "ids")]
         error: Option<String>,
         /// Only say how many would be retried.

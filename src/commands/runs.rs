@@ -40,7 +40,7 @@ pub(crate) enum Command {
         /// In this state only.
         #[arg(long, value_parser = PossibleValuesParser::new(STATES))]
         state: Option<String>,
-        /// Of this sequence only.
+        /// Of the sequence of this name only.
         #[arg(long)]
         sequence: Option<String>,
         /// At this step only.
@@ -52,28 +52,38 @@ pub(crate) enum Command {
         #[command(flatten)]
         listing: Listing,
     },
-    /// Shows a run.
-    Show { id: String },
+    /// Shows a run as JSON.
+    Show {
+        /// The run (`run_…` or `enr_…`).
+        id: String,
+    },
     /// Shows all that became of a run.
     History {
+        /// The run (`run_…` or `enr_…`).
         id: String,
         #[command(flatten)]
         listing: Listing,
     },
-    /// Says what a run waits for, and what would change it.
-    Explain { id: String },
+    /// Says as JSON what a run waits for, and what would change it.
+    Explain {
+        /// The run (`run_…` or `enr_…`).
+        id: String,
+    },
     /// Stops runs where they stand; what is left of their delay is kept.
     Pause {
+        /// The runs (`run_…` or `enr_…`).
         #[arg(required = true)]
         ids: Vec<String>,
     },
     /// Lets paused runs go on.
     Resume {
+        /// The runs (`run_…` or `enr_…`).
         #[arg(required = true)]
         ids: Vec<String>,
     },
     /// Ends runs.
     Cancel {
+        /// The runs (`run_…` or `enr_…`).
         #[arg(required = true)]
         ids: Vec<String>,
     },
@@ -100,7 +110,7 @@ pub(crate) enum Command {
         id: String,
         /// The signal, such as `email.replied`.
         name: String,
-        /// What a waiting step reads of it, as JSON.
+        /// What a waiting step reads of it, as a JSON object.
         #[arg(long, default_value = "{}")]
         data: String,
     },

@@ -52,7 +52,7 @@ impl Cluster {
             Ok(version) => of_version(version.trim().parse()?, &data_dir)?,
             Err(_) => newest()?,
         };
-        let password = password(&data_dir)?;
+        let password = password(&data_dir, &folder)?;
         if !folder.exists() {
             make(&programs, &place, &password)?;
         }
@@ -193,11 +193,18 @@ fn lock(data_dir: &Path) -> Result<File> {
     Ok(file)
 }
 
-/// The password of the cluster's owner, drawn once.
-fn password(data_dir: &Path) -> Result<String> {
+/// The password of the cluster's owner, drawn once, before there is a cluster.
+fn password(data_dir: &Path, cluster: &Path) -> Result<String> {
     let path = data_dir.join("postgres.password");
     if let Ok(password) = fs::read_to_string(&path) {
         return Ok(password.trim().to_owned());
+    }
+    if cluster.exists() {
+        bail!(
+            "{} is gone, and with it the way into {}; put it back, or remove that folder to begin anew",
+            path.display(),
+            cluster.display()
+        );
     }
     let password = secret()?;
     write_secret(&path, &password)?;

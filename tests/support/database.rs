@@ -31,6 +31,7 @@ pub(crate) struct TestDatabase {
 ///
 /// # Panics
 /// Without `TEST_DATABASE_URL`; it says what to do.
+#[expect(clippy::disallowed_methods, reason = "it is a setting of the tests alone")]
 fn server() -> PgConnectOptions {
     let url = std::env::var("TEST_DATABASE_URL")
         .expect("no TEST_DATABASE_URL: run make test, or eval \"$(scripts/test-postgres)\" first");
