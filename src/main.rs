@@ -54,6 +54,9 @@ enum Command {
     /// Step jobs: what is held, and trying it again.
     #[command(subcommand)]
     Jobs(commands::jobs::Command),
+    /// What bulk commands started: watch it, stop it.
+    #[command(subcommand)]
+    Operations(commands::operations::Command),
 }
 
 /// How a command ended, where it did not fail.
@@ -98,6 +101,7 @@ async fn run(command: Command, settings: Settings) -> anyhow::Result<Ending> {
         Command::Enroll(args) => commands::enroll::run(args, settings).await,
         Command::Runs(command) => commands::runs::run(command, settings).await,
         Command::Jobs(command) => commands::jobs::run(command, settings).await,
+        Command::Operations(command) => commands::operations::run(command, settings).await,
     }
 }
 

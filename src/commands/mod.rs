@@ -1,5 +1,6 @@
 //! The subcommands, one file each.
 
+pub(crate) mod bulk;
 pub(crate) mod db;
 pub(crate) mod demo;
 pub(crate) mod dev;
@@ -8,6 +9,7 @@ pub(crate) mod enroll;
 pub(crate) mod import;
 pub(crate) mod jobs;
 pub(crate) mod migrate;
+pub(crate) mod operations;
 pub(crate) mod runs;
 pub(crate) mod seed;
 pub(crate) mod workflows;

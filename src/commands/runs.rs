@@ -2,19 +2,21 @@
 
 use std::str::FromStr;
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 use chrono::{DateTime, Utc};
 use clap::builder::PossibleValuesParser;
 use crm::enrollment;
 use engine::explain;
 use engine::id;
-use engine::run::{self, Action, Change, Filter, HistoryRow, RunRow};
+use engine::operation::Wish;
+use engine::run::{self, Change, Filter, HistoryRow, RunRow};
 use engine::signal::{self, NewSignal, Target};
 use serde::Serialize;
 use serde_json::{Value, json};
 use sqlx::PgPool;
 use uuid::Uuid;
 
+use super::bulk::{Bulk, ago};
 use crate::database::{Database, Role};
 use crate::listing::{self, Listing};
 use crate::settings::Settings;
@@ -70,28 +72,13 @@ pub(crate) enum Command {
         id: String,
     },
     /// Stops runs where they stand; what is left of their delay is kept.
-    Pause {
-        /// The runs (`run_…` or `enr_…`).
-        #[arg(required = true)]
-        ids: Vec<String>,
-    },
+    Pause(Bulk),
     /// Lets paused runs go on.
-    Resume {
-        /// The runs (`run_…` or `enr_…`).
-        #[arg(required = true)]
-        ids: Vec<String>,
-    },
+    Resume(Bulk),
     /// Ends runs.
-    Cancel {
-        /// The runs (`run_…` or `enr_…`).
-        #[arg(required = true)]
-        ids: Vec<String>,
-    },
+    Cancel(Bulk),
     /// Lets runs go on behind the step at which they stand, as if it were done.
-    Skip {
-        #[arg(required = true)]
-        ids: Vec<String>,
-    },
+    Skip(Bulk),
     /// Lets a run enter a step of its version anew, and go on from there.
     Jump {
         /// The run (`run_…` or `enr_…`).
@@ -100,10 +87,7 @@ pub(crate) enum Command {
         step: String,
     },
     /// Undoes what runs did, last step first, by the steps that their `compensate` names; then they end.
-    Undo {
-        #[arg(required = true)]
-        ids: Vec<String>,
-    },
+    Undo(Bulk),
     /// Signals a run, as if it had come from outside.
     Signal {
         /// The run (`run_…` or `enr_…`).
@@ -120,19 +104,19 @@ pub(crate) async fn run(command: Command, settings: Settings) -> Result<Ending> 
     let db = Database::find(&settings)?.pool(Role::Owner, 2).await?;
     match command {
         Command::List { state, sequence, step, since, listing } => {
-            let since = since_instant(&db, since.as_deref()).await?;
+            let since = ago(&db, since.as_deref()).await?;
             let filter = Filter { state, workflow: sequence, step, since, ..Filter::default() };
             list(&db, &filter, &listing).await
         }
         Command::Show { id } => show(&db, &id).await,
         Command::History { id, listing } => history(&db, &id, &listing).await,
         Command::Explain { id } => explain(&db, &id, &settings).await,
-        Command::Pause { ids } => act(&db, &settings, &ids, &Action::Pause).await,
-        Command::Resume { ids } => act(&db, &settings, &ids, &Action::Resume).await,
-        Command::Cancel { ids } => act(&db, &settings, &ids, &Action::Cancel).await,
-        Command::Skip { ids } => act(&db, &settings, &ids, &Action::Skip).await,
-        Command::Jump { id, step } => act(&db, &settings, &[id], &Action::Jump { step }).await,
-        Command::Undo { ids } => act(&db, &settings, &ids, &Action::Undo).await,
+        Command::Pause(bulk) => bulk.run(&db, &settings, Wish::Pause).await,
+        Command::Resume(bulk) => bulk.run(&db, &settings, Wish::Resume).await,
+        Command::Cancel(bulk) => bulk.run(&db, &settings, Wish::Cancel).await,
+        Command::Skip(bulk) => bulk.run(&db, &settings, Wish::Skip).await,
+        Command::Jump { id, step } => act(&db, &settings, &[id], &Wish::Jump { step }).await,
+        Command::Undo(bulk) => bulk.run(&db, &settings, Wish::Undo).await,
         Command::Signal { id, name, data } => signal(&db, &id, name, &data).await,
     }
 }
@@ -140,13 +124,6 @@ pub(crate) async fn run(command: Command, settings: Settings) -> Result<Ending> 
 /// The id of a run, also under its enrollment's name.
 pub(crate) fn parse(text: &str) -> Result<Uuid> {
     Ok(id::read("enr", text).or_else(|_| id::read("run", text))?)
-}
-
-/// The instant so long ago, by the engine's clock.
-async fn since_instant(db: &PgPool, length: Option<&str>) -> Result<Option<DateTime<Utc>>> {
-    let Some(length) = length else { return Ok(None) };
-    let length = engine::timing::duration(length).map_err(anyhow::Error::msg)?;
-    Ok(Some(engine::clock::now(db).await? - length))
 }
 
 /// A run as JSON shows it.
@@ -250,8 +227,9 @@ pub(crate) async fn act(
     db: &PgPool,
     settings: &Settings,
     ids: &[String],
-    action: &Action,
+    wish: &Wish,
 ) -> Result<Ending> {
+    let action = wish.action().context("a signal goes to one run; write `salesos runs signal`")?;
     let definitions = process::definitions(db.clone(), &settings.data_dir);
     let mut changed = 0;
     for text in ids {
@@ -263,7 +241,7 @@ pub(crate) async fn act(
         let mut tx = db.begin().await?;
         let customer = found.customer_id;
         let changes =
-            enrollment::act(&mut tx, &definitions, customer, &[run_id], action, "cli").await?;
+            enrollment::act(&mut tx, &definitions, customer, &[run_id], &action, "cli").await?;
         tx.commit().await?;
         for change in changes {
             match change {

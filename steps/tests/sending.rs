@@ -83,7 +83,7 @@ async fn enrolled(database: &TestDatabase, definition: &Arc<Definition>) -> Part
     };
     let run_id = enroll(&mut tx, customer_id, new).await.unwrap().enrollment_ids[0];
     tx.commit().await.unwrap();
-    Parts { run_id, customer_id, subject_id: contact.id, ..parts(definition) }
+    Parts { run_id, root_run_id: run_id, customer_id, subject_id: contact.id, ..parts(definition) }
 }
 
 impl Sending {
@@ -207,7 +207,7 @@ async fn after_a_crash_the_mailbox_says_whether_the_mail_left() {
 #[tokio::test]
 async fn a_run_without_a_mailbox_fails_and_a_database_that_is_away_is_tried_again() {
     let sending = sending().await;
-    let stray = run(Parts { run_id: clock::new_id(), ..sending.at(0) }).await;
+    let stray = run(Parts { root_run_id: clock::new_id(), ..sending.at(0) }).await;
     assert!(matches!(stray, Err(StepError::Fail { .. })), "{stray:?}");
     sending.db.close().await;
     let away = run(sending.at(0)).await;

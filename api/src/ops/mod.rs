@@ -1,24 +1,23 @@
-//! What the system does for a customer: the jobs of its runs, and trying held ones again.
+//! What the system does for a customer: the jobs of its runs, and acting on many of them.
 
-use std::collections::BTreeSet;
+mod bulk;
+mod operations;
 
 use axum::extract::State as Shared;
-use axum::routing::{get, post};
+use axum::routing::get;
 use axum::{Json, Router};
 use chrono::{DateTime, Utc};
-use crm::enrollment;
 use engine::definition_store::{Definitions, LoadError};
 use engine::id;
-use engine::run::{self, Action, Change, Filter, RunRow};
+use engine::run::{self, Filter, RunRow};
 use serde::{Deserialize, Serialize};
 use sqlx::PgConnection;
-use uuid::Uuid;
 
 use crate::State;
-use crate::input::{Body, Params};
+use crate::input::Params;
 use crate::page::{self, Page};
 use crate::problem::Problem;
-use crate::tenant::{self, Admin, Caller};
+use crate::tenant::{self, Caller};
 
 /// The states in which a run has a job, or will have it by itself or by a retry.
 const STATES: [&str; 4] = ["held", "ready", "running", "sleeping"];
@@ -27,12 +26,9 @@ const STATES: [&str; 4] = ["held", "ready", "running", "sleeping"];
 const LOOK: u32 = 500;
 const LOOKS: usize = 10;
 
-/// The most jobs of one retry.
-const MOST: usize = 1_000;
-
 /// All routes of the service.
 pub(crate) fn router() -> Router<State> {
-    Router::new().route("/ops/jobs", get(list)).route("/ops/jobs/retry", post(retry))
+    Router::new().route("/ops/jobs", get(list)).merge(bulk::router()).merge(operations::router())
 }
 
 /// A job as people read it; its id is its run's.
@@ -133,46 +129,4 @@ async fn queue(
         Err(LoadError::Unreadable(_) | LoadError::Foreign(_)) => Ok(String::new()),
         Err(LoadError::Database(error)) => Err(error.into()),
     }
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Retry {
-    ids: Vec<String>,
-}
-
-/// How many jobs go on, and how many were not held or not there.
-#[derive(Serialize)]
-struct Retried {
-    changed: usize,
-    skipped: usize,
-}
-
-async fn retry(
-    Shared(state): Shared<State>,
-    Admin(caller): Admin,
-    Body(wanted): Body<Retry>,
-) -> Result<Json<Retried>, Problem> {
-    if !(1..=MOST).contains(&wanted.ids.len()) {
-        return Err(Problem::invalid("ids", format!("are 1 to {MOST}")));
-    }
-    // Sorted, so that two requests for the same runs wait for each other instead of locking each other out.
-    let ids: BTreeSet<Uuid> =
-        wanted.ids.iter().enumerate().map(job_id).collect::<Result<_, Problem>>()?;
-    let mut tx = tenant::begin(&state.pool, caller.customer_id).await?;
-    let ids: Vec<Uuid> = ids.into_iter().collect();
-    let (customer, definitions) = (caller.customer_id, &state.definitions);
-    let action = Action::Retry;
-    let changes =
-        enrollment::act(&mut tx, definitions, customer, &ids, &action, &caller.actor()).await?;
-    tx.commit().await?;
-    let changed = changes.iter().filter(|change| matches!(change, Change::Changed { .. })).count();
-    Ok(Json(Retried { changed, skipped: wanted.ids.len() - changed }))
-}
-
-/// A job is named by its run or by the enrollment that the run is.
-fn job_id((at, text): (usize, &String)) -> Result<Uuid, Problem> {
-    id::read("run", text)
-        .or_else(|_| id::read("enr", text))
-        .map_err(|error| Problem::invalid(&format!("ids[{at}]"), error.to_string()))
 }

@@ -84,6 +84,7 @@ pub struct NewOperation {
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Operation {
     /// Its id.
+    #[serde(skip)]
     pub id: Uuid,
     /// `queued running done stopped failed`.
     pub status: String,

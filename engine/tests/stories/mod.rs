@@ -8,6 +8,7 @@ mod families;
 mod limits;
 mod many;
 mod moves;
+mod operations;
 mod relayed;
 mod replay;
 mod steps;

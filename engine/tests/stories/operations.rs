@@ -1,0 +1,99 @@
+//! Bulk commands: what a filter matches, page by page, with pace and stop.
+
+use engine::operation::{self, NewOperation, Operation, Selection, Wish};
+use serde_json::json;
+use uuid::Uuid;
+
+use super::story::Story;
+
+const NAP: &str = "[[steps]]\nid = \"nap\"\ntype = \"sleep\"\nminutes = 60\n";
+const EAR: &str = "[[steps]]\nid = \"ear\"\ntype = \"listen\"\nsignal = \"ping\"\n";
+
+async fn order(story: &Story, wish: Wish, selection: Selection, per_second: Option<f32>) -> Uuid {
+    let total = operation::preview(&story.db, &selection).await.unwrap().matched;
+    let (actor, reason) = ("user:test".into(), Some("as the test wants".into()));
+    let new = NewOperation { wish, selection, actor, reason, per_second, total };
+    let mut tx = story.db.begin().await.unwrap();
+    let id = operation::order(&mut tx, &new).await.unwrap();
+    tx.commit().await.unwrap();
+    id
+}
+
+fn of(story: &Story) -> Selection {
+    Selection { customer_id: Some(story.customer), ..Selection::default() }
+}
+
+async fn find(story: &Story, id: Uuid) -> Operation {
+    operation::find(&story.db, Some(story.customer), id).await.unwrap().unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn all_that_a_filter_matches_is_done_once_and_what_came_later_is_left() {
+    let story = Story::begin().await;
+    let nap = story.define_as("nap", NAP).await;
+    let other = story.define_as("other", NAP).await;
+    story.start_many(nap, 1_200).await;
+    let left = story.start_many(other, 3).await;
+    let worker = story.worker().await;
+    story.until_count("select count(*) from engine.timers", 1_203).await;
+    let selection = Selection { workflow: Some("nap".into()), ..of(&story) };
+    let preview = operation::preview(&story.db, &selection).await.unwrap();
+    assert_eq!((preview.matched, preview.more, preview.sample.len()), (1_200, false, 5));
+    let id = order(&story, Wish::Pause, selection, None).await;
+    story.until_count("select count(*) from engine.operations where state = 'done'", 1).await;
+    let done = find(&story, id).await;
+    assert_eq!((done.total, done.done, done.changed, done.skipped), (1_200, 1_200, 1_200, 0));
+    story.until_count("select count(*) from engine.runs where state = 'paused'", 1_200).await;
+    let actors = "select count(*) from engine.history where kind = 'run.paused' and actor like 'user:test by op_%'";
+    story.until_count(actors, 1_200).await;
+    assert_eq!(story.run(left[0]).await.state, "sleeping");
+    worker.stop().await;
+    story.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_paced_operation_takes_its_time_and_can_be_stopped() {
+    let story = Story::begin().await;
+    let nap = story.define(NAP).await;
+    story.start_many(nap, 1_100).await;
+    let worker = story.worker().await;
+    story.until_count("select count(*) from engine.timers", 1_100).await;
+    let id = order(&story, Wish::Cancel, of(&story), Some(1.0)).await;
+    story.until_count("select done from engine.operations", 500).await;
+    assert!(operation::stop(&story.db, Some(story.customer), id).await.unwrap());
+    assert!(!operation::stop(&story.db, Some(story.customer), id).await.unwrap());
+    assert_eq!(find(&story, id).await.status, "stopped");
+    story.until_count("select count(*) from engine.runs where ended_at is null", 600).await;
+    worker.stop().await;
+    story.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn held_runs_are_retried_by_their_reason_and_signals_go_to_each_run() {
+    let story = Story::begin().await;
+    let refused = story.start("[[steps]]\nid = \"a\"\ntype = \"act\"\ndoes = \"refuse\"\n").await;
+    let worker = story.worker().await;
+    story.until(refused, "held").await;
+    let selection = |reason: &str| Selection {
+        state: Some("held".into()),
+        reason: Some(reason.into()),
+        ..of(&story)
+    };
+    let matched = |reason: &'static str| {
+        let (selection, db) = (selection(reason), story.db.clone());
+        async move { operation::preview(&db, &selection).await.unwrap().matched }
+    };
+    let counts = (matched("nev*").await, matched("nev").await, matched("*ver").await);
+    assert_eq!(counts, (1, 0, 1));
+    order(&story, Wish::Retry, selection("nev*"), None).await;
+    story.until_count("select count(*) from engine.history where kind = 'run.retried'", 1).await;
+    let ear = story.define_as("ear", EAR).await;
+    story.start_many(ear, 5).await;
+    story.until_count("select count(*) from engine.runs where place = 'signal'", 5).await;
+    let signal = Wish::Signal { name: "ping".into(), data: json!({}) };
+    let selection = Selection { workflow: Some("ear".into()), ..of(&story) };
+    order(&story, signal, selection, None).await;
+    story.until_count("select count(*) from engine.runs where state = 'completed'", 5).await;
+    worker.stop().await;
+    story.end().await;
+}
