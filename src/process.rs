@@ -10,7 +10,7 @@ use crm::inbound::{self, Inbound, Kind};
 use engine::definition_store::Definitions;
 use engine::outbox::Event;
 use engine::relay::{self, Sink};
-use engine::worker::{self, Worker};
+use engine::worker::{self, Retention, Worker};
 use engine::{clock, id, run};
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
@@ -39,6 +39,7 @@ pub(crate) fn definitions(db: PgPool, data_dir: &Path) -> Definitions {
 pub(crate) async fn start(
     database: &Database,
     data_dir: PathBuf,
+    retention: Retention,
     tasks: &TaskTracker,
     stop: &CancellationToken,
 ) -> Result<()> {
@@ -49,6 +50,7 @@ pub(crate) async fn start(
         writers: crm::writers::all(),
         settings: worker::Settings {
             name: format!("process {}", std::process::id()),
+            retention,
             ..worker::Settings::default()
         },
         db: db.clone(),

@@ -3,8 +3,10 @@
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::{Result, bail};
+use engine::worker::Retention;
 
 /// What a process needs to know. Secrets have no `Debug`.
 pub(crate) struct Settings {
@@ -20,6 +22,8 @@ pub(crate) struct Settings {
     pub(crate) refresh_seconds: u64,
     /// What a customer without a mailbox sends through.
     pub(crate) email_provider: EmailProvider,
+    /// How long what is over stays.
+    pub(crate) retention: Retention,
     /// Which events are told, as `tracing` filters them.
     pub(crate) log_filter: String,
 }
@@ -55,6 +59,13 @@ impl Settings {
             access_seconds: seconds("JWT_ACCESS_EXPIRY", get("JWT_ACCESS_EXPIRY"), "15m")?,
             refresh_seconds: seconds("JWT_REFRESH_EXPIRY", get("JWT_REFRESH_EXPIRY"), "7d")?,
             email_provider: email_provider(get)?,
+            retention: Retention {
+                history: length("RETENTION_HISTORY", get("RETENTION_HISTORY"), "365d")?,
+                signals: length("RETENTION_SIGNALS", get("RETENTION_SIGNALS"), "90d")?,
+                runs: get("RETENTION_RUNS")
+                    .map(|given| length("RETENTION_RUNS", Some(given), ""))
+                    .transpose()?,
+            },
             log_filter: get("RUST_LOG").unwrap_or_else(|| "warn,sqlx_core::pool=error".into()),
         })
     }
@@ -79,9 +90,13 @@ fn email_provider(get: impl Fn(&str) -> Option<String>) -> Result<EmailProvider>
 }
 
 fn seconds(name: &str, given: Option<String>, default: &str) -> Result<u64> {
+    Ok(length(name, given, default)?.as_secs())
+}
+
+fn length(name: &str, given: Option<String>, default: &str) -> Result<Duration> {
     let text = given.unwrap_or_else(|| default.into());
     match engine::timing::duration(&text) {
-        Ok(length) => Ok(length.as_secs()),
+        Ok(length) => Ok(length),
         Err(problem) => bail!("{name} is `{text}`: {problem}"),
     }
 }
@@ -132,10 +147,11 @@ mod tests {
                 access_seconds,
                 refresh_seconds,
                 email_provider,
+                retention,
                 log_filter,
             } = settings.expect("defaults are good");
             let texts = (database_url, data_dir, jwt_secret, log_filter);
-            (texts, access_seconds, refresh_seconds, email_provider)
+            (texts, access_seconds, refresh_seconds, email_provider, retention)
         };
         assert_eq!(shown(copied), shown(unset));
     }

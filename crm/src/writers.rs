@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
-use engine::fact::{FactWriter, FactWriters, RUN_CHANGED, RunFact};
+use engine::fact::{FactWriter, FactWriters, RUN_CHANGED, RUN_FORGOTTEN, RunFact};
 use engine::id;
 use engine::outbox::{self, NewEvent};
 use futures_util::FutureExt;
@@ -79,6 +79,10 @@ pub fn all() -> FactWriters {
         .writer(Arc::new(Writer {
             kind: EVENT_PUBLISHED,
             write: |tx, facts| published(tx, facts).boxed(),
+        }))
+        .writer(Arc::new(Writer {
+            kind: RUN_FORGOTTEN,
+            write: |tx, facts| enrollment::forget(tx, facts).boxed(),
         }))
         .writer(Arc::new(Writer {
             kind: RUN_CHANGED,

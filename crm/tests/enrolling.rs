@@ -1,7 +1,8 @@
 //! Who is enrolled, who is refused, and in which zone.
 
 use crm::contact::{self, NewContact};
-use crm::enrollment::{RefusalReason, Sender};
+use crm::enrollment::{self, RefusalReason, Sender};
+use engine::fact::{RUN_FORGOTTEN, RunFact};
 use engine::run::Action;
 use engine::{clock, id};
 
@@ -153,5 +154,34 @@ async fn a_run_keeps_the_zone_that_comes_first() {
         assert_eq!(chosen, zone, "{email}");
         tx.commit().await.unwrap();
     }
+    world.database.drop().await;
+}
+
+#[tokio::test]
+async fn an_enrollment_outlives_its_run_and_still_keeps_the_contact_out() {
+    let world = world("").await;
+    let contact = world.contact("a@x.example").await.id;
+    let run = world.enroll(&[contact]).await.enrollment_ids[0];
+    world.act(run, Action::Cancel).await;
+    let before = enrollment::find(world.pool(), world.customer_id, run).await.unwrap().unwrap();
+    let fact = RunFact {
+        run_id: run,
+        root_run_id: run,
+        customer_id: world.customer_id,
+        subject_id: contact,
+        step: before.step.clone(),
+        iteration: 0,
+        seq: 1,
+        at: before.updated_at,
+        data: serde_json::json!({ "state": "cancelled", "reason": "cancelled" }),
+    };
+    let mut tx = world.pool().begin().await.unwrap();
+    let forgotten = vec![(RUN_FORGOTTEN, fact)];
+    crm::writers::all().write(&mut tx, forgotten).await.unwrap();
+    sqlx::query("delete from engine.runs").execute(&mut *tx).await.unwrap();
+    tx.commit().await.unwrap();
+    let after = enrollment::find(world.pool(), world.customer_id, run).await.unwrap().unwrap();
+    assert_eq!(after, before);
+    assert_eq!(world.enroll(&[contact]).await.refused[0].reason, RefusalReason::AlreadyEnrolled);
     world.database.drop().await;
 }

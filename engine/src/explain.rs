@@ -4,11 +4,12 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 use sqlx::PgPool;
 
-use crate::clock;
 use crate::decision::{self, Memory, Position, Situation};
 use crate::definition_store::{Definitions, LoadError};
+use crate::limit::Line;
 use crate::run::{self, RunRow};
 use crate::timing::Zone;
+use crate::{clock, limit};
 
 /// What binds a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -18,6 +19,8 @@ pub enum Rule {
     Delay,
     /// Its send window.
     Window,
+    /// A limit, under which it waits for its turn.
+    Limit,
     /// A signal that it waits for.
     Signal,
     /// A worker that takes it.
@@ -95,6 +98,8 @@ pub async fn explain(
             detail: format!("the send window opens {}", zone.local(*opens)),
         });
     }
+    let line = limit::line_of(db, run.run_id).await?;
+    rules.extend(line.map(in_line));
     let next_eligible_at = window.map(|(opens, _)| opens).or(run.next_at);
     let would_change = would_change(run, wait.as_deref(), &definition.exit_on);
     Ok(Explanation {
@@ -104,6 +109,18 @@ pub async fn explain(
         rules,
         would_change,
     })
+}
+
+/// The line of a limit in which it stands.
+fn in_line(line: Line) -> Binding {
+    let name = if line.name.is_empty() { String::new() } else { format!(" of {}", line.name) };
+    let ahead = match line.ahead {
+        0 => "is the next in line".to_owned(),
+        1_000.. => "has 1000 or more before it".to_owned(),
+        ahead => format!("has {ahead} before it"),
+    };
+    let detail = format!("it waits under the {} limit{name} and {ahead}", line.kind);
+    Binding { rule: Rule::Limit, open: false, until: line.opens_at, detail }
 }
 
 fn standing(run: &RunRow, wait: Option<&str>, now: DateTime<Utc>) -> Binding {

@@ -20,6 +20,10 @@ use crate::id;
 /// also `paused`, `resumed` and `cancelled`, with the `actor`.
 pub const RUN_CHANGED: &str = "run.changed";
 
+/// The kind under which the engine reports that it forgets a finished run, to a writer that wants it; `at` is
+/// when the run ended. Data: `{"state": "completed|exited|cancelled", "reason": …}`.
+pub const RUN_FORGOTTEN: &str = "run.forgotten";
+
 /// Something that happened in a step and that the domain is to write.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Fact {

@@ -1,7 +1,7 @@
 //! `salesos enroll`: imports a CSV's contacts and enrolls them in a sequence.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use crm::contact::ImportReport;
@@ -10,7 +10,7 @@ use crm::sequence::{self, Sequence};
 use engine::definition::Definition;
 use engine::id;
 use serde::Serialize;
-use sqlx::PgPool;
+use sqlx::{Connection, PgConnection, PgPool};
 use uuid::Uuid;
 
 use super::import;
@@ -35,7 +35,7 @@ pub(crate) struct Args {
     /// Through which mailbox (`epa_…`); the default one where none is named.
     #[arg(long)]
     mailbox: Option<String>,
-    /// Import the contacts, and only say who would be enrolled.
+    /// Only say who would be imported and enrolled; nothing is kept.
     #[arg(long)]
     dry_run: bool,
     /// JSON instead of text.
@@ -66,14 +66,21 @@ pub(crate) async fn run(args: Args, settings: Settings) -> Result<Ending> {
     };
     let definitions = process::definitions(db.clone(), &settings.data_dir);
     let definition = definitions.load(&db, sequence.definition_id).await?;
-    let imported = import::import(&db, customer.id, &args.file).await?;
     let enrolling = Enrolling {
         customer_id: customer.id,
         sequence: &sequence,
         definition: &definition,
         sender,
     };
-    let (enrolled, refused) = enrolling.run(&db, &imported.contact_ids, args.dry_run).await?;
+    let (imported, enrolled, refused) = if args.dry_run {
+        // Everything is done for real, so that every refusal shows, and rolled back as a whole.
+        let mut tx = db.begin().await?;
+        let done = import_and_enroll(&mut tx, &enrolling, &args.file).await?;
+        tx.rollback().await?;
+        done
+    } else {
+        import_and_enroll(&mut *db.acquire().await?, &enrolling, &args.file).await?
+    };
     let report = Report { imported, enrolled, refused, dry_run: args.dry_run };
     if args.json {
         println!("{}", serde_json::to_string_pretty(&report)?);
@@ -81,6 +88,16 @@ pub(crate) async fn run(args: Args, settings: Settings) -> Result<Ending> {
         tell(&report, &sequence);
     }
     Ok(Ending::Done)
+}
+
+async fn import_and_enroll(
+    db: &mut PgConnection,
+    enrolling: &Enrolling<'_>,
+    file: &Path,
+) -> Result<(ImportReport, usize, BTreeMap<RefusalReason, usize>)> {
+    let imported = import::import(db, enrolling.customer_id, file).await?;
+    let (enrolled, refused) = enrolling.run(db, &imported.contact_ids).await?;
+    Ok((imported, enrolled, refused))
 }
 
 /// Says which sequences there are instead.
@@ -106,12 +123,11 @@ pub(crate) struct Enrolling<'a> {
 }
 
 impl Enrolling<'_> {
-    /// Enrolls them, a transaction per 500; a dry run rolls each back.
+    /// Enrolls them, a transaction per 500.
     pub(crate) async fn run(
         &self,
-        db: &PgPool,
+        db: &mut PgConnection,
         contacts: &[Uuid],
-        dry_run: bool,
     ) -> Result<(usize, BTreeMap<RefusalReason, usize>)> {
         let (mut enrolled, mut refused) = (0, BTreeMap::new());
         for chunk in contacts.chunks(CHUNK) {
@@ -125,11 +141,7 @@ impl Enrolling<'_> {
                 start_at: None,
             };
             let report = enrollment::enroll(&mut tx, self.customer_id, new).await?;
-            if dry_run {
-                tx.rollback().await?;
-            } else {
-                tx.commit().await?;
-            }
+            tx.commit().await?;
             enrolled += report.enrollment_ids.len();
             for refusal in report.refused {
                 *refused.entry(refusal.reason).or_default() += 1;

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use crm::contact::{self, ImportReport};
-use sqlx::PgPool;
+use sqlx::PgConnection;
 use uuid::Uuid;
 
 use crate::database::{Database, Role};
@@ -30,7 +30,7 @@ pub(crate) struct Args {
 pub(crate) async fn run(args: Args, settings: Settings) -> Result<Ending> {
     let db = Database::find(&settings)?.pool(Role::Owner, 2).await?;
     let customer = customer::choose(&db, args.customer.as_deref()).await?;
-    let report = import(&db, customer.id, &args.file).await?;
+    let report = import(&mut *db.acquire().await?, customer.id, &args.file).await?;
     if args.json {
         println!("{}", serde_json::to_string_pretty(&report)?);
     } else {
@@ -40,10 +40,13 @@ pub(crate) async fn run(args: Args, settings: Settings) -> Result<Ending> {
 }
 
 /// Imports a file.
-pub(crate) async fn import(db: &PgPool, customer_id: Uuid, file: &Path) -> Result<ImportReport> {
+pub(crate) async fn import(
+    db: &mut PgConnection,
+    customer_id: Uuid,
+    file: &Path,
+) -> Result<ImportReport> {
     let bytes = std::fs::read(file).with_context(|| format!("can't read {}", file.display()))?;
-    let mut connection = db.acquire().await?;
-    let report = contact::import(&mut connection, customer_id, &bytes).await;
+    let report = contact::import(db, customer_id, &bytes).await;
     report.with_context(|| file.display().to_string())
 }
 

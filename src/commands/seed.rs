@@ -109,5 +109,5 @@ pub(crate) async fn enroll(
         definition: &definition,
         sender: Sender::DefaultOrMock,
     };
-    Ok(enrolling.run(db, &seeded.contacts, false).await?.0)
+    Ok(enrolling.run(&mut *db.acquire().await?, &seeded.contacts).await?.0)
 }

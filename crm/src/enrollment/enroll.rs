@@ -230,9 +230,10 @@ async fn enrolled(
     };
     let before = sqlx::query_scalar!(
         r#"select e.contact_id as "contact_id!"
-           from enrollments e join engine.run_states s on s.run_id = e.id
+           from enrollments e left join engine.run_states s on s.run_id = e.id
            where e.customer_id = $1 and e.sequence_id = $2 and e.contact_id = any($3)
-             and ($4 < 0 or s.ended_at is null or s.ended_at > engine.now() - make_interval(days => $4))"#,
+             and ($4 < 0 or coalesce(s.ended_at, e.ended_at) is null
+               or coalesce(s.ended_at, e.ended_at) > engine.now() - make_interval(days => $4))"#,
         customer_id,
         new.sequence.id,
         new.contact_ids,

@@ -1,8 +1,9 @@
 //! Enrollments: a contact's run of a sequence. Owns `enrollments`. The id is the run's, and the state is
-//! the run's: it is read through the engine, never copied.
+//! the run's: it is read through the engine, never copied, until the engine forgets the run.
 
 mod control;
 mod enroll;
+mod forget;
 mod read;
 
 pub use control::act;
@@ -10,4 +11,5 @@ pub(crate) use control::{Told, tell};
 pub use enroll::{
     DOMAIN_LIMIT, EnrollError, EnrollReport, NewEnrollments, RefusalReason, Refused, Sender, enroll,
 };
+pub(crate) use forget::forget;
 pub use read::{Enrollment, Filter, find, list};

@@ -1,4 +1,4 @@
-//! What people read of enrollments; the state comes from the run.
+//! What people read of enrollments; the state comes from the run, and from its last words once that is forgotten.
 
 use chrono::{DateTime, Utc};
 use sqlx::PgExecutor;
@@ -59,9 +59,11 @@ pub async fn find(
 ) -> Result<Option<Enrollment>, sqlx::Error> {
     sqlx::query_as!(
         Enrollment,
-        r#"select e.customer_id, e.id, e.sequence_id, e.version, e.contact_id, e.mailbox_id, s.state as "state!",
-             s.step as "step!", s.next_at, s.exit_reason, s.hold_reason, e.created_at, s.changed_at as "updated_at!"
-           from enrollments e join engine.run_states s on s.run_id = e.id
+        r#"select e.customer_id, e.id, e.sequence_id, e.version, e.contact_id, e.mailbox_id,
+             coalesce(s.state, e.ended_state) as "state!", coalesce(s.step, e.ended_step) as "step!", s.next_at,
+             coalesce(s.exit_reason, e.ended_reason) as exit_reason, s.hold_reason, e.created_at,
+             coalesce(s.changed_at, e.ended_at) as "updated_at!"
+           from enrollments e left join engine.run_states s on s.run_id = e.id
            where e.customer_id = $1 and e.id = $2"#,
         customer_id,
         id,
@@ -82,11 +84,13 @@ pub async fn list(
 ) -> Result<Vec<Enrollment>, sqlx::Error> {
     sqlx::query_as!(
         Enrollment,
-        r#"select e.customer_id, e.id, e.sequence_id, e.version, e.contact_id, e.mailbox_id, s.state as "state!",
-             s.step as "step!", s.next_at, s.exit_reason, s.hold_reason, e.created_at, s.changed_at as "updated_at!"
-           from enrollments e join engine.run_states s on s.run_id = e.id
+        r#"select e.customer_id, e.id, e.sequence_id, e.version, e.contact_id, e.mailbox_id,
+             coalesce(s.state, e.ended_state) as "state!", coalesce(s.step, e.ended_step) as "step!", s.next_at,
+             coalesce(s.exit_reason, e.ended_reason) as exit_reason, s.hold_reason, e.created_at,
+             coalesce(s.changed_at, e.ended_at) as "updated_at!"
+           from enrollments e left join engine.run_states s on s.run_id = e.id
            where e.customer_id = $1 and ($2::uuid is null or e.sequence_id = $2)
-             and ($3::uuid is null or e.contact_id = $3) and ($4::text is null or s.state = $4)
+             and ($3::uuid is null or e.contact_id = $3) and ($4::text is null or coalesce(s.state, e.ended_state) = $4)
              and ($5::uuid is null or e.id < $5)
            order by e.id desc limit $6"#,
         customer_id,

@@ -3,7 +3,7 @@
 //! Independent tasks, each with one job: `lease` says that this worker lives, `listen` wakes, `fetch`
 //! claims, `grant` claims what waits under limits, `backend` hands jobs to apalis, `execute` runs a step,
 //! `intend` writes intents, `commit` records in groups, `promote` makes due timers jobs, `family` tells
-//! parents and children of ends, `operate` works off bulk commands, `sweep` takes back what dead workers held. Handlers never touch the queue's
+//! parents and children of ends, `operate` works off bulk commands, `retain` lets go what is over, `sweep` takes back what dead workers held. Handlers never touch the queue's
 //! tables. Every write names the lease under which the job was claimed.
 
 mod backend;
@@ -19,6 +19,7 @@ mod listen;
 mod operate;
 mod promote;
 mod record;
+mod retain;
 mod sweep;
 
 use std::future::Future;
@@ -35,6 +36,8 @@ use tokio::sync::{Notify, Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
+
+pub use retain::Retention;
 
 use crate::context::IntentRequest;
 use crate::definition_store::Definitions;
@@ -56,6 +59,8 @@ pub struct Settings {
     pub poll: Duration,
     /// The queues, which are step types, that it works at; `None` for all that it knows.
     pub queues: Option<Vec<String>>,
+    /// How long what is over stays.
+    pub retention: Retention,
 }
 
 impl Default for Settings {
@@ -66,6 +71,7 @@ impl Default for Settings {
             leases: 1_024,
             poll: Duration::from_millis(500),
             queues: None,
+            retention: Retention::default(),
         }
     }
 }
@@ -240,6 +246,7 @@ impl Worker {
         tasks.spawn("sweep", &fetching, sweep::run(of()));
         tasks.spawn("family", &fetching, family::run(of()));
         tasks.spawn("fetch", &fetching, fetch::run(of(), ready.clone()));
+        tasks.spawn("retain", &fetching, retain::run(of()));
         tasks.spawn("operate", &fetching, operate::run(of()));
         tasks.spawn("grant", &fetching, grant::run(of(), ready.clone()));
         tasks.spawn("lease", &recording, lease::keep(of()));

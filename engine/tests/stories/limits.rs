@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use engine::explain;
 use engine::limit::{self, Daily, Gap, Rate, Rule};
 use engine::run::Action;
 use engine::timing::Zone;
@@ -59,6 +60,14 @@ async fn a_rate_lets_so_many_through_in_any_window_and_the_others_wait_their_tur
     let waiting = story.run(ids[9]).await;
     assert_eq!(waiting.state, "sleeping");
     assert!(waiting.next_at.is_some(), "the next eligible instant is known");
+    let explained = explain::explain(&story.db, &story.definitions(), &waiting).await.unwrap();
+    let limit = explained.rules.iter().find(|rule| rule.rule == explain::Rule::Limit).unwrap();
+    assert!(
+        limit.detail.starts_with("it waits under the line limit of one and "),
+        "{}",
+        limit.detail
+    );
+    assert_eq!(limit.until, waiting.next_at);
     for (minutes, done) in [(9.9, 4), (0.2, 8), (5.0, 8), (5.1, 10)] {
         story.pass(minutes).await;
         story.until_count(COMPLETED, done).await;

@@ -11,6 +11,7 @@ mod moves;
 mod operations;
 mod relayed;
 mod replay;
+mod retained;
 mod steps;
 mod story;
 mod undoing;

@@ -105,6 +105,11 @@ impl Story {
 
     /// Starts a worker.
     pub(crate) async fn worker(&self) -> Working {
+        self.worker_with(Settings::default()).await
+    }
+
+    /// Starts a worker that works so, but looks often.
+    pub(crate) async fn worker_with(&self, settings: Settings) -> Working {
         let queue = worker::pool(self.test.options.clone()).await.unwrap();
         let stop = CancellationToken::new();
         let worker = Worker {
@@ -112,7 +117,7 @@ impl Story {
             db: self.db.clone(),
             definitions: self.definitions(),
             writers: FactWriters::new().writer(Arc::new(Writer)),
-            settings: Settings { poll: Duration::from_millis(20), ..Settings::default() },
+            settings: Settings { poll: Duration::from_millis(20), ..settings },
         };
         let told = stop.clone();
         let task = tokio::spawn(async move { worker.run(told).await });
