@@ -22,11 +22,13 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::database::{Database, Role};
+use crate::telemetry;
 
 /// By which the people who answer mock mail are drawn; the same for every start.
 const SEED: u64 = 7;
 /// How many things that came in are applied at once.
 const INBOUND_BATCH: usize = 500;
+const KEEP_UP_EVERY: Duration = Duration::from_secs(5);
 const INBOUND_EVERY: Duration = Duration::from_millis(100);
 
 /// The definitions that this binary can read; mock mail lies under the data folder.
@@ -58,9 +60,17 @@ pub(crate) async fn start(
     let stopping = stop.clone();
     tasks.spawn(async move { worker.run(stopping).await });
     tasks.spawn(relay::run(db.clone(), Arc::new(InProcess), stop.clone()));
+    tasks.spawn(keep_up(stop.clone()));
     let stopping = stop.clone();
     tasks.spawn(async move { receive(&db, &data_dir, &stopping).await });
     Ok(())
+}
+
+/// Keeps the metrics small until told to stop.
+async fn keep_up(stop: CancellationToken) {
+    while stop.run_until_cancelled(tokio::time::sleep(KEEP_UP_EVERY)).await.is_some() {
+        telemetry::keep_up();
+    }
 }
 
 /// The relay's sink without a broker: the consumer's handlers, in the relay's own transaction.

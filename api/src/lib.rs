@@ -47,6 +47,8 @@ pub struct Services {
     pub definitions: Definitions,
     /// What the settings say.
     pub settings: Settings,
+    /// The process's metrics, in Prometheus' text format.
+    pub metrics: fn() -> String,
 }
 
 /// What handlers share.
@@ -55,17 +57,19 @@ pub(crate) struct State {
     pub(crate) pool: PgPool,
     pub(crate) definitions: Definitions,
     pub(crate) settings: Arc<Settings>,
+    pub(crate) metrics: fn() -> String,
     pub(crate) tokens: Arc<auth::access_token::Tokens>,
     pub(crate) passwords: Arc<auth::password::Passwords>,
 }
 
 /// All services behind the gateway, in one process.
 pub fn router(services: Services) -> Router {
-    let Services { pool, definitions, settings } = services;
+    let Services { pool, definitions, settings, metrics } = services;
     let tokens = auth::access_token::Tokens::new(&settings.token_secret, settings.access_seconds);
     let state = State {
         pool,
         definitions,
+        metrics,
         tokens: Arc::new(tokens),
         passwords: Arc::default(),
         settings: Arc::new(settings),

@@ -26,7 +26,10 @@ async fn door(database: &database::TestDatabase) -> (Router, PgPool) {
         sender: Sender::DefaultOrMock,
     };
     let definitions = Definitions::new(Registry::new());
-    (api::router(Services { pool: pool.clone(), definitions, settings }), pool)
+    (
+        api::router(Services { pool: pool.clone(), definitions, settings, metrics: String::new }),
+        pool,
+    )
 }
 
 async fn call(door: &Router, method: &str, path: &str, token: &str, body: Value) -> (u16, Value) {

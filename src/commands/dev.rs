@@ -16,7 +16,7 @@ use super::{demo, seed};
 use crate::database::{Database, Role, Running};
 use crate::postgres::{Cluster, secret, write_secret};
 use crate::settings::{EmailProvider, Settings};
-use crate::{Ending, process};
+use crate::{Ending, process, telemetry};
 
 /// Its arguments.
 #[derive(clap::Args)]
@@ -53,6 +53,7 @@ pub(crate) async fn run(args: Args, mut settings: Settings) -> Result<Ending> {
         settings.data_dir.clone_from(data_dir);
     }
     let listener = listen(args.port).await?;
+    telemetry::measure()?;
     let stop = CancellationToken::new();
     stop_on_signals(&stop)?;
     let (database, cluster) = open(&args, &settings).await?;
@@ -180,6 +181,7 @@ async fn serve(
     let services = api::Services {
         definitions: process::definitions(pool.clone(), data_dir),
         pool,
+        metrics: telemetry::metrics,
         settings: api::Settings {
             token_secret: jwt_secret(settings, data_dir)?.into_bytes(),
             access_seconds: settings.access_seconds,

@@ -1,7 +1,9 @@
-//! Whether the process lives, and whether it can serve.
+//! Whether the process lives, whether it can serve, and what it counts.
 
 use axum::Json;
 use axum::extract::State as Shared;
+use axum::http::header::CONTENT_TYPE;
+use axum::response::IntoResponse;
 use serde_json::{Value, json};
 
 use crate::State;
@@ -10,6 +12,11 @@ use crate::problem::{Kind, Problem};
 /// The process answers.
 pub(super) async fn live() -> Json<Value> {
     Json(json!({ "status": "ok" }))
+}
+
+/// What the process counts, as Prometheus reads it.
+pub(super) async fn metrics(Shared(state): Shared<State>) -> impl IntoResponse {
+    ([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], (state.metrics)())
 }
 
 /// The database answers, holds the tables, and keeps this role under row-level security.

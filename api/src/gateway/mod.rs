@@ -1,4 +1,4 @@
-//! The public door: limits, request ids, problems in place of bare errors, and the two health checks.
+//! The public door: limits, request ids, problems in place of bare errors, the two health checks, and the metrics.
 
 mod answer;
 mod health;
@@ -27,6 +27,7 @@ pub(crate) fn router(services: Router<State>, state: State) -> Router {
         services
             .route("/healthz", get(health::live))
             .route("/readyz", get(health::ready))
+            .route("/metrics", get(health::metrics))
             .fallback(async || Problem::new(Kind::NotFound))
             .with_state(state),
     )

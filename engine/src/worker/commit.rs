@@ -12,7 +12,8 @@ use uuid::Uuid;
 
 use super::execute::{Finished, held};
 use super::record::{self, Recorded};
-use super::{Shared, StepJob, WorkerError, lost};
+use super::{Shared, StepJob, WorkerError, lost, measure};
+use crate::clock;
 use crate::decision::{Intent, Next, Transition};
 use crate::fact::{RUN_CHANGED, RunFact};
 use crate::run::{self, StartError};
@@ -58,10 +59,12 @@ fn record<'a>(
     ready: &'a mpsc::Sender<StepJob>,
 ) -> BoxFuture<'a, Result<(), WorkerError>> {
     Box::pin(async move {
+        let began = clock::started();
         let mut tries = 0;
         let refused = loop {
             match write(shared, connection, &batch).await {
                 Ok(recorded) => {
+                    measure::recorded(&batch, began.elapsed());
                     follow(shared, batch, recorded, ready).await;
                     return Ok(());
                 }
@@ -209,6 +212,9 @@ async fn follow(
     ready: &mpsc::Sender<StepJob>,
 ) {
     let rows: HashMap<Uuid, Recorded> = recorded.into_iter().map(|row| (row.run_id, row)).collect();
+    if rows.len() < batch.len() {
+        measure::stale((batch.len() - rows.len()) as u64);
+    }
     let (mut queued, mut laned, mut family) = (false, false, false);
     for done in batch {
         let row = rows.get(&done.job.run_id);

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 
 use super::claimed::Claimed;
-use super::{Shared, StepJob, WorkerError};
+use super::{Shared, StepJob, WorkerError, measure};
 use crate::clock;
 use crate::run::Priority;
 
@@ -33,6 +33,7 @@ pub(super) async fn run(
         let looks_at_all = began >= next_full_look;
         let lowest = if looks_at_all { i64::MIN } else { floor.lowest(began) };
         let claimed = claim(&shared, lowest, room).await?;
+        measure::claimed(&claimed, began.elapsed());
         let found = claimed.len();
         if looks_at_all && found < room {
             next_full_look = clock::started() + FULL_LOOK.max(began.elapsed() * FULL_LOOK_SHARE);

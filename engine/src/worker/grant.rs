@@ -8,9 +8,9 @@ use sqlx::{Connection, Executor, PgConnection};
 use tokio::sync::mpsc;
 
 use super::claimed::Claimed;
-use super::{Shared, StepJob, WorkerError};
-use crate::limit;
+use super::{Shared, StepJob, WorkerError, measure};
 use crate::timing::Zone;
+use crate::{clock, limit};
 
 const BATCH: usize = 200;
 /// How many limits begin their day, and how many jobs are let go, in one statement.
@@ -38,7 +38,9 @@ pub(super) async fn run(
                 shared.wake.notify_one();
             }
             if room > 0 {
+                let began = clock::started();
                 let claimed = claim(&mut connection, &shared, room).await?;
+                measure::claimed(&claimed, began.elapsed());
                 granted = claimed.len();
                 for row in claimed {
                     shared.leases.forget_permits(1);

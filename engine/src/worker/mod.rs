@@ -16,6 +16,7 @@ mod grant;
 mod intend;
 mod lease;
 mod listen;
+mod measure;
 mod operate;
 mod promote;
 mod record;
