@@ -22,7 +22,7 @@ sqlx: setup
 	@scripts/sqlx
 
 bench: setup
-	@scripts/bench
+	@scripts/bench $(PARTS)
 
 bench-quick: setup
 	@scripts/bench --quick

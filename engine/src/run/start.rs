@@ -52,12 +52,12 @@ pub struct Parent {
 /// waits long enough comes to the front all the same.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Priority {
-    /// Behind ten thousand others.
+    /// Behind a thousand others.
     Low,
     /// In its place.
     #[default]
     Normal,
-    /// Before ten thousand others.
+    /// Before a thousand others.
     High,
 }
 
@@ -65,9 +65,9 @@ impl Priority {
     /// How many places it goes before others.
     pub(crate) fn boost(self) -> i32 {
         match self {
-            Self::Low => -10_000,
+            Self::Low => -1_000,
             Self::Normal => 0,
-            Self::High => 10_000,
+            Self::High => 1_000,
         }
     }
 

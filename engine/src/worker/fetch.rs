@@ -1,24 +1,26 @@
 //! Claims ready jobs in batches, no more than the worker may hold, in the order of their passes.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::sync::mpsc;
 
 use super::claimed::Claimed;
 use super::{Shared, StepJob, WorkerError, measure};
 use crate::clock;
-use crate::run::Priority;
 
 const BATCH: usize = 300;
-/// How long ago the floor of a claim was served: beside a pinned snapshot, dead index entries below would
-/// have to be read again by every claim.
-const FLOOR: Duration = Duration::from_secs(5);
-/// How often a claim looks below that floor, at the most.
-const FULL_LOOK: Duration = Duration::from_secs(1);
-/// A full look that took long is not repeated for so many times as long.
-const FULL_LOOK_SHARE: u32 = 20;
+/// How far below the last claimed job a claim begins to look: as far as it goes fast. Beside a pinned
+/// snapshot, dead index entries below have to be read again by every claim.
+const WIDEST: i64 = 50_000;
+const NARROWEST: i64 = 2_000;
+/// What a claim may take before the next one looks less far back.
+const SLOW: Duration = Duration::from_millis(8);
+/// How often somebody looks at everything, and for how many times as long as that took nobody does again.
+const LOOK_BACK: Duration = Duration::from_millis(500);
+const LOOK_BACK_SHARE: u32 = 10;
+/// How many jobs a look at everything takes.
+const LOOKED_BACK: usize = 50;
 
 /// Claims until told to stop.
 pub(super) async fn run(
@@ -26,26 +28,15 @@ pub(super) async fn run(
     ready: mpsc::Sender<StepJob>,
 ) -> Result<(), WorkerError> {
     let mut floor = Floor::default();
-    let mut next_full_look = clock::started();
     loop {
         let room = claimable(&shared).await;
         let began = clock::started();
-        let looks_at_all = began >= next_full_look;
-        let lowest = if looks_at_all { i64::MIN } else { floor.lowest(began) };
-        let claimed = claim(&shared, lowest, room).await?;
+        let claimed = claim(&shared, floor.lowest(), room).await?;
         measure::claimed(&claimed, began.elapsed());
+        floor.claimed(claimed.first().map(|row| row.pass), began.elapsed());
         let found = claimed.len();
-        if looks_at_all && found < room {
-            next_full_look = clock::started() + FULL_LOOK.max(began.elapsed() * FULL_LOOK_SHARE);
-        }
-        if let Some(newest) = claimed.iter().map(|row| row.pass).max() {
-            floor.served(began, newest);
-        }
-        for row in claimed {
-            shared.leases.forget_permits(1);
-            if ready.send(row.into()).await.is_err() {
-                return Ok(());
-            }
+        if !hand_on(&shared, claimed, &ready).await {
+            return Ok(());
         }
         if found < room {
             let _woken =
@@ -54,32 +45,62 @@ pub(super) async fn run(
     }
 }
 
-/// Which passes were served when.
-#[derive(Default)]
+/// Claims what stands below the floor, such as what a long transaction queued; on a connection of its own,
+/// because beside a pinned snapshot it takes seconds.
+pub(super) async fn look_back(
+    shared: Arc<Shared>,
+    ready: mpsc::Sender<StepJob>,
+) -> Result<(), WorkerError> {
+    loop {
+        let room = shared.leases.available_permits().min(LOOKED_BACK);
+        let began = clock::started();
+        if room > 0 {
+            let claimed = claim(&shared, i64::MIN, room).await?;
+            measure::claimed(&claimed, began.elapsed());
+            if !hand_on(&shared, claimed, &ready).await {
+                return Ok(());
+            }
+        }
+        tokio::time::sleep(LOOK_BACK.max(began.elapsed() * LOOK_BACK_SHARE)).await;
+    }
+}
+
+/// Hands claimed jobs to the handlers; says whether those still take any.
+async fn hand_on(shared: &Shared, claimed: Vec<Claimed>, ready: &mpsc::Sender<StepJob>) -> bool {
+    for row in claimed {
+        shared.leases.forget_permits(1);
+        if ready.send(row.into()).await.is_err() {
+            return false;
+        }
+    }
+    true
+}
+
+/// From which pass on a claim looks.
 struct Floor {
-    served: VecDeque<(Instant, i64)>,
-    below: Option<i64>,
+    served: Option<i64>,
+    margin: i64,
+}
+
+impl Default for Floor {
+    fn default() -> Self {
+        Self { served: None, margin: WIDEST }
+    }
 }
 
 impl Floor {
-    fn served(&mut self, at: Instant, newest: i64) {
-        // A few entries a second are enough.
-        let apart = Duration::from_millis(250);
-        if self.served.back().is_none_or(|(last, _)| at.duration_since(*last) >= apart) {
-            self.served.push_back((at, newest));
-        }
+    fn lowest(&self) -> i64 {
+        self.served.map_or(i64::MIN, |served| served.saturating_sub(self.margin))
     }
 
-    /// The lowest pass that a ready job may have, but for those that a full look finds.
-    fn lowest(&mut self, now: Instant) -> i64 {
-        while let Some((at, pass)) = self.served.front().copied()
-            && now.duration_since(at) >= FLOOR
-        {
-            self.below = self.below.max(Some(pass));
-            self.served.pop_front();
-        }
-        let boost = i64::from(Priority::High.boost());
-        self.below.map_or(i64::MIN, |pass| pass.saturating_sub(boost))
+    /// A claim that began with this pass has taken so long.
+    fn claimed(&mut self, first: Option<i64>, took: Duration) {
+        self.served = self.served.max(first);
+        self.margin = if took > SLOW {
+            NARROWEST.max(self.margin / 2)
+        } else {
+            WIDEST.min(self.margin + NARROWEST / 2)
+        };
     }
 }
 

@@ -247,6 +247,7 @@ impl Worker {
         tasks.spawn("sweep", &fetching, sweep::run(of()));
         tasks.spawn("family", &fetching, family::run(of()));
         tasks.spawn("fetch", &fetching, fetch::run(of(), ready.clone()));
+        tasks.spawn("look back", &fetching, fetch::look_back(of(), ready.clone()));
         tasks.spawn("retain", &fetching, retain::run(of()));
         tasks.spawn("operate", &fetching, operate::run(of()));
         tasks.spawn("grant", &fetching, grant::run(of(), ready.clone()));
