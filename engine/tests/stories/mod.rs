@@ -4,6 +4,7 @@
 
 mod failures;
 mod many;
+mod races;
 mod relayed;
 mod replay;
 mod steps;
