@@ -9,5 +9,6 @@ mod relayed;
 mod replay;
 mod steps;
 mod story;
+mod suspects;
 mod waits;
 mod walks;
