@@ -89,7 +89,8 @@ pub(crate) async fn tell(
 }
 
 /// Writes the signals and puts them into the inboxes; gives the runs that heard one. The rows of those
-/// runs are locked from here on, so that a record or an intent of theirs sees the inbox or comes first.
+/// runs are locked first, so that a record or an intent of theirs sees the inbox or comes first; a run that
+/// it ended meanwhile gets nothing.
 async fn deliver(
     tx: &mut PgConnection,
     signals: &[NewSignal],
@@ -117,14 +118,14 @@ async fn deliver(
                select id, definition_id from engine.runs
                where id = f.subject_id and customer_id = f.customer_id and ended_at is null) r
              join engine.definitions d on d.id = r.definition_id and f.name = any(d.hears)
-           ), put as (
-             insert into engine.inbox (run_id, signal_id, name, data)
-             select run_id, signal_id, name, data from heard
            ), counted as (
              update engine.runs r set inbox = r.inbox + h.n
              from (select run_id, count(*)::int as n from heard group by run_id order by run_id) h
              where r.id = h.run_id and r.ended_at is null
              returning r.id
+           ), put as (
+             insert into engine.inbox (run_id, signal_id, name, data)
+             select h.run_id, h.signal_id, h.name, h.data from counted c join heard h on h.run_id = c.id
            )
            select (select count(*) from fresh) as "fresh!",
              coalesce((select array_agg(id) from counted), '{}') as "open!: Vec<Uuid>""#,

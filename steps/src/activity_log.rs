@@ -22,6 +22,14 @@ pub(crate) struct ActivityLog {
     body: Option<String>,
 }
 
+impl ActivityLog {
+    /// What is a template.
+    pub(crate) fn texts(&self) -> Vec<(&'static str, &str)> {
+        let body = self.body.as_deref().map(|body| ("body", body));
+        std::iter::once(("title", self.title.as_str())).chain(body).collect()
+    }
+}
+
 impl Step for ActivityLog {
     fn run<'a>(&'a self, cx: &'a Context) -> BoxFuture<'a, Result<Outcome, StepError>> {
         async move {

@@ -16,7 +16,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::template::render;
+use crate::template::{self, render};
 use crate::{Behaviour, Services, unavailable};
 
 const MAX_VARIANTS: usize = 26;
@@ -79,6 +79,9 @@ pub(crate) fn step_type(services: Services, behaviour: Behaviour) -> StepType {
                     variant.weight
                 ));
             }
+            let subjects: Vec<_> =
+                keys.variants.iter().map(|v| ("variants", v.subject.as_str())).collect();
+            template::check_all(&subjects)?;
             Ok(Arc::new(EmailSend { keys, services: services.clone() }))
         }),
     }

@@ -62,6 +62,13 @@ impl TryFrom<Keys> for EventPublish {
     }
 }
 
+impl EventPublish {
+    /// What is a template.
+    pub(crate) fn texts(&self) -> Vec<(&'static str, &str)> {
+        self.data.values().map(|text| ("data", text.as_str())).collect()
+    }
+}
+
 impl Step for EventPublish {
     fn run<'a>(&'a self, cx: &'a Context) -> BoxFuture<'a, Result<Outcome, StepError>> {
         async move {

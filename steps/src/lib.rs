@@ -66,9 +66,9 @@ pub fn registry(services: &Services) -> Registry {
         .step(of::<wait_signal::WaitSignal>("wait.signal", PURE))
         .step(of::<branch::Branch>("branch", PURE))
         .step(of::<split::Split>("split", PURE))
-        .step(of::<task_create::TaskCreate>("task.create", PURE))
-        .step(of::<activity_log::ActivityLog>("activity.log", PURE))
-        .step(of::<event_publish::EventPublish>("event.publish", PURE))
+        .step(of_texts("task.create", PURE, task_create::TaskCreate::texts))
+        .step(of_texts("activity.log", PURE, activity_log::ActivityLog::texts))
+        .step(of_texts("event.publish", PURE, event_publish::EventPublish::texts))
         .step(of::<workflow_start::WorkflowStart>("workflow.start", PURE))
         .step(of::<exit::Exit>("exit", PURE))
         .subject(contact(services.db.clone()))
@@ -119,5 +119,21 @@ fn of<T: Step + DeserializeOwned + JsonSchema + 'static>(
             Ok(step) => Ok(Arc::new(step)),
             Err(error) => Err(error.to_string()),
         }),
+    }
+}
+
+/// The step type whose keys are the fields of `T`, of which these are templates.
+fn of_texts<T: Step + DeserializeOwned + JsonSchema + 'static>(
+    name: &'static str,
+    behaviour: Behaviour,
+    texts: fn(&T) -> Vec<(&'static str, &str)>,
+) -> StepType {
+    StepType {
+        parse: Arc::new(move |keys| {
+            let step = serde_json::from_value::<T>(keys).map_err(|error| error.to_string())?;
+            template::check_all(&texts(&step))?;
+            Ok(Arc::new(step))
+        }),
+        ..of::<T>(name, behaviour)
     }
 }

@@ -48,6 +48,13 @@ fn general() -> String {
     "general".into()
 }
 
+impl TaskCreate {
+    /// What is a template.
+    pub(crate) fn texts(&self) -> Vec<(&'static str, &str)> {
+        vec![("title", &self.title)]
+    }
+}
+
 impl Step for TaskCreate {
     fn run<'a>(&'a self, cx: &'a Context) -> BoxFuture<'a, Result<Outcome, StepError>> {
         async move {

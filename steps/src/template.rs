@@ -1,11 +1,20 @@
 //! Texts with variables, by minijinja: strict, so that a variable that is not there is an error and never
-//! an empty hole in a mail, and with fuel, so that no template runs for ever.
+//! an empty hole in a mail, with fuel, so that no template runs for ever, and without what can nest deeper
+//! than a stack, because an overflow would end the process of everybody.
 
 use engine::step::{StepError, TemplateProblem};
+use minijinja::machinery::{Token, tokenize};
+use minijinja::syntax::SyntaxConfig;
 use minijinja::{Environment, UndefinedBehavior};
 use serde_json::Value;
 
 const FUEL: u64 = 50_000;
+/// The most words and signs in one tag: each may be a level, as in `1 + 1 + …` or `x | f | …`.
+const MAX_TAG: usize = 200;
+/// The most `elif` of a template: each is a level below the one before it.
+const MAX_ELIF: usize = 40;
+/// How deep blocks and brackets may nest.
+const MAX_NESTED: usize = 40;
 
 fn environment() -> Environment<'static> {
     let mut environment = Environment::new();
@@ -33,11 +42,94 @@ fn fallback(value: &minijinja::Value, other: Option<minijinja::Value>) -> miniji
 
 /// Whether a text is a template.
 pub(crate) fn check(text: &str) -> Result<(), TemplateProblem> {
+    too_deep(text)?;
     let environment = environment();
     match environment.template_from_str(text) {
         Ok(_) => Ok(()),
         Err(error) => {
             Err(TemplateProblem { line: error.line().unwrap_or(1), message: problem(&error) })
+        }
+    }
+}
+
+/// Checks the texts of a step that are templates, each with the key under which it stands.
+pub(crate) fn check_all(texts: &[(&'static str, &str)]) -> Result<(), String> {
+    texts.iter().try_for_each(|(key, text)| {
+        check(text).map_err(|TemplateProblem { line, message }| {
+            format!("{key}: this text is no template, line {line}: {message}")
+        })
+    })
+}
+
+/// Refuses what would nest too deep, before anything walks down into it.
+fn too_deep(text: &str) -> Result<(), TemplateProblem> {
+    let mut depth = Depth::default();
+    // What can't be split into words is told by the parser; it does not read on behind that either.
+    for (token, span) in tokenize(text, false, SyntaxConfig::default()).map_while(Result::ok) {
+        depth.add(&token);
+        if let Some(message) = depth.too_much() {
+            return Err(TemplateProblem { line: usize::from(span.start_line).max(1), message });
+        }
+    }
+    Ok(())
+}
+
+/// How deep what was read so far may nest.
+#[derive(Default)]
+struct Depth {
+    in_tag: usize,
+    elifs: usize,
+    nested: usize,
+    /// Whether the tag is a `set`, which is a block where no `=` follows.
+    sets: bool,
+}
+
+impl Depth {
+    fn add(&mut self, token: &Token<'_>) {
+        if matches!(token, Token::VariableStart | Token::BlockStart) {
+            self.in_tag = 0;
+        }
+        self.in_tag += 1;
+        if let Token::Ident(word) = token
+            && self.in_tag == 2
+        {
+            // The first word of a tag says what it is.
+            self.begin(word);
+        }
+        if matches!(token, Token::Assign) {
+            self.sets = false;
+        }
+        let opens = matches!(token, Token::ParenOpen | Token::BracketOpen | Token::BraceOpen);
+        let begins = matches!(token, Token::BlockEnd) && std::mem::take(&mut self.sets);
+        self.nested += usize::from(opens) + usize::from(begins);
+        if matches!(token, Token::ParenClose | Token::BracketClose | Token::BraceClose) {
+            self.leave();
+        }
+    }
+
+    fn begin(&mut self, word: &str) {
+        match word {
+            "if" | "for" | "with" | "filter" | "autoescape" => self.nested += 1,
+            "elif" => self.elifs += 1,
+            "set" => self.sets = true,
+            word if word.starts_with("end") => self.leave(),
+            _other => {}
+        }
+    }
+
+    fn leave(&mut self) {
+        self.nested = self.nested.saturating_sub(1);
+    }
+
+    fn too_much(&self) -> Option<String> {
+        if self.in_tag > MAX_TAG {
+            Some(format!("a tag holds more than {MAX_TAG} words and signs; make it simpler"))
+        } else if self.elifs > MAX_ELIF {
+            Some(format!("there are more than {MAX_ELIF} `elif`; make it simpler"))
+        } else if self.nested > MAX_NESTED {
+            Some(format!("blocks and brackets nest more than {MAX_NESTED} deep; make it simpler"))
+        } else {
+            None
         }
     }
 }
@@ -51,6 +143,10 @@ fn problem(error: &minijinja::Error) -> String {
 /// # Errors
 /// `Fail` for a variable that is not there: nothing half filled ever leaves.
 pub(crate) fn render(name: &str, text: &str, variables: &Value) -> Result<String, StepError> {
+    // What was checked by an older version may be too deep for this one.
+    too_deep(text).map_err(|TemplateProblem { line, message }| StepError::Fail {
+        reason: format!("{name} can't be filled in, line {line}: {message}"),
+    })?;
     let variables = minijinja::Value::from(minijinja::value::Serde(variables));
     environment().render_named_str(name, text, variables).map_err(|error| StepError::Fail {
         reason: format!(
@@ -86,6 +182,68 @@ mod tests {
     fn a_broken_tag_is_found_at_its_line() {
         let problem = check("Hi\n{{ contact.").expect_err("the tag never ends");
         assert_eq!(problem.line, 2);
+    }
+
+    /// Runs on no more stack than a step has at the least.
+    fn on_a_small_stack(work: impl FnOnce() + Send + 'static) {
+        let small = std::thread::Builder::new().stack_size(1 << 20);
+        small.spawn(work).expect("a thread can start").join().expect("it does not overflow");
+    }
+
+    /// As deep as blocks, `elif` and the words of one tag may nest together, `more` apart.
+    fn deepest([begin, end]: [&str; 2], more: usize) -> String {
+        let elifs = "{% elif 0 %}".repeat(MAX_ELIF);
+        let (blocks, ends) = (begin.repeat(MAX_NESTED - 1), end.repeat(MAX_NESTED - 1));
+        let tag = "-".repeat(MAX_TAG - 3 + more);
+        format!("{{% if 0 %}}{elifs}{{% else %}}{blocks}{{{{ {tag}1 }}}}{ends}{{% endif %}}")
+    }
+
+    #[test]
+    fn whatever_is_let_through_fits_a_small_stack() {
+        for block in [
+            ["{% if 1 %}", "{% endif %}"],
+            ["{% for a in ones %}", "{% endfor %}"],
+            ["{% with a = 1 %}", "{% endwith %}"],
+            ["{% filter upper %}", "{% endfilter %}"],
+            ["{% set a %}", "{% endset %}"],
+            ["{% autoescape false %}", "{% endautoescape %}"],
+        ] {
+            let (deepest, deeper) = (deepest(block, 0), deepest(block, 1));
+            let nested = deepest.replacen(block[0], &block[0].repeat(2), 1);
+            on_a_small_stack(move || {
+                assert!(render("text", &deepest, &json!({ "ones": [1] })).is_ok(), "{deepest}");
+                assert!(check(&deeper).is_err() && check(&nested).is_err(), "{deeper} {nested}");
+            });
+        }
+    }
+
+    #[test]
+    fn a_tag_or_a_chain_that_would_overflow_the_stack_is_refused() {
+        let texts = [
+            format!("{{{{ {}1 }}}}", "1+".repeat(20_000)),
+            format!("{{{{ {}1 }}}}", "not ".repeat(20_000)),
+            format!("{{{{ 1{} }}}}", "|abs".repeat(20_000)),
+            format!("{{{{ a{} }}}}", ".a".repeat(20_000)),
+            format!("{{% raw %}}{{{{ ' {{% endraw %}}{{{{ {}1 }}}}", "1~".repeat(20_000)),
+            format!("{{% if 1 %}}{}{{% endif %}}", "{% elif 1 %}x".repeat(5_000)),
+            "{% block a %}{{ self.a() }}{% endblock %}".into(),
+            "{% macro a() %}{{ a() }}{% endmacro %}{{ a() }}".into(),
+            format!("{{{{ {}{} }}}}", "(".repeat(20_000), ")".repeat(20_000)),
+            format!("{}{}", "{% if 1 %}".repeat(20_000), "{% endif %}".repeat(20_000)),
+        ];
+        on_a_small_stack(move || {
+            for text in texts {
+                let start: String = text.chars().take(60).collect();
+                assert!(check(&text).is_err(), "{start}");
+                assert!(render("text", &text, &json!({ "a": 1 })).is_err(), "{start}");
+            }
+        });
+    }
+
+    #[test]
+    fn a_long_text_with_many_short_tags_is_let_through() {
+        let text = "Hi {{ contact.first_name | default(\"there\") }}, {# a note #}\n".repeat(500);
+        assert_eq!(check(&text), Ok(()));
     }
 
     #[test]

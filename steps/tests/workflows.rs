@@ -24,3 +24,25 @@ async fn every_workflow_that_ships_can_be_read() {
     }
     assert!(count > 0, "no workflow ships");
 }
+
+#[tokio::test]
+async fn a_broken_text_of_a_step_is_refused_where_it_stands() {
+    let registry = steps::registry(&support::services_without_database());
+    let texts = [
+        ("activity.log", "title = \"{{ contact.\"", 7),
+        ("activity.log", "title = \"fine\"\nbody = \"{% if %}\"", 8),
+        ("task.create", "title = \"{{ contact.\"", 7),
+        ("event.publish", "topic = \"lead.warm\"\ndata = { name = \"{{ }}\" }", 8),
+        ("email.send", "template = \"t\"\nvariants = [{ id = \"a\", subject = \"{{ 1 + }}\" }]", 8),
+    ];
+    for (kind, keys, line) in texts {
+        let source = format!(
+            "name = \"w\"\ntitle = \"W\"\nsubject = \"contact\"\n[[steps]]\nid = \"a\"\ntype = \"{kind}\"\n{keys}\n\
+             [templates.t]\nsubject = \"s\"\ntext = \"t\"\n"
+        );
+        let refusals = read("w.toml", &source, Format::Toml, &registry).err().unwrap();
+        let problem = &refusals.problems[0];
+        assert!(problem.message.contains("this text is no template"), "{refusals}");
+        assert_eq!(problem.line, line, "{refusals}");
+    }
+}

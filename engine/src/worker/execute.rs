@@ -27,6 +27,8 @@ use crate::{id, limit};
 pub(super) const SUSPECT_AFTER: i16 = 3;
 /// How many deaths of its worker a job may outlive.
 const MAX_CRASHES: i16 = 6;
+/// How long a job under suspicion lets others go first, for each death of a worker that had begun it.
+const LETS_OTHERS_GO: Duration = Duration::from_millis(200);
 /// How many buffered signals of a run are looked at.
 const MAX_INBOX: i64 = 100;
 /// How many steps of one run may go on in this worker before others have their turn.
@@ -132,11 +134,14 @@ pub(super) async fn execute(shared: &Arc<Shared>, job: StepJob) -> Finished {
 }
 
 /// Waits for its turn among the jobs under suspicion, and writes that it is begun: should this worker die
-/// now, it was with this job.
+/// now, it was with this job. A job that a worker died with comes last, so that whoever kills workers from
+/// outside, again and again, does not hit the same job each time and have it held.
 async fn begin_alone<'a>(
     shared: &'a Shared,
     job: &StepJob,
 ) -> Result<SemaphorePermit<'a>, sqlx::Error> {
+    let deaths = u32::try_from(job.crashes - SUSPECT_AFTER).unwrap_or_default();
+    tokio::time::sleep(LETS_OTHERS_GO * deaths).await;
     let alone = shared.suspects.acquire().await.map_err(|_| sqlx::Error::PoolClosed)?;
     sqlx::query!(
         "update engine.jobs set begun = true where run_id = $1 and worker = $2 and attempt = $3",

@@ -1,6 +1,9 @@
 //! What comes back to the mock's mailboxes: one file per notice or mail, which lies in `inbound/new` from the
 //! send on, falls due at the instant in its name, and moves to `inbound/cur` once acknowledged.
 //!
+//! Nothing comes back for a mail that never left: it is prepared in `inbound/prepared` first, and laid down
+//! once the mail is in its folder. A crash in between is made good when somebody asks for the mail.
+//!
 //! Owns no table. A file that can't be read moves to `inbound/unreadable` and is never deleted.
 
 use std::collections::{BinaryHeap, HashSet};
@@ -16,6 +19,9 @@ use crate::mail::{InboundKind, InboundMail};
 
 /// Microseconds since 1970 in this many digits sort as names as they do as numbers, until the year 5138.
 const DUE_DIGITS: usize = 17;
+
+/// The folder of what comes back for mails that are about to leave.
+const PREPARED: &str = "prepared";
 
 /// The inbox of all mailboxes of one data folder.
 #[derive(Debug, Clone)]
@@ -39,8 +45,37 @@ impl Inbox {
         Self { root: data_folder.join("inbound") }
     }
 
+    /// Prepares what comes back for a mail that is about to leave.
+    pub(super) fn prepare(&self, provider_id: &str, reactions: &[InboundMail]) -> io::Result<()> {
+        if reactions.is_empty() {
+            return Ok(());
+        }
+        let bytes = serde_json::to_vec_pretty(reactions)?;
+        files::write_whole(&self.root.join(PREPARED), &format!("{provider_id}.json"), &bytes)
+    }
+
+    /// Lays down what was prepared for a mail that has left. Once more changes nothing.
+    pub(super) fn release(&self, provider_id: &str) -> io::Result<()> {
+        let (folder, name) = (self.root.join(PREPARED), format!("{provider_id}.json"));
+        let file = folder.join(&name);
+        let bytes = match fs::read(&file) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            other => other?,
+        };
+        let Ok(reactions) = serde_json::from_slice::<Vec<InboundMail>>(&bytes) else {
+            return self.set_aside(&file, &name);
+        };
+        for reaction in &reactions {
+            self.put(reaction)?;
+        }
+        match fs::remove_file(&file) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            other => other,
+        }
+    }
+
     /// Lays one down until it is due. The same once more changes nothing.
-    pub(super) fn put(&self, inbound: &InboundMail) -> io::Result<()> {
+    fn put(&self, inbound: &InboundMail) -> io::Result<()> {
         let due = inbound.at.timestamp_micros().max(0);
         let name = format!("{due:0DUE_DIGITS$}-{}.json", inbound.id);
         let bytes = serde_json::to_vec_pretty(inbound)?;
@@ -108,12 +143,14 @@ impl Inbox {
                 let id = split(name).map_or(name, |(_, id)| id).to_owned();
                 Ok(Some(InboundMail { id, ..inbound }))
             }
-            Err(error) => {
-                tracing::warn!(file = name, %error, "an inbound file can't be read, it is set aside");
-                files::move_to(&file, &self.root.join("unreadable"), name)?;
-                Ok(None)
-            }
+            Err(_unreadable) => self.set_aside(&file, name).map(|()| None),
         }
+    }
+
+    /// Keeps a file that nobody can read, out of the way.
+    fn set_aside(&self, file: &Path, name: &str) -> io::Result<()> {
+        tracing::warn!(file = name, "an inbound file can't be read, it is set aside");
+        files::move_to(file, &self.root.join("unreadable"), name)
     }
 
     /// Moves all files with these ids aside, those of a repeated send too, due or not.

@@ -4,7 +4,8 @@
 //! Owns no table. It writes whatever it is told and never deduplicates, so that a double send shows.
 //!
 //! Below the data folder lie `mail/<mailbox>/<send key>--<nonce>.eml` and
-//! `inbound/new/<due>-<kind>-<send key>-<mailbox mark>.json`, where `due` is in microseconds since 1970.
+//! `inbound/new/<due>-<kind>-<send key>-<mailbox mark>.json`, where `due` is in microseconds since 1970; of a
+//! mail that is just leaving, `inbound/prepared/<send key>--<nonce>.json`.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -109,13 +110,20 @@ impl MockMail {
         Ok(sent)
     }
 
-    /// As [`crate::mail::MailProvider::find`]; it lists the mailbox's folder once.
+    /// As [`crate::mail::MailProvider::find`]; it lists the mailbox's folder once. What a crash kept from
+    /// coming back for the mail comes from then on.
     ///
     /// # Errors
     /// `Temporary`, where the folder could not be read.
     pub async fn find(&self, send_key: &str) -> Result<Option<SentMail>, SendError> {
         let (folder, send_key) = (self.mail_folder.clone(), send_key.to_owned());
-        blocking(move || sent::find(&folder, &send_key)).await.map_err(unreadable)
+        let inbox = self.inbox.clone();
+        let found = blocking(move || {
+            let found = sent::find(&folder, &send_key)?;
+            found.as_ref().map_or(Ok(()), |sent| inbox.release(&sent.provider_id))?;
+            Ok(found)
+        });
+        found.await.map_err(unreadable)
     }
 
     /// As [`crate::mail::MailProvider::received`]; it lists the inbox once.
@@ -169,8 +177,8 @@ impl MockMail {
             .collect()
     }
 
-    /// Reactions first: a crash in between leaves reactions to a mail that is sent again under the same ids,
-    /// where the other order would leave a mail to which nobody ever reacts.
+    /// The mail between what it brings back and its release: whenever a crash comes, nobody reacts to a mail
+    /// that never left, and none that left stays without its reactions.
     async fn write(
         &self,
         raw: Vec<u8>,
@@ -179,10 +187,9 @@ impl MockMail {
     ) -> io::Result<()> {
         let (inbox, folder) = (self.inbox.clone(), self.mail_folder.clone());
         blocking(move || {
-            for reaction in &reactions {
-                inbox.put(reaction)?;
-            }
-            sent::put(&folder, &provider_id, &raw)
+            inbox.prepare(&provider_id, &reactions)?;
+            sent::put(&folder, &provider_id, &raw)?;
+            inbox.release(&provider_id)
         })
         .await
     }

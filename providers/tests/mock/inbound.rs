@@ -145,12 +145,36 @@ async fn a_file_that_a_person_laid_down_is_delivered_and_acknowledged_by_its_nam
 }
 
 #[tokio::test]
-async fn reactions_lie_ready_before_the_mail_shows() {
+async fn nobody_reacts_to_a_mail_that_never_left() {
     let folder = TempFolder::new();
-    let mock = folder.mailbox(MAILBOX, PersonaSettings::only(Persona::Angry));
-    // A file where the folder of mail belongs stops the send at its last act.
-    fs::write(folder.path().join("mail"), "").unwrap();
+    let mock = folder.mailbox(MAILBOX, PersonaSettings::only(Persona::HardBounce));
+    // A file where the folder of mail belongs stops the send as a crash before its last act does.
+    let blocked = folder.path().join("mail");
+    fs::write(&blocked, "").unwrap();
     let answer = mock.send(&mail("run_1/intro/0"), start()).await;
     assert!(matches!(answer, Err(SendError::Unknown { .. })), "{answer:?}");
+    assert_eq!(mock.received(much_later(), 10).await.unwrap(), []);
+    fs::remove_file(&blocked).unwrap();
+    assert_eq!(mock.find("run_1/intro/0").await.unwrap(), None);
+    mock.send(&mail("run_1/intro/0"), start()).await.unwrap();
     assert_eq!(mock.received(much_later(), 10).await.unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn what_a_crash_kept_back_comes_once_somebody_asks_for_the_mail() {
+    let folder = TempFolder::new();
+    let mock = folder.mailbox(MAILBOX, PersonaSettings::only(Persona::Angry));
+    // A file where inbound files belong stops the send right after the mail has left.
+    let blocked = folder.path().join("inbound/new");
+    fs::create_dir(folder.path().join("inbound")).unwrap();
+    fs::write(&blocked, "").unwrap();
+    let answer = mock.send(&mail("run_1/intro/0"), start()).await;
+    assert!(matches!(answer, Err(SendError::Unknown { .. })), "{answer:?}");
+    fs::remove_file(&blocked).unwrap();
+    assert_eq!(mock.received(much_later(), 10).await.unwrap(), []);
+    for _again in 0..2 {
+        assert!(mock.find("run_1/intro/0").await.unwrap().is_some());
+        assert_eq!(mock.received(much_later(), 10).await.unwrap().len(), 1);
+    }
+    assert_eq!(names_in(&folder.path().join("inbound/prepared")), Vec::<String>::new());
 }
