@@ -57,6 +57,8 @@ async fn a_rate_lets_so_many_through_in_any_window_and_the_others_wait_their_tur
     let workers = [story.worker().await, story.worker().await];
     story.until_count(COMPLETED, 4).await;
     story.until_count("select count(*) from engine.lane_jobs", 6).await;
+    // The last one in has been looked at.
+    story.until_count("select count(*) from engine.limits where wake_at > engine.now()", 1).await;
     let mut waiting = Vec::new();
     for id in ids {
         waiting.extend(Some(story.run(id).await).filter(|run| run.state == "sleeping"));
