@@ -9,6 +9,7 @@ use chrono::{DateTime, Utc};
 use clap::builder::PossibleValuesParser;
 use engine::id;
 use engine::operation::{self, NewOperation, Selection, Wish};
+use engine::run::Action;
 use sqlx::PgPool;
 use uuid::Uuid;
 
@@ -138,12 +139,17 @@ impl Bulk {
     }
 
     /// Does it.
-    pub(crate) async fn run(self, db: &PgPool, settings: &Settings, wish: Wish) -> Result<Ending> {
+    pub(crate) async fn run(
+        self,
+        db: &PgPool,
+        settings: &Settings,
+        action: Action,
+    ) -> Result<Ending> {
         if !self.ids.is_empty() {
             if self.dry_run {
                 bail!("--dry-run goes with a filter; ids are what they are");
             }
-            return runs::act(db, settings, &self.ids, &wish).await;
+            return runs::act(db, settings, &self.ids, &action).await;
         }
         if self.filter.is_empty() {
             bail!("name runs, or a filter such as --state held --error 'timeout*'");
@@ -166,7 +172,7 @@ impl Bulk {
             }
         }
         let new = NewOperation {
-            wish,
+            wish: Wish::Act(action),
             selection,
             actor: "cli".into(),
             reason: self.reason,

@@ -2,8 +2,7 @@
 
 use anyhow::Result;
 use clap::builder::PossibleValuesParser;
-use engine::operation::Wish;
-use engine::run::Filter;
+use engine::run::{Action, Filter};
 
 use super::bulk::Bulk;
 use super::runs;
@@ -34,6 +33,6 @@ pub(crate) async fn run(command: Command, settings: Settings) -> Result<Ending> 
             let filter = Filter { state, ..Filter::default() };
             runs::list(&db, &filter, &listing).await
         }
-        Command::Retry(bulk) => bulk.held_only()?.run(&db, &settings, Wish::Retry).await,
+        Command::Retry(bulk) => bulk.held_only()?.run(&db, &settings, Action::Retry).await,
     }
 }

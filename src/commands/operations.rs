@@ -63,7 +63,7 @@ async fn list(db: &PgPool, args: &Listing) -> Result<Ending> {
         vec![
             row.id.clone(),
             operation.status.clone(),
-            operation.wish["do"].as_str().unwrap_or_default().to_owned(),
+            operation.wish["action"].as_str().unwrap_or("signal").to_owned(),
             operation.total.to_string(),
             operation.done.to_string(),
             operation.changed.to_string(),

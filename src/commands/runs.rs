@@ -2,14 +2,13 @@
 
 use std::str::FromStr;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use chrono::{DateTime, Utc};
 use clap::builder::PossibleValuesParser;
 use crm::enrollment;
 use engine::explain;
 use engine::id;
-use engine::operation::Wish;
-use engine::run::{self, Change, Filter, HistoryRow, RunRow};
+use engine::run::{self, Action, Change, Filter, HistoryRow, RunRow};
 use engine::signal::{self, NewSignal, Target};
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -111,12 +110,12 @@ pub(crate) async fn run(command: Command, settings: Settings) -> Result<Ending> 
         Command::Show { id } => show(&db, &id).await,
         Command::History { id, listing } => history(&db, &id, &listing).await,
         Command::Explain { id } => explain(&db, &id, &settings).await,
-        Command::Pause(bulk) => bulk.run(&db, &settings, Wish::Pause).await,
-        Command::Resume(bulk) => bulk.run(&db, &settings, Wish::Resume).await,
-        Command::Cancel(bulk) => bulk.run(&db, &settings, Wish::Cancel).await,
-        Command::Skip(bulk) => bulk.run(&db, &settings, Wish::Skip).await,
-        Command::Jump { id, step } => act(&db, &settings, &[id], &Wish::Jump { step }).await,
-        Command::Undo(bulk) => bulk.run(&db, &settings, Wish::Undo).await,
+        Command::Pause(bulk) => bulk.run(&db, &settings, Action::Pause).await,
+        Command::Resume(bulk) => bulk.run(&db, &settings, Action::Resume).await,
+        Command::Cancel(bulk) => bulk.run(&db, &settings, Action::Cancel).await,
+        Command::Skip(bulk) => bulk.run(&db, &settings, Action::Skip).await,
+        Command::Jump { id, step } => act(&db, &settings, &[id], &Action::Jump { step }).await,
+        Command::Undo(bulk) => bulk.run(&db, &settings, Action::Undo).await,
         Command::Signal { id, name, data } => signal(&db, &id, name, &data).await,
     }
 }
@@ -227,9 +226,8 @@ pub(crate) async fn act(
     db: &PgPool,
     settings: &Settings,
     ids: &[String],
-    wish: &Wish,
+    action: &Action,
 ) -> Result<Ending> {
-    let action = wish.action().context("a signal goes to one run; write `salesos runs signal`")?;
     let definitions = process::definitions(db.clone(), &settings.data_dir);
     let mut changed = 0;
     for text in ids {
@@ -241,7 +239,7 @@ pub(crate) async fn act(
         let mut tx = db.begin().await?;
         let customer = found.customer_id;
         let changes =
-            enrollment::act(&mut tx, &definitions, customer, &[run_id], &action, "cli").await?;
+            enrollment::act(&mut tx, &definitions, customer, &[run_id], action, "cli").await?;
         tx.commit().await?;
         for change in changes {
             match change {

@@ -11,7 +11,7 @@ use chrono::{DateTime, Utc};
 use crm::enrollment;
 use engine::id;
 use engine::operation::{self, NewOperation, Selection, Wish};
-use engine::run::Change;
+use engine::run::{Action, Change};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -105,7 +105,7 @@ async fn retry(
             _other => return Err(Problem::invalid("filter.state", "is held".to_owned())),
         }
     }
-    order(state, caller, wanted, Wish::Retry).await
+    order(state, caller, wanted, Action::Retry).await
 }
 
 async fn cancel(
@@ -113,7 +113,7 @@ async fn cancel(
     Admin(caller): Admin,
     Body(wanted): Body<Wanted>,
 ) -> Result<Response, Problem> {
-    order(state, caller, wanted, Wish::Cancel).await
+    order(state, caller, wanted, Action::Cancel).await
 }
 
 async fn act(
@@ -122,25 +122,25 @@ async fn act(
     Path(action): Path<String>,
     Body(wanted): Body<Wanted>,
 ) -> Result<Response, Problem> {
-    let wish = match action.as_str() {
-        "pause" => Wish::Pause,
-        "resume" => Wish::Resume,
-        "skip" => Wish::Skip,
-        "cancel" => Wish::Cancel,
-        "undo" => Wish::Undo,
+    let action = match action.as_str() {
+        "pause" => Action::Pause,
+        "resume" => Action::Resume,
+        "skip" => Action::Skip,
+        "cancel" => Action::Cancel,
+        "undo" => Action::Undo,
         _other => return Err(Problem::new(Kind::NotFound)),
     };
-    order(state, caller, wanted, wish).await
+    order(state, caller, wanted, action).await
 }
 
 async fn order(
     Shared(state): Shared<State>,
     caller: Caller,
     wanted: Wanted,
-    wish: Wish,
+    action: Action,
 ) -> Result<Response, Problem> {
     match (wanted.ids, wanted.filter) {
-        (Some(ids), None) => Ok(Json(by_id(&state, caller, &ids, &wish).await?).into_response()),
+        (Some(ids), None) => Ok(Json(by_id(&state, caller, &ids, &action).await?).into_response()),
         (None, Some(filter)) => {
             let selection = filter.selection(caller)?;
             let mut tx = tenant::begin(&state.pool, caller.customer_id).await?;
@@ -149,7 +149,7 @@ async fn order(
                 return Ok(Json(shown(preview)).into_response());
             }
             let new = NewOperation {
-                wish,
+                wish: Wish::Act(action),
                 selection,
                 actor: caller.actor(),
                 reason: wanted.reason,
@@ -185,7 +185,7 @@ async fn by_id(
     state: &State,
     caller: Caller,
     ids: &[String],
-    wish: &Wish,
+    action: &Action,
 ) -> Result<Changed, Problem> {
     if !(1..=MOST).contains(&ids.len()) {
         return Err(Problem::invalid("ids", format!("are 1 to {MOST}; a filter takes more")));
@@ -194,11 +194,10 @@ async fn by_id(
     let runs: BTreeSet<Uuid> =
         ids.iter().enumerate().map(job_id).collect::<Result<_, Problem>>()?;
     let runs: Vec<Uuid> = runs.into_iter().collect();
-    let action = wish.action().ok_or_else(|| Problem::new(Kind::Internal))?;
     let (customer, actor) = (caller.customer_id, caller.actor());
     let mut tx = tenant::begin(&state.pool, customer).await?;
     let changes =
-        enrollment::act(&mut tx, &state.definitions, customer, &runs, &action, &actor).await?;
+        enrollment::act(&mut tx, &state.definitions, customer, &runs, action, &actor).await?;
     tx.commit().await?;
     let changed = changes.iter().filter(|change| matches!(change, Change::Changed { .. })).count();
     Ok(Changed { changed, skipped: ids.len() - changed })

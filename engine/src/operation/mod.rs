@@ -21,46 +21,15 @@ use crate::run::Action;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "do", rename_all = "snake_case")]
 pub enum Wish {
-    /// Pause.
-    Pause,
-    /// Resume.
-    Resume,
-    /// Cancel.
-    Cancel,
-    /// Retry.
-    Retry,
-    /// Skip.
-    Skip,
-    /// Jump to a step.
-    Jump {
-        /// Its id.
-        step: String,
-    },
-    /// Undo.
-    Undo,
-    /// Tell a signal, once for each run.
+    /// Act on it.
+    Act(Action),
+    /// Tell it a signal, once.
     Signal {
         /// Such as `email.replied`.
         name: String,
         /// What a waiting step reads of it.
         data: Value,
     },
-}
-
-impl Wish {
-    /// The action on a run; `None` for a signal.
-    pub fn action(&self) -> Option<Action> {
-        match self {
-            Self::Pause => Some(Action::Pause),
-            Self::Resume => Some(Action::Resume),
-            Self::Cancel => Some(Action::Cancel),
-            Self::Retry => Some(Action::Retry),
-            Self::Skip => Some(Action::Skip),
-            Self::Jump { step } => Some(Action::Jump { step: step.clone() }),
-            Self::Undo => Some(Action::Undo),
-            Self::Signal { .. } => None,
-        }
-    }
 }
 
 /// An operation to order.

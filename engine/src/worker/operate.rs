@@ -127,23 +127,12 @@ async fn apply(
     ids: &[Uuid],
 ) -> Result<i64, sqlx::Error> {
     let actor = format!("{} by {}", open.actor, id::show("op", open.id));
-    if let Wish::Signal { name, data } = wish {
-        let signals: Vec<NewSignal> = ids
-            .iter()
-            .map(|run_id| NewSignal {
-                customer_id,
-                target: Target::Run(*run_id),
-                name: name.clone(),
-                key: format!("operation:{}", open.id),
-                data: data.clone(),
-            })
-            .collect();
-        let fresh = signal::send(tx, &signals).await?;
-        return Ok(i64::try_from(fresh).unwrap_or(i64::MAX));
-    }
-    let Some(action) = wish.action() else { return Ok(0) };
+    let action = match wish {
+        Wish::Act(action) => action,
+        Wish::Signal { name, data } => return tell(tx, open, customer_id, ids, name, data).await,
+    };
     let definitions = &shared.worker.definitions;
-    let changes = run::act(tx, definitions, customer_id, ids, &action, &actor).await?;
+    let changes = run::act(tx, definitions, customer_id, ids, action, &actor).await?;
     let changed: Vec<(Uuid, run::State)> = ids
         .iter()
         .zip(&changes)
@@ -161,6 +150,29 @@ async fn apply(
     }
     let count = changes.iter().filter(|change| matches!(change, Change::Changed { .. })).count();
     Ok(i64::try_from(count).unwrap_or(i64::MAX))
+}
+
+/// Tells each run the signal, once however often its page comes; gives how many heard it for the first time.
+async fn tell(
+    tx: &mut PgConnection,
+    open: &Open,
+    customer_id: Uuid,
+    ids: &[Uuid],
+    name: &str,
+    data: &Value,
+) -> Result<i64, sqlx::Error> {
+    let signals: Vec<NewSignal> = ids
+        .iter()
+        .map(|run_id| NewSignal {
+            customer_id,
+            target: Target::Run(*run_id),
+            name: name.into(),
+            key: format!("operation:{}", open.id),
+            data: data.clone(),
+        })
+        .collect();
+    let fresh = signal::send(tx, &signals).await?;
+    Ok(i64::try_from(fresh).unwrap_or(i64::MAX))
 }
 
 /// What the domain gets to write of runs that came into another state.

@@ -1,6 +1,7 @@
 //! Bulk commands: what a filter matches, page by page, with pace and stop.
 
 use engine::operation::{self, NewOperation, Operation, Selection, Wish};
+use engine::run::Action;
 use serde_json::json;
 use uuid::Uuid;
 
@@ -39,7 +40,7 @@ async fn all_that_a_filter_matches_is_done_once_and_what_came_later_is_left() {
     let selection = Selection { workflow: Some("nap".into()), ..of(&story) };
     let preview = operation::preview(&story.db, &selection).await.unwrap();
     assert_eq!((preview.matched, preview.more, preview.sample.len()), (1_200, false, 5));
-    let id = order(&story, Wish::Pause, selection, None).await;
+    let id = order(&story, Wish::Act(Action::Pause), selection, None).await;
     story.until_count("select count(*) from engine.operations where state = 'done'", 1).await;
     let done = find(&story, id).await;
     assert_eq!((done.total, done.done, done.changed, done.skipped), (1_200, 1_200, 1_200, 0));
@@ -58,7 +59,7 @@ async fn a_paced_operation_takes_its_time_and_can_be_stopped() {
     story.start_many(nap, 1_100).await;
     let worker = story.worker().await;
     story.until_count("select count(*) from engine.timers", 1_100).await;
-    let id = order(&story, Wish::Cancel, of(&story), Some(1.0)).await;
+    let id = order(&story, Wish::Act(Action::Cancel), of(&story), Some(1.0)).await;
     story.until_count("select done from engine.operations", 500).await;
     assert!(operation::stop(&story.db, Some(story.customer), id).await.unwrap());
     assert!(!operation::stop(&story.db, Some(story.customer), id).await.unwrap());
@@ -85,7 +86,7 @@ async fn held_runs_are_retried_by_their_reason_and_signals_go_to_each_run() {
     };
     let counts = (matched("nev*").await, matched("nev").await, matched("*ver").await);
     assert_eq!(counts, (1, 0, 1));
-    order(&story, Wish::Retry, selection("nev*"), None).await;
+    order(&story, Wish::Act(Action::Retry), selection("nev*"), None).await;
     story.until_count("select count(*) from engine.history where kind = 'run.retried'", 1).await;
     let ear = story.define_as("ear", EAR).await;
     story.start_many(ear, 5).await;
