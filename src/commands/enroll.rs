@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use anyhow::Result;
 use crm::contact::ImportReport;
 use crm::enrollment::{self, NewEnrollments, RefusalReason, Sender};
-use crm::sequence::{self, Sequence};
+use crm::sequence::Sequence;
 use engine::definition::Definition;
 use engine::id;
 use serde::Serialize;
@@ -55,8 +55,7 @@ struct Report {
 pub(crate) async fn run(args: Args, settings: Settings) -> Result<Ending> {
     let db = Database::find(&settings)?.pool(Role::Owner, 4).await?;
     let customer = customer::choose(&db, args.customer.as_deref()).await?;
-    let Some(sequence) = sequence::find_named(&db, customer.id, &args.sequence).await? else {
-        eprintln!("error: {}", unknown(&db, customer.id, &args.sequence).await?);
+    let Some(sequence) = customer::sequence(&db, &customer, &args.sequence).await? else {
         return Ok(Ending::NothingMatched);
     };
     let sender = match (&args.mailbox, settings.email_provider) {
@@ -81,20 +80,6 @@ pub(crate) async fn run(args: Args, settings: Settings) -> Result<Ending> {
         tell(&report, &sequence);
     }
     Ok(Ending::Done)
-}
-
-/// Says which sequences there are instead.
-async fn unknown(db: &PgPool, customer_id: Uuid, name: &str) -> Result<String> {
-    let known = sequence::list(db, customer_id, None, 200).await?;
-    let names: Vec<&str> = known.iter().map(|sequence| sequence.name.as_str()).collect();
-    let near = names.iter().find(|known| strsim::damerau_levenshtein(known, name) <= 3);
-    Ok(match (near, names.as_slice()) {
-        (Some(near), _) => format!("there is no sequence `{name}`; did you mean `{near}`?"),
-        (None, []) => {
-            format!("there is no sequence `{name}`; bring one by `salesos workflows apply FILE`")
-        }
-        (None, names) => format!("there is no sequence `{name}`; there are: {}", names.join(", ")),
-    })
 }
 
 /// Contacts on their way into a sequence.

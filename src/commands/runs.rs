@@ -6,6 +6,7 @@ use anyhow::{Result, bail};
 use chrono::{DateTime, Utc};
 use clap::builder::PossibleValuesParser;
 use crm::enrollment::{self, Action};
+use engine::definition_store::Definitions;
 use engine::explain;
 use engine::id;
 use engine::run::{self, Change, Filter, HistoryRow, RunRow};
@@ -18,7 +19,7 @@ use uuid::Uuid;
 use crate::database::{Database, Role};
 use crate::listing::{self, Listing};
 use crate::settings::Settings;
-use crate::{Ending, process};
+use crate::{Ending, process, spelling};
 
 const STATES: [&str; 9] = [
     "ready",
@@ -103,7 +104,7 @@ pub(crate) async fn run(command: Command, settings: Settings) -> Result<Ending> 
         Command::Pause { ids } => act(&db, &ids, Action::Pause).await,
         Command::Resume { ids } => act(&db, &ids, Action::Resume).await,
         Command::Cancel { ids } => act(&db, &ids, Action::Cancel).await,
-        Command::Signal { id, name, data } => signal(&db, &id, name, &data).await,
+        Command::Signal { id, name, data } => signal(&db, &settings, &id, name, &data).await,
     }
 }
 
@@ -189,7 +190,9 @@ async fn show(db: &PgPool, text: &str) -> Result<Ending> {
 }
 
 async fn history(db: &PgPool, text: &str, args: &Listing) -> Result<Ending> {
-    let id = parse(text)?;
+    let Some(RunRow { run_id: id, .. }) = find(db, text).await? else {
+        return Ok(Ending::NothingMatched);
+    };
     let cells = |row: &HistoryRow| {
         let data = row.data.as_ref().map(ToString::to_string);
         vec![
@@ -239,7 +242,14 @@ pub(crate) async fn act(db: &PgPool, ids: &[String], action: Action) -> Result<E
     Ok(if changed > 0 { Ending::Done } else { Ending::NothingMatched })
 }
 
-async fn signal(db: &PgPool, text: &str, name: String, data: &str) -> Result<Ending> {
+async fn signal(
+    db: &PgPool,
+    settings: &Settings,
+    text: &str,
+    name: String,
+    data: &str,
+) -> Result<Ending> {
+    known_signal(&process::definitions(db.clone(), &settings.data_dir), &name)?;
     let data = match Value::from_str(data) {
         Ok(data @ Value::Object(_)) => data,
         Ok(_) | Err(_) => bail!(
@@ -248,6 +258,10 @@ async fn signal(db: &PgPool, text: &str, name: String, data: &str) -> Result<End
         ),
     };
     let Some(found) = find(db, text).await? else { return Ok(Ending::NothingMatched) };
+    if found.ended_at.is_some() {
+        println!("{text}: unchanged, it is {}", found.state);
+        return Ok(Ending::NothingMatched);
+    }
     let signal = NewSignal {
         customer_id: found.customer_id,
         subject_id: found.subject_id,
@@ -260,4 +274,13 @@ async fn signal(db: &PgPool, text: &str, name: String, data: &str) -> Result<End
     tx.commit().await?;
     println!("sent");
     Ok(Ending::Done)
+}
+
+/// Refuses a signal that no workflow can hear, as a misspelled one.
+fn known_signal(definitions: &Definitions, name: &str) -> Result<()> {
+    let names: Vec<&str> = definitions.registry().signal_names().collect();
+    if !names.contains(&name) {
+        bail!("there is no signal `{name}`; {}", spelling::hint(name, &names));
+    }
+    Ok(())
 }
