@@ -1,0 +1,5 @@
+//! One file per part of the product.
+
+mod api;
+mod enrolling;
+mod life;
