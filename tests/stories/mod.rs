@@ -1,5 +1,6 @@
 //! One file per part of the product.
 
 mod api;
+mod crash;
 mod enrolling;
 mod life;
