@@ -3,4 +3,5 @@
 mod api;
 mod crash;
 mod enrolling;
+mod held;
 mod life;
