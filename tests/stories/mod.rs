@@ -1,6 +1,7 @@
 //! One file per part of the product.
 
 mod api;
+mod bad_input;
 mod crash;
 mod enrolling;
 mod held;
