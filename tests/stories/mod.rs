@@ -3,6 +3,7 @@
 mod api;
 mod bad_input;
 mod crash;
+mod demo;
 mod enrolling;
 mod held;
 mod life;
