@@ -1,9 +1,12 @@
-//! For which customer a command works: the one that it names, else the only one.
+//! For which customer a command works: the one that it names, else the only one. And which of its sequences.
 
 use anyhow::{Context, Result, bail};
 use crm::customer::{self, Customer};
+use crm::sequence::{self, Sequence};
 use engine::id;
 use sqlx::PgPool;
+
+use crate::spelling;
 
 /// Finds the customer.
 pub(crate) async fn choose(db: &PgPool, named: Option<&str>) -> Result<Customer> {
@@ -24,4 +27,28 @@ pub(crate) async fn choose(db: &PgPool, named: Option<&str>) -> Result<Customer>
     customers
         .pop()
         .context("there is no customer yet; run `salesos seed`, or sign up through the API")
+}
+
+/// A customer's sequence by name; where there is none, says which there are.
+pub(crate) async fn sequence(
+    db: &PgPool,
+    customer: &Customer,
+    name: &str,
+) -> Result<Option<Sequence>> {
+    let found = sequence::find_named(db, customer.id, name).await?;
+    if found.is_none() {
+        eprintln!("error: {}", unknown(db, customer, name).await?);
+    }
+    Ok(found)
+}
+
+async fn unknown(db: &PgPool, customer: &Customer, name: &str) -> Result<String> {
+    let known = sequence::list(db, customer.id, None, 200).await?;
+    let names: Vec<&str> = known.iter().map(|sequence| sequence.name.as_str()).collect();
+    let hint = if names.is_empty() {
+        "bring one by `salesos workflows apply FILE`".into()
+    } else {
+        spelling::hint(name, &names)
+    };
+    Ok(format!("there is no sequence `{name}`; {hint}"))
 }

@@ -7,10 +7,11 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail};
 use serde::{Deserialize, Serialize};
-use sqlx::PgPool;
 use sqlx::migrate::Migrator;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::{Connection, PgConnection, PgPool};
 
+use crate::postgres::OLDEST;
 use crate::settings::Settings;
 
 /// All migrations, in the binary.
@@ -86,12 +87,13 @@ impl Database {
 
     /// The one of a URL.
     pub(crate) fn at(url: &str) -> Result<Self> {
-        let options = PgConnectOptions::from_str(url).map_err(|_| {
-            anyhow!(
+        let ours = url.starts_with("postgres://") || url.starts_with("postgresql://");
+        match PgConnectOptions::from_str(url) {
+            Ok(options) if ours => Ok(Self { options, url: url.into() }),
+            Ok(_) | Err(_) => bail!(
                 "DATABASE_URL is no Postgres URL; write postgres://user:password@host:5432/name"
-            )
-        })?;
-        Ok(Self { options, url: url.into() })
+            ),
+        }
     }
 
     /// Its URL, with the password.
@@ -110,6 +112,9 @@ impl Database {
 
     /// Connections in a role.
     pub(crate) async fn pool(&self, role: Role, connections: u32) -> Result<PgPool> {
+        // A pool goes on trying where nobody listens; a person who misspelled the port waits in vain.
+        let first = PgConnection::connect_with(&self.options(role)).await;
+        first.map_err(|error| self.unreachable(error))?.close().await?;
         let pool = PgPoolOptions::new()
             .max_connections(connections)
             .acquire_timeout(Duration::from_secs(10))
@@ -132,11 +137,7 @@ impl Database {
     /// Refuses a server that is too old, before anything is done in it.
     pub(crate) async fn check_version(&self, pool: &PgPool) -> Result<()> {
         let version: String = sqlx::query_scalar("show server_version_num").fetch_one(pool).await?;
-        let number: u32 = version.parse().context("the server's version can't be read")?;
-        if number < 140_000 {
-            bail!("Postgres {} is too old; 14 or newer is needed", number / 10_000);
-        }
-        Ok(())
+        refuse_old(version.parse().context("the server's version can't be read")?)
     }
 
     /// Brings the schema up to date; two processes at once wait for each other.
@@ -144,5 +145,27 @@ impl Database {
         self.check_version(pool).await?;
         MIGRATIONS.run(pool).await.context("the migrations could not be applied")?;
         Ok(())
+    }
+}
+
+/// Refuses a server by its number, such as 150018.
+fn refuse_old(number: u32) -> Result<()> {
+    if number < OLDEST * 10_000 {
+        bail!("Postgres {} is too old; {OLDEST} or newer is needed", number / 10_000);
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_before_fourteen_is_refused_with_its_version() {
+        let refused = refuse_old(130_022).expect_err("it is too old").to_string();
+        assert_eq!(refused, "Postgres 13 is too old; 14 or newer is needed");
+        for number in [140_000, 150_018, 180_000] {
+            assert!(refuse_old(number).is_ok(), "{number}");
+        }
     }
 }

@@ -7,6 +7,7 @@ mod listing;
 mod postgres;
 mod process;
 mod settings;
+mod spelling;
 mod telemetry;
 
 use std::process::ExitCode;

@@ -1,5 +1,6 @@
 //! What a process tells of itself: lines on standard error, as RUST_LOG asks for, and metrics.
 
+use std::io::{IsTerminal, stderr};
 use std::sync::OnceLock;
 
 use anyhow::{Result, anyhow};
@@ -14,12 +15,16 @@ const SECONDS: [f64; 12] =
 /// Upper bounds of the histograms of sizes.
 const SIZES: [f64; 8] = [1.0, 5.0, 10.0, 25.0, 50.0, 100.0, 250.0, 500.0];
 
-/// Begins to tell what the filter lets through.
+/// Begins to tell what the filter lets through. Colours are for terminals alone.
 pub(crate) fn start(filter: &str) -> Result<()> {
     let told = EnvFilter::try_new(filter).map_err(|error| {
         anyhow!("RUST_LOG is `{filter}`: {error}; write such as `info,engine=debug`")
     })?;
-    tracing_subscriber::fmt().with_env_filter(told).with_writer(std::io::stderr).init();
+    tracing_subscriber::fmt()
+        .with_env_filter(told)
+        .with_ansi(stderr().is_terminal())
+        .with_writer(stderr)
+        .init();
     Ok(())
 }
 

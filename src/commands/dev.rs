@@ -14,7 +14,7 @@ use tokio_util::task::TaskTracker;
 
 use super::{demo, seed};
 use crate::database::{Database, Role, Running};
-use crate::postgres::{Cluster, secret, write_secret};
+use crate::postgres::{Cluster, secret, unusable, write_secret};
 use crate::settings::{EmailProvider, Settings};
 use crate::{Ending, process, telemetry};
 
@@ -98,9 +98,13 @@ async fn open(args: &Args, settings: &Settings) -> Result<(Database, Option<Arc<
             "--time-scale and --demo change the database's clock; unset DATABASE_URL, so that dev makes one of its own"
         );
     }
-    std::fs::create_dir_all(&settings.data_dir)
-        .with_context(|| format!("can't make the data folder {}", settings.data_dir.display()))?;
     Ok((Database::at(url)?, None))
+}
+
+/// The data folder, which is there from here on.
+fn folder(data_dir: &Path) -> Result<PathBuf> {
+    let made = std::fs::create_dir_all(data_dir).and_then(|()| data_dir.canonicalize());
+    made.with_context(|| unusable(data_dir))
 }
 
 async fn work(
@@ -113,7 +117,7 @@ async fn work(
 ) -> Result<()> {
     let owner = database.pool(Role::Owner, 4).await?;
     database.migrate(&owner).await?;
-    let data_dir = settings.data_dir.canonicalize()?;
+    let data_dir = folder(&settings.data_dir)?;
     let tasks = TaskTracker::new();
     if let Some(cluster) = cluster {
         let (cluster, stopping) = (Arc::clone(cluster), stop.clone());

@@ -6,11 +6,11 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 use crm::contact::ImportReport;
 use crm::enrollment::{self, NewEnrollments, RefusalReason, Sender};
-use crm::sequence::{self, Sequence};
+use crm::sequence::Sequence;
 use engine::definition::Definition;
 use engine::id;
 use serde::Serialize;
-use sqlx::{Connection, PgConnection, PgPool};
+use sqlx::{Connection, PgConnection};
 use uuid::Uuid;
 
 use super::import;
@@ -55,8 +55,7 @@ struct Report {
 pub(crate) async fn run(args: Args, settings: Settings) -> Result<Ending> {
     let db = Database::find(&settings)?.pool(Role::Owner, 4).await?;
     let customer = customer::choose(&db, args.customer.as_deref()).await?;
-    let Some(sequence) = sequence::find_named(&db, customer.id, &args.sequence).await? else {
-        eprintln!("error: {}", unknown(&db, customer.id, &args.sequence).await?);
+    let Some(sequence) = customer::sequence(&db, &customer, &args.sequence).await? else {
         return Ok(Ending::NothingMatched);
     };
     let sender = match (&args.mailbox, settings.email_provider) {
@@ -98,20 +97,6 @@ async fn import_and_enroll(
     let imported = import::import(db, enrolling.customer_id, file).await?;
     let (enrolled, refused) = enrolling.run(db, &imported.contact_ids).await?;
     Ok((imported, enrolled, refused))
-}
-
-/// Says which sequences there are instead.
-async fn unknown(db: &PgPool, customer_id: Uuid, name: &str) -> Result<String> {
-    let known = sequence::list(db, customer_id, None, 200).await?;
-    let names: Vec<&str> = known.iter().map(|sequence| sequence.name.as_str()).collect();
-    let near = names.iter().find(|known| strsim::damerau_levenshtein(known, name) <= 3);
-    Ok(match (near, names.as_slice()) {
-        (Some(near), _) => format!("there is no sequence `{name}`; did you mean `{near}`?"),
-        (None, []) => {
-            format!("there is no sequence `{name}`; bring one by `salesos workflows apply FILE`")
-        }
-        (None, names) => format!("there is no sequence `{name}`; there are: {}", names.join(", ")),
-    })
 }
 
 /// Contacts on their way into a sequence.

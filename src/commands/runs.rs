@@ -6,6 +6,7 @@ use anyhow::{Result, bail};
 use chrono::{DateTime, Utc};
 use clap::builder::PossibleValuesParser;
 use crm::enrollment;
+use engine::definition_store::Definitions;
 use engine::explain;
 use engine::id;
 use engine::run::{self, Action, Change, Filter, HistoryRow, RunRow};
@@ -19,7 +20,7 @@ use super::bulk::{Bulk, ago};
 use crate::database::{Database, Role};
 use crate::listing::{self, Listing};
 use crate::settings::Settings;
-use crate::{Ending, process};
+use crate::{Ending, process, spelling};
 
 const STATES: [&str; 9] = [
     "ready",
@@ -116,7 +117,7 @@ pub(crate) async fn run(command: Command, settings: Settings) -> Result<Ending> 
         Command::Skip(bulk) => bulk.run(&db, &settings, Action::Skip).await,
         Command::Jump { id, step } => act(&db, &settings, &[id], &Action::Jump { step }).await,
         Command::Undo(bulk) => bulk.run(&db, &settings, Action::Undo).await,
-        Command::Signal { id, name, data } => signal(&db, &id, name, &data).await,
+        Command::Signal { id, name, data } => signal(&db, &settings, &id, name, &data).await,
     }
 }
 
@@ -195,7 +196,9 @@ async fn show(db: &PgPool, text: &str) -> Result<Ending> {
 }
 
 async fn history(db: &PgPool, text: &str, args: &Listing) -> Result<Ending> {
-    let id = parse(text)?;
+    let Some(RunRow { run_id: id, .. }) = find(db, text).await? else {
+        return Ok(Ending::NothingMatched);
+    };
     let cells = |row: &HistoryRow| {
         let data = row.data.as_ref().map(ToString::to_string);
         vec![
@@ -256,7 +259,14 @@ pub(crate) async fn act(
     Ok(if changed > 0 { Ending::Done } else { Ending::NothingMatched })
 }
 
-async fn signal(db: &PgPool, text: &str, name: String, data: &str) -> Result<Ending> {
+async fn signal(
+    db: &PgPool,
+    settings: &Settings,
+    text: &str,
+    name: String,
+    data: &str,
+) -> Result<Ending> {
+    known_signal(&process::definitions(db.clone(), &settings.data_dir), &name)?;
     let data = match Value::from_str(data) {
         Ok(data @ Value::Object(_)) => data,
         Ok(_) | Err(_) => bail!(
@@ -265,6 +275,10 @@ async fn signal(db: &PgPool, text: &str, name: String, data: &str) -> Result<End
         ),
     };
     let Some(found) = find(db, text).await? else { return Ok(Ending::NothingMatched) };
+    if found.ended_at.is_some() {
+        println!("{text}: unchanged, it is {}", found.state);
+        return Ok(Ending::NothingMatched);
+    }
     let signal = NewSignal {
         customer_id: found.customer_id,
         target: Target::Run(found.run_id),
@@ -277,4 +291,13 @@ async fn signal(db: &PgPool, text: &str, name: String, data: &str) -> Result<End
     tx.commit().await?;
     println!("sent");
     Ok(Ending::Done)
+}
+
+/// Refuses a signal that no workflow can hear, as a misspelled one.
+fn known_signal(definitions: &Definitions, name: &str) -> Result<()> {
+    let names: Vec<&str> = definitions.registry().signal_names().collect();
+    if !names.contains(&name) {
+        bail!("there is no signal `{name}`; {}", spelling::hint(name, &names));
+    }
+    Ok(())
 }

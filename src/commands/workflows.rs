@@ -152,8 +152,7 @@ fn row(sequence: Sequence) -> Row {
 async fn show(name: &str, customer: Option<String>, settings: &Settings) -> Result<Ending> {
     let db = Database::find(settings)?.pool(Role::Owner, 1).await?;
     let customer = customer::choose(&db, customer.as_deref()).await?;
-    let Some(sequence) = sequence::find_named(&db, customer.id, name).await? else {
-        eprintln!("error: there is no sequence `{name}`");
+    let Some(sequence) = customer::sequence(&db, &customer, name).await? else {
         return Ok(Ending::NothingMatched);
     };
     let document = definition_store::find(&db, sequence.definition_id).await?;

@@ -20,7 +20,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::Programs;
 use super::locate::{newest, of_version};
-use super::place::Place;
+use super::place::{Place, unusable};
 
 const DATABASE: &str = "salesos";
 const READY_WITHIN: Duration = Duration::from_secs(60);
@@ -42,14 +42,13 @@ pub(crate) struct Cluster {
 impl Cluster {
     /// Starts the cluster of a data folder, and makes it where there is none.
     pub(crate) async fn start(data_dir: &Path) -> Result<Arc<Self>> {
-        fs::create_dir_all(data_dir)
-            .with_context(|| format!("can't make the data folder {}", data_dir.display()))?;
+        fs::create_dir_all(data_dir).with_context(|| unusable(data_dir))?;
         let data_dir = data_dir.canonicalize()?;
         let lock = lock(&data_dir)?;
         let place = Place::of(&data_dir)?;
         let folder = place.base.join("postgres");
         let programs = match fs::read_to_string(folder.join("PG_VERSION")) {
-            Ok(version) => of_version(version.trim().parse()?, &data_dir)?,
+            Ok(version) => of_version(&version, &data_dir)?,
             Err(_) => newest()?,
         };
         let password = password(&data_dir, &folder)?;
@@ -178,8 +177,7 @@ impl Cluster {
 fn lock(data_dir: &Path) -> Result<File> {
     let path = data_dir.join("dev.lock");
     let open = OpenOptions::new().create(true).truncate(false).write(true).read(true).open(&path);
-    let mut file =
-        open.with_context(|| format!("can't write to the data folder {}", data_dir.display()))?;
+    let mut file = open.with_context(|| unusable(data_dir))?;
     if file.try_lock().is_err() {
         let holder = fs::read_to_string(&path).unwrap_or_default();
         bail!(

@@ -6,7 +6,7 @@ use std::process::Command;
 use anyhow::{Context, Result, bail};
 
 /// The oldest major version that SalesOS runs on.
-const OLDEST: u32 = 14;
+pub(crate) const OLDEST: u32 = 14;
 
 /// The folder that holds `postgres`, `initdb` and `pg_ctl`, and their version.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -39,8 +39,11 @@ pub(crate) fn newest() -> Result<Programs> {
     }
 }
 
-/// The server of this version.
-pub(crate) fn of_version(major: u32, folder: &Path) -> Result<Programs> {
+/// The server for data of this version, as their `PG_VERSION` tells it.
+pub(crate) fn of_version(version: &str, folder: &Path) -> Result<Programs> {
+    let major = major(version).with_context(|| {
+        format!("the data in {} are of no version that can be read", folder.display())
+    })?;
     let found = all();
     let newest = found.iter().map(|programs| programs.major).max().unwrap_or_default();
     found.into_iter().find(|programs| programs.major == major).with_context(|| {

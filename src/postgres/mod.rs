@@ -5,4 +5,5 @@ mod locate;
 mod place;
 
 pub(crate) use cluster::{Cluster, secret, write_secret};
-pub(crate) use locate::{Programs, newest};
+pub(crate) use locate::{OLDEST, Programs, newest};
+pub(crate) use place::unusable;

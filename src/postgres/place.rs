@@ -74,6 +74,11 @@ impl Place {
     }
 }
 
+/// What to say of a data folder that can't be made or written to.
+pub(crate) fn unusable(data_dir: &Path) -> String {
+    format!("can't write to the data folder {}; take another --data-dir", data_dir.display())
+}
+
 fn user() -> Result<User> {
     let ourselves = fs::metadata("/proc/self").map(|metadata| metadata.uid()).unwrap_or(1);
     if ourselves != 0 {

@@ -233,7 +233,8 @@ impl Columns {
         }
         let found: Vec<&str> =
             header.iter().map(str::trim).filter(|name| !name.is_empty()).collect();
-        Err(ImportError::NoAddressColumn { found: found.join(", ") })
+        let found = if found.is_empty() { "nothing".into() } else { found.join(", ") };
+        Err(ImportError::NoAddressColumn { found })
     }
 
     /// The field that a header names, case, blanks and punctuation apart.

@@ -1,0 +1,8 @@
+//! Stories through the front door: the real binary over data folders of its own, spoken to by its command
+//! line, by HTTP and by signals, and looked at by plain SQL. Never through the crates' own functions, so
+//! that what they get wrong together shows.
+
+#![expect(clippy::unwrap_used, reason = "a test that can't go on says where")]
+
+mod salesos;
+mod stories;

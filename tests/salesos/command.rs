@@ -1,0 +1,83 @@
+//! Commands of the binary, and what they say.
+
+use std::ffi::OsStr;
+use std::process::Stdio;
+use std::time::Duration;
+
+use serde_json::Value;
+use tokio::process::Command;
+
+use super::Folder;
+
+/// How long a command may take.
+const BOUND: Duration = Duration::from_secs(60);
+
+/// Settings that the tests' own environment may hold.
+const SETTINGS: [&str; 8] = [
+    "DATABASE_URL",
+    "EMAIL_PROVIDER",
+    "JWT_ACCESS_EXPIRY",
+    "JWT_REFRESH_EXPIRY",
+    "JWT_SECRET",
+    "RUST_LOG",
+    "SALESOS_DATA_DIR",
+    "SALESOS_ENV",
+];
+
+/// What a command said, and how it ended.
+#[derive(Debug)]
+pub(crate) struct Said {
+    pub(crate) code: i32,
+    pub(crate) out: String,
+    pub(crate) err: String,
+}
+
+impl Said {
+    /// What it said, having done what it was asked for without a complaint.
+    pub(crate) fn done(self) -> String {
+        assert_eq!((self.code, self.err.as_str()), (0, ""), "{self:?}");
+        self.out
+    }
+
+    /// What it said as JSON.
+    pub(crate) fn json(self) -> Value {
+        serde_json::from_str(&self.done()).expect("--json writes JSON and nothing else")
+    }
+
+    /// The one line with which it refused under this exit code, having said nothing else.
+    pub(crate) fn refused(self, code: i32) -> String {
+        assert_eq!((self.code, self.out.as_str()), (code, ""), "{self:?}");
+        assert_eq!(self.err.lines().count(), 1, "{self:?}");
+        let line = self.err.trim_end().strip_prefix("error: ");
+        line.unwrap_or_else(|| panic!("{self:?}")).to_owned()
+    }
+}
+
+impl Folder {
+    /// A command on this folder.
+    pub(crate) fn command<S: AsRef<OsStr>>(&self, args: &[S]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_salesos"));
+        command.args(args).current_dir(self.root()).stdin(Stdio::null()).kill_on_drop(true);
+        for name in SETTINGS {
+            command.env_remove(name);
+        }
+        command.env("SALESOS_DATA_DIR", self.data());
+        command
+    }
+
+    /// Runs a command on this folder to its end.
+    pub(crate) async fn run<S: AsRef<OsStr>>(&self, args: &[S]) -> Said {
+        said(self.command(args)).await
+    }
+}
+
+/// Runs a command to its end.
+pub(crate) async fn said(mut command: Command) -> Said {
+    let output = tokio::time::timeout(BOUND, command.output()).await;
+    let output = output.unwrap_or_else(|_| panic!("{command:?} did not end")).unwrap();
+    Said {
+        code: output.status.code().unwrap_or(-1),
+        out: String::from_utf8(output.stdout).unwrap(),
+        err: String::from_utf8(output.stderr).unwrap(),
+    }
+}

@@ -1,0 +1,105 @@
+//! A data folder of a test's own. Whatever still runs on it ends with it, also when the test fails.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use tokio::sync::{Semaphore, SemaphorePermit};
+
+/// How many folders with a Postgres on them there are at once, however many tests run.
+static TURNS: Semaphore = Semaphore::const_new(2);
+static NUMBER: AtomicU32 = AtomicU32::new(0);
+
+/// The repository's folder.
+pub(crate) fn repository() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// A folder in which commands run, with the data folder `data` in it.
+pub(crate) struct Folder {
+    root: PathBuf,
+    /// Held until the folder is gone.
+    turn: Option<SemaphorePermit<'static>>,
+}
+
+impl Folder {
+    /// One on which a `dev` will run; waits for its turn.
+    pub(crate) async fn new() -> Self {
+        let mut folder = Self::bare();
+        folder.turn = Some(TURNS.acquire().await.unwrap());
+        folder
+    }
+
+    /// One on which no Postgres will run.
+    pub(crate) fn bare() -> Self {
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let name = format!("salesos-stories-{}-{number}", std::process::id());
+        let root = std::env::temp_dir().join(name);
+        fs::create_dir_all(&root).unwrap();
+        Self { root, turn: None }
+    }
+
+    /// Where commands run.
+    pub(crate) fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// The data folder; the first `dev` makes it.
+    pub(crate) fn data(&self) -> PathBuf {
+        self.root.join("data")
+    }
+
+    /// Writes a file beside the data folder.
+    pub(crate) fn write(&self, name: &str, text: &str) -> PathBuf {
+        let path = self.root.join(name);
+        fs::write(&path, text).unwrap();
+        path
+    }
+
+    /// The folder of the cluster: below another one where we are root, as Postgres then runs as another user.
+    pub(crate) fn cluster(&self) -> PathBuf {
+        let below = self.data().join("cluster/postgres");
+        if below.exists() { below } else { self.data().join("postgres") }
+    }
+
+    /// The process of the Postgres that runs on the folder, also after its `dev` was killed.
+    pub(crate) fn postgres(&self) -> Option<u32> {
+        let cluster = self.cluster();
+        let file = fs::read_to_string(cluster.join("postmaster.pid")).ok()?;
+        let process = file.lines().next()?.trim().parse().ok()?;
+        // The number may be another process's by now.
+        command_line(process).contains(cluster.to_str()?).then_some(process)
+    }
+}
+
+/// The command line of a process; empty where there is none.
+pub(crate) fn command_line(process: u32) -> String {
+    let bytes = fs::read(format!("/proc/{process}/cmdline")).unwrap_or_default();
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+/// Sends a signal to a process, such as `KILL`; one that is gone gets none.
+pub(crate) fn signal(process: u32, name: &str) {
+    // The shell has it built in, so that no package is needed for it.
+    let line = format!("kill -{name} {process} 2>/dev/null");
+    Command::new("sh").args(["-c", &line]).status().unwrap();
+}
+
+impl Drop for Folder {
+    #[expect(clippy::disallowed_methods, reason = "a guard has nobody to wait for it")]
+    fn drop(&mut self) {
+        if let Some(process) = self.postgres() {
+            // Postgres' quickest stop that leaves no process of its own behind.
+            signal(process, "QUIT");
+            for _ in 0..500 {
+                if command_line(process).is_empty() {
+                    break;
+                }
+                std::thread::sleep(Duration::from_millis(10));
+            }
+        }
+        let _removed = fs::remove_dir_all(&self.root);
+    }
+}

@@ -1,0 +1,65 @@
+//! As much of HTTP/1.1 as the API's answers need: one request a connection.
+
+use serde_json::Value;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+/// The API of a running `dev`, and who asks it.
+pub(crate) struct Api {
+    address: String,
+    token: Option<String>,
+}
+
+/// An answer.
+#[derive(Debug)]
+pub(crate) struct Reply {
+    pub(crate) status: u16,
+    pub(crate) body: Value,
+}
+
+impl Reply {
+    /// The body of an answer with this status.
+    pub(crate) fn with(self, status: u16) -> Value {
+        assert_eq!(self.status, status, "{}", self.body);
+        self.body
+    }
+}
+
+impl Api {
+    pub(crate) fn at(address: &str) -> Self {
+        Self { address: address.to_owned(), token: None }
+    }
+
+    /// Asks as whom this session belongs to.
+    pub(crate) fn sign_in(&mut self, session: &Value) {
+        self.token = Some(session["access_token"].as_str().unwrap().to_owned());
+    }
+
+    pub(crate) async fn get(&self, path: &str) -> Reply {
+        self.ask("GET", path, "application/json", "").await
+    }
+
+    pub(crate) async fn post(&self, path: &str, body: Value) -> Reply {
+        self.ask("POST", path, "application/json", &body.to_string()).await
+    }
+
+    pub(crate) async fn ask(&self, method: &str, path: &str, kind: &str, body: &str) -> Reply {
+        let mut head = format!(
+            "{method} {path} HTTP/1.1\r\nhost: {}\r\nconnection: close\r\ncontent-type: {kind}\r\n\
+             content-length: {}\r\n",
+            self.address,
+            body.len(),
+        );
+        if let Some(token) = &self.token {
+            head.push_str(&format!("authorization: Bearer {token}\r\n"));
+        }
+        let mut stream = TcpStream::connect(&self.address).await.unwrap();
+        stream.write_all(format!("{head}\r\n{body}").as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        let (head, body) = answer.split_once("\r\n\r\n").expect("a head ends with a blank line");
+        let status = head.split(' ').nth(1).and_then(|status| status.parse().ok());
+        let body = serde_json::from_str(body).unwrap_or(Value::Null);
+        Reply { status: status.expect("an answer has a status"), body }
+    }
+}

@@ -1,0 +1,13 @@
+//! The binary as a user has it: a data folder, commands on it, its `dev`, and its API.
+
+mod command;
+mod dev;
+mod folder;
+mod http;
+mod patience;
+
+pub(crate) use command::{Said, said};
+pub(crate) use dev::{Dev, gone};
+pub(crate) use folder::{Folder, command_line, repository, signal};
+pub(crate) use http::Api;
+pub(crate) use patience::until;

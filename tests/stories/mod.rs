@@ -1,0 +1,9 @@
+//! One file per part of the product.
+
+mod api;
+mod bad_input;
+mod crash;
+mod demo;
+mod enrolling;
+mod held;
+mod life;
