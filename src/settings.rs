@@ -66,7 +66,7 @@ impl Settings {
                     .map(|given| length("RETENTION_RUNS", Some(given), ""))
                     .transpose()?,
             },
-            log_filter: get("RUST_LOG").unwrap_or_else(|| "warn,sqlx_core::pool=error".into()),
+            log_filter: get("RUST_LOG").unwrap_or_else(|| "warn,sqlx::pool=error".into()),
         })
     }
 }

@@ -88,6 +88,18 @@ pub(crate) async fn tell(
     Ok(())
 }
 
+/// Empties the inboxes of those of these runs that have ended: nothing of theirs hears any more.
+pub(crate) async fn forget(tx: &mut PgConnection, run_ids: &[Uuid]) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "delete from engine.inbox i using engine.runs r
+         where i.run_id = any($1) and r.id = i.run_id and r.ended_at is not null",
+        run_ids,
+    )
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
 /// Writes the signals and puts them into the inboxes; gives the runs that heard one. The rows of those
 /// runs are locked first, so that a record or an intent of theirs sees the inbox or comes first; a run that
 /// it ended meanwhile gets nothing.
@@ -124,8 +136,9 @@ async fn deliver(
              where r.id = h.run_id and r.ended_at is null
              returning r.id
            ), put as (
+             -- Not to those that ended while their row was waited for.
              insert into engine.inbox (run_id, signal_id, name, data)
-             select h.run_id, h.signal_id, h.name, h.data from counted c join heard h on h.run_id = c.id
+             select h.run_id, h.signal_id, h.name, h.data from heard h join counted c on c.id = h.run_id
            )
            select (select count(*) from fresh) as "fresh!",
              coalesce((select array_agg(id) from counted), '{}') as "open!: Vec<Uuid>""#,
@@ -183,7 +196,7 @@ async fn wake(tx: &mut PgConnection, runs: &[Uuid]) -> Result<(), sqlx::Error> {
 async fn end_resting(tx: &mut PgConnection, runs: &[Uuid]) -> Result<(), sqlx::Error> {
     let ended = sqlx::query_scalar!(
         r#"with ending as (
-             select distinct on (r.id) r.id, i.name, i.signal_id
+             select distinct on (r.id) r.id, i.name
              from engine.runs r
              join engine.definitions d on d.id = r.definition_id
              join engine.inbox i on i.run_id = r.id and i.name = any(d.exits)
@@ -193,9 +206,7 @@ async fn end_resting(tx: &mut PgConnection, runs: &[Uuid]) -> Result<(), sqlx::E
              update engine.runs r set state = 'exited', reason = e.name, ended_at = engine.now(), next_at = null,
                wait_signal = null, remaining = null, changed_at = engine.now(), seq = r.seq + 1
              from ending e where r.id = e.id and r.state in ('paused', 'held')
-             returning r.id, r.seq, r.step, e.name, e.signal_id
-           ), taken as (
-             delete from engine.inbox i using ended e where i.run_id = e.id and i.signal_id = e.signal_id
+             returning r.id, r.seq, r.step, e.name
            )
            insert into engine.history (run_id, seq, at, kind, step, actor, data)
            select id, seq, engine.now(), 'run.exited', step, 'signal:' || name, jsonb_build_object('reason', name)

@@ -2,7 +2,7 @@
 //! (jobs, then runs), changes a run only from the states that the action names, and appends one row of
 //! history for each. What a step that runs meanwhile did is recorded all the same.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -87,7 +87,9 @@ pub(super) struct Locked {
     pub(super) step: String,
     pub(super) iteration: i32,
     pub(super) state: State,
-    /// Whether a worker holds its job.
+    /// Whether it has a job: one in its turn, or one that came back from a worker that died.
+    queued: bool,
+    /// Whether a worker holds that job.
     pub(super) leased: bool,
 }
 
@@ -150,8 +152,8 @@ async fn lock(
     )
     .fetch_all(&mut *tx)
     .await?;
-    let leased: HashSet<Uuid> =
-        jobs.into_iter().filter(|job| job.leased).map(|job| job.run_id).collect();
+    let leases: HashMap<Uuid, bool> =
+        jobs.into_iter().map(|job| (job.run_id, job.leased)).collect();
     let runs = sqlx::query!(
         "select id, definition_id, step, iteration, state from engine.runs
          where id = any($1) and customer_id = $2 order by id for update",
@@ -168,7 +170,8 @@ async fn lock(
             step: run.step,
             iteration: run.iteration,
             state: State::stored(&run.state),
-            leased: leased.contains(&run.id),
+            queued: leases.contains_key(&run.id),
+            leased: leases.get(&run.id).copied().unwrap_or(false),
         })
         .collect())
 }
@@ -210,27 +213,27 @@ fn columns(off: &[Unqueued]) -> Columns {
 }
 
 async fn resume(tx: &mut PgConnection, runs: &[&Locked]) -> Result<(), sqlx::Error> {
-    let leased: Vec<bool> = runs.iter().map(|run| run.leased).collect();
+    let queued: Vec<bool> = runs.iter().map(|run| run.queued).collect();
     sqlx::query!(
         "with resting as (
-           select r.id, w.leased, coalesce(r.remaining > interval '0', false) and not w.leased
+           select r.id, w.queued, coalesce(r.remaining > interval '0', false) and not w.queued
              and not exists (select from engine.inbox i where i.run_id = r.id and i.name = r.wait_signal) as later
-           from unnest($1::uuid[], $2::bool[]) as w(id, leased) join engine.runs r on r.id = w.id
+           from unnest($1::uuid[], $2::bool[]) as w(id, queued) join engine.runs r on r.id = w.id
          ), going as (
            update engine.runs r set state = 'live', place = case when s.later then 'timer' else 'job' end,
              next_at = case when s.later then engine.now() + r.remaining end, remaining = null,
              changed_at = engine.now(), seq = r.seq + 1
            from resting s where r.id = s.id
-           returning r.id, r.customer_id, r.queue, r.step, r.iteration, r.attempt, r.boost, r.next_at, s.later, s.leased
+           returning r.id, r.customer_id, r.queue, r.step, r.iteration, r.attempt, r.boost, r.next_at, s.later, s.queued
          ), timed as (
            insert into engine.timers (run_id, due_at, customer_id, queue, step, iteration, attempt, boost)
            select id, next_at, customer_id, queue, step, iteration, attempt, boost from going where later
          )
          insert into engine.jobs (run_id, customer_id, queue, step, iteration, attempt, boost, pass)
          select id, customer_id, queue, step, iteration, attempt, boost, engine.pass() - boost from going
-         where not later and not leased",
+         where not later and not queued",
         &ids(runs),
-        &leased,
+        &queued,
     )
     .execute(tx)
     .await?;
@@ -252,7 +255,7 @@ async fn cancel(tx: &mut PgConnection, runs: &[&Locked]) -> Result<(), sqlx::Err
 }
 
 async fn retry(tx: &mut PgConnection, runs: &[&Locked]) -> Result<(), sqlx::Error> {
-    let free: Vec<Uuid> = runs.iter().filter(|run| !run.leased).map(|run| run.run_id).collect();
+    let free: Vec<Uuid> = runs.iter().filter(|run| !run.queued).map(|run| run.run_id).collect();
     sqlx::query!(
         "with going as (
            update engine.runs set state = 'live', place = 'job', reason = null, attempt = 0, next_at = null,

@@ -15,8 +15,10 @@ use crate::step::CHILD_ENDED;
 /// How many children one transaction ends.
 const CHILDREN: i64 = 500;
 
-/// Notes the ends of those of these runs that have a parent or children.
+/// Notes the ends of those of these runs that have a parent or children, and empties the inboxes of all that
+/// ended.
 pub(crate) async fn note_ends(tx: &mut PgConnection, run_ids: &[Uuid]) -> Result<(), sqlx::Error> {
+    signal::forget(&mut *tx, run_ids).await?;
     sqlx::query!(
         "insert into engine.endings (run_id)
          select r.id from engine.runs r

@@ -27,9 +27,10 @@ impl Lease {
         sqlx::query!("select pg_advisory_lock($1)", id).execute(&mut connection).await?;
         sqlx::query!(
             "insert into engine.workers (id, name, expires_at)
-             values ($1, $2, clock_timestamp() + interval '30 seconds')",
+             values ($1, $2, clock_timestamp() + make_interval(secs => $3))",
             id,
             worker.settings.name,
+            worker.settings.lease.as_secs_f64(),
         )
         .execute(&mut connection)
         .await?;
@@ -78,9 +79,10 @@ pub(super) async fn keep(shared: Arc<Shared>) -> Result<(), WorkerError> {
         beat.tick().await;
         let seen = sqlx::query!(
             "update engine.workers set seen_at = clock_timestamp(),
-               expires_at = clock_timestamp() + interval '30 seconds'
+               expires_at = clock_timestamp() + make_interval(secs => $2)
              where id = $1",
             shared.id,
+            shared.worker.settings.lease.as_secs_f64(),
         )
         .execute(&shared.worker.queue)
         .await?;

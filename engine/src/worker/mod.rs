@@ -58,6 +58,9 @@ pub struct Settings {
     pub leases: usize,
     /// The longest pause between two looks at the tables when nothing wakes the worker.
     pub poll: Duration,
+    /// How long what it holds stays its own after it was last heard of; at least two seconds, as it is heard
+    /// of every second.
+    pub lease: Duration,
     /// The queues, which are step types, that it works at; `None` for all that it knows.
     pub queues: Option<Vec<String>>,
     /// How long what is over stays.
@@ -71,6 +74,7 @@ impl Default for Settings {
             concurrency: 256,
             leases: 1_024,
             poll: Duration::from_millis(500),
+            lease: Duration::from_secs(30),
             queues: None,
             retention: Retention::default(),
         }

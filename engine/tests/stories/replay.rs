@@ -64,6 +64,13 @@ pub(crate) async fn check_all(db: &PgPool) {
         assert!(right.contains(&stands), "{id} is {state} in {place}, and stands in {stands}");
     }
     check_limits(db).await;
+    let left: Vec<Uuid> = sqlx::query_scalar(
+        "select i.run_id from engine.inbox i join engine.runs r on r.id = i.run_id where r.ended_at is not null",
+    )
+    .fetch_all(db)
+    .await
+    .unwrap();
+    assert_eq!(left, Vec::<Uuid>::new(), "signals to runs that ended");
 }
 
 /// What limits count is what stands in their lanes and what is leased under them.

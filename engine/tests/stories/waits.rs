@@ -110,3 +110,21 @@ async fn a_pause_keeps_what_is_left_of_a_delay() {
     worker.stop().await;
     story.end().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_run_that_ends_leaves_no_signal_behind_however_it_ends() {
+    let story = Story::begin().await;
+    let steps = format!("[[steps]]\nid = \"nap\"\ntype = \"sleep\"\nminutes = 60\n{LISTEN}");
+    let definition = story.define(&steps).await;
+    let runs = story.start_many(definition, 3).await;
+    for run in &runs {
+        assert!(story.signal(*run, "ping", "1").await);
+    }
+    story.ask(runs[0], Action::Cancel).await;
+    story.ask(runs[1], Action::Pause).await;
+    story.signal(runs[1], "stop", "1").await;
+    story.ask(runs[2], Action::Skip).await;
+    story.ask(runs[2], Action::Skip).await;
+    story.until_count("select count(*) from engine.runs where ended_at is not null", 3).await;
+    story.end().await;
+}
