@@ -86,19 +86,11 @@ async fn until_next(db: &mut PgConnection, shared: &Shared) -> Result<Duration, 
     }))
 }
 
-/// Gives limits with a daily cap whose day has ended the budget of the day that it is now.
+/// Gives limits with a daily cap whose day has ended the budget of the day that it is now: those of whoever
+/// stands first in a line that is to be looked at.
 async fn begin_days(db: &mut PgConnection) -> Result<(), WorkerError> {
     let mut tx = db.begin().await?;
     let rows = sqlx::query!(
-        r#"select id, daily_cap as "daily_cap!", daily_ramp, ramp_from, zone, engine.now() as "now!"
-           from engine.limits
-           where waiting > 0 and wake_at <= engine.now() and budget_until <= engine.now() and daily_cap is not null
-           order by wake_at limit $1 for update skip locked"#,
-        KEPT,
-    )
-    .fetch_all(&mut *tx)
-    .await?;
-    let other = sqlx::query!(
         r#"select k.id, k.daily_cap as "daily_cap!", k.daily_ramp, k.ramp_from, k.zone, engine.now() as "now!"
            from engine.limits k
            where k.budget_until <= engine.now() and k.daily_cap is not null and k.id = any(array(
@@ -111,23 +103,16 @@ async fn begin_days(db: &mut PgConnection) -> Result<(), WorkerError> {
     .fetch_all(&mut *tx)
     .await?;
     let (mut ids, mut budgets, mut ends) = (Vec::new(), Vec::new(), Vec::new());
-    let days =
-        rows.into_iter()
-            .map(|row| (row.id, row.daily_cap, row.daily_ramp, row.ramp_from, row.zone, row.now))
-            .chain(other.into_iter().map(|row| {
-                (row.id, row.daily_cap, row.daily_ramp, row.ramp_from, row.zone, row.now)
-            }));
-    for (id, cap, ramp, ramp_from, zone, now) in days {
-        let zone = Zone::parse(&zone).unwrap_or_else(|_| Zone::utc());
-        let (until, budget) = limit::day(now, &zone, cap, ramp, ramp_from);
-        ids.push(id);
+    for row in rows {
+        let zone = Zone::parse(&row.zone).unwrap_or_else(|_| Zone::utc());
+        let (until, budget) = limit::day(row.now, &zone, row.daily_cap, row.daily_ramp, row.ramp_from);
+        ids.push(row.id);
         budgets.push(budget);
         ends.push(until);
     }
     sqlx::query!(
         "update engine.limits l set budget_left = d.budget, budget_until = d.until
-         from (select distinct on (id) * from unnest($1::bigint[], $2::int[], $3::timestamptz[])
-                 as d(id, budget, until) order by id) d
+         from unnest($1::bigint[], $2::int[], $3::timestamptz[]) as d(id, budget, until)
          where l.id = d.id",
         &ids,
         &budgets,
