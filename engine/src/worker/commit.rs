@@ -40,7 +40,8 @@ async fn drive(
     finished: &Mutex<mpsc::Receiver<Finished>>,
     ready: &mpsc::Sender<StepJob>,
 ) -> Result<(), WorkerError> {
-    let mut connection = shared.worker.queue.acquire().await?;
+    // Detached: what is stopped in the middle of a transaction closes its connection, instead of handing it on.
+    let mut connection = shared.worker.queue.acquire().await?.detach();
     let mut batch = Vec::with_capacity(BATCH);
     loop {
         if finished.lock().await.recv_many(&mut batch, BATCH).await == 0 {

@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use super::{Shared, WorkerError};
-use crate::run;
+use crate::{run, transaction};
 
 /// Passes on until told to stop.
 pub(super) async fn run(shared: Arc<Shared>) -> Result<(), WorkerError> {
     loop {
-        let mut tx = shared.worker.queue.begin().await?;
+        let mut tx = transaction::begin(&shared.worker.queue).await?;
         let passed = run::pass_on(&mut tx).await?;
         tx.commit().await?;
         if passed {

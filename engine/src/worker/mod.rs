@@ -187,7 +187,8 @@ pub async fn pool(options: PgConnectOptions) -> Result<PgPool, sqlx::Error> {
         ("enable_mergejoin", "off"),
         ("jit", "off"),
     ]);
-    PgPoolOptions::new().max_connections(10).min_connections(1).connect_with(options).await
+    // Beside these, five of its tasks keep a connection each to themselves.
+    PgPoolOptions::new().max_connections(7).min_connections(1).connect_with(options).await
 }
 
 impl Worker {

@@ -7,6 +7,7 @@ use uuid::Uuid;
 
 use super::execute::SUSPECT_AFTER;
 use super::{Shared, WorkerError};
+use crate::transaction;
 
 const EVERY: Duration = Duration::from_secs(1);
 /// After how many beats the live runs are looked through, one page at a time.
@@ -123,7 +124,7 @@ async fn look_through(shared: &Shared, after: (Uuid, Uuid)) -> Result<(Uuid, Uui
 /// Counts anew who waits under limits and who runs, a page of limits at a time, and mends what does not add
 /// up, as after a binary that knows no limits. Returns where to go on.
 async fn recount(shared: &Shared, after: i64) -> Result<i64, WorkerError> {
-    let mut tx = shared.worker.queue.begin().await?;
+    let mut tx = transaction::begin(&shared.worker.queue).await?;
     let page = sqlx::query_scalar!(
         "select id from engine.limits where id > $1 order by id limit $2 for update",
         after,
