@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use super::execute::{Finished, held};
 use super::record::{self, Recorded};
-use super::{Shared, StepJob, WorkerError, lost};
+use super::{Shared, StepJob, WorkerError, begins_again, lost};
 use crate::decision::{Intent, Next, Transition};
 use crate::fact::{RUN_CHANGED, RunFact};
 use crate::run::{self, StartError};
@@ -89,14 +89,6 @@ fn record<'a>(
         }
         record(shared, connection, vec![holding], ready).await
     })
-}
-
-/// Deadlocks and serialization failures were rolled back as a whole: the same transaction may succeed.
-fn begins_again(error: &sqlx::Error) -> bool {
-    error
-        .as_database_error()
-        .and_then(|error| error.code())
-        .is_some_and(|code| code == "40P01" || code == "40001")
 }
 
 async fn write(

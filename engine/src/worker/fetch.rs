@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 
 use super::claimed::Claimed;
-use super::{Shared, StepJob, WorkerError};
+use super::{Shared, StepJob, WorkerError, found};
 use crate::clock;
 use crate::run::Priority;
 
@@ -32,9 +32,9 @@ pub(super) async fn run(
         let began = clock::started();
         let looks_at_all = began >= next_full_look;
         let lowest = if looks_at_all { i64::MIN } else { floor.lowest(began) };
-        let claimed = claim(&shared, lowest, room).await?;
-        let found = claimed.len();
-        if looks_at_all && found < room {
+        let claimed = found(claim(&shared, lowest, room).await)?;
+        let count = claimed.len();
+        if looks_at_all && count < room {
             next_full_look = clock::started() + FULL_LOOK.max(began.elapsed() * FULL_LOOK_SHARE);
         }
         if let Some(newest) = claimed.iter().map(|row| row.pass).max() {
@@ -46,7 +46,7 @@ pub(super) async fn run(
                 return Ok(());
             }
         }
-        if found < room {
+        if count < room {
             let _woken =
                 tokio::time::timeout(shared.worker.settings.poll, shared.wake.notified()).await;
         }

@@ -8,7 +8,7 @@ use sqlx::{Connection, Executor, PgConnection};
 use tokio::sync::mpsc;
 
 use super::claimed::Claimed;
-use super::{Shared, StepJob, WorkerError};
+use super::{Shared, StepJob, WorkerError, found};
 use crate::limit;
 use crate::timing::Zone;
 
@@ -32,13 +32,13 @@ pub(super) async fn run(
         let room = shared.leases.available_permits().min(BATCH);
         let mut granted = 0;
         if waits(&mut connection).await? {
-            begin_days(&mut connection).await?;
-            let gone = let_go(&mut connection).await?;
+            found(begin_days(&mut connection).await)?;
+            let gone = found(let_go(&mut connection).await)?;
             if gone > 0 {
                 shared.wake.notify_one();
             }
             if room > 0 {
-                let claimed = claim(&mut connection, &shared, room).await?;
+                let claimed = found(claim(&mut connection, &shared, room).await)?;
                 granted = claimed.len();
                 for row in claimed {
                     shared.leases.forget_permits(1);

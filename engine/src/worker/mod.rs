@@ -103,6 +103,26 @@ fn lost(error: &sqlx::Error) -> bool {
     )
 }
 
+/// Deadlocks and serialization failures were rolled back as a whole: the same transaction may succeed.
+fn begins_again(error: &sqlx::Error) -> bool {
+    error
+        .as_database_error()
+        .and_then(|error| error.code())
+        .is_some_and(|code| code == "40P01" || code == "40001")
+}
+
+/// What one look of a task found: nothing where another transaction was in its way, as the next look finds the
+/// same. It may not cost the worker all that it holds.
+fn found<T: Default>(look: Result<T, WorkerError>) -> Result<T, WorkerError> {
+    match look {
+        Err(WorkerError::Database(error)) if begins_again(&error) => {
+            tracing::debug!(%error, "a look is repeated");
+            Ok(T::default())
+        }
+        look => look,
+    }
+}
+
 /// What a worker needs to know.
 #[derive(Clone)]
 pub struct Worker {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use uuid::Uuid;
 
 use super::execute::SUSPECT_AFTER;
-use super::{Shared, WorkerError};
+use super::{Shared, WorkerError, found};
 use crate::transaction;
 
 const EVERY: Duration = Duration::from_secs(1);
@@ -24,14 +24,14 @@ pub(super) async fn run(shared: Arc<Shared>) -> Result<(), WorkerError> {
     let mut limit = 0;
     for turn in 0_u64.. {
         beat.tick().await;
-        if take_back(&shared).await? > 0 {
+        if found(take_back(&shared).await)? > 0 {
             shared.wake.notify_one();
         }
         if turn % LOOK_THROUGH == 0 {
-            seen = look_through(&shared, seen).await?;
+            seen = found(look_through(&shared, seen).await)?;
         }
         if turn % RECOUNT == 0 {
-            limit = recount(&shared, limit).await?;
+            limit = found(recount(&shared, limit).await)?;
         }
         if turn % 3_600 == 0 {
             sqlx::query!("select from engine.make_partitions()").execute(&shared.worker.db).await?;
