@@ -87,7 +87,7 @@ pub enum WorkerError {
 
 /// Whether an error says that the database is gone or can't write at all. Every other error speaks of the
 /// batch that met it, also one that a writer of the domain made up: it may cost that batch, never the worker.
-fn lost(error: &sqlx::Error) -> bool {
+pub(crate) fn lost(error: &sqlx::Error) -> bool {
     if let Some(code) = error.as_database_error().and_then(|error| error.code()) {
         // Connection failures, full disks, operators, and a primary that is none any more.
         return ["08", "53", "57", "58"].iter().any(|class| code.starts_with(class))
