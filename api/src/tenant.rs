@@ -82,7 +82,7 @@ pub(crate) async fn begin(
     pool: &PgPool,
     customer_id: Uuid,
 ) -> Result<Transaction<'static, Postgres>, Problem> {
-    let mut tx = pool.begin().await?;
+    let mut tx = engine::transaction::begin(pool).await?;
     sqlx::query!("select set_config('salesos.customer_id', $1, true)", customer_id.to_string())
         .fetch_one(&mut *tx)
         .await?;

@@ -19,4 +19,5 @@ pub mod run;
 pub mod signal;
 pub mod step;
 pub mod timing;
+pub mod transaction;
 pub mod worker;

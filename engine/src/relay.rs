@@ -14,6 +14,7 @@ use sqlx::{Connection, PgConnection, PgPool};
 use tokio_util::sync::CancellationToken;
 
 use crate::outbox::Event;
+use crate::worker::lost;
 
 const BATCH: i64 = 500;
 const IDLE: Duration = Duration::from_millis(100);
@@ -30,6 +31,10 @@ const LOCK: i64 = 7_306;
 /// Where events go.
 pub trait Sink: Send + Sync {
     /// Takes events, all or none; what it writes by `tx` commits with the relay's own place.
+    ///
+    /// # Errors
+    /// One that says that something is out of reach, such as `sqlx::Error::Io`, is no refusal: everything comes
+    /// again until it is delivered. Every other error refuses the events; one refused too often is parked.
     fn deliver<'a>(
         &'a self,
         tx: &'a mut PgConnection,
@@ -151,6 +156,10 @@ async fn deliver(
             done.insert(event.seq);
             continue;
         };
+        if lost(&error) {
+            // Nobody refused this event: the sink or the database is out of reach, and comes back.
+            return Err(error);
+        }
         let tried = tries.entry(event.seq).or_default();
         *tried += 1;
         tracing::warn!(%error, event.seq = event.seq, event.topic = event.topic, tries = *tried,

@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use super::execute::{Finished, held};
 use super::record::{self, Recorded};
-use super::{Shared, StepJob, WorkerError, lost, measure};
+use super::{Shared, StepJob, WorkerError, begins_again, lost, measure};
 use crate::clock;
 use crate::decision::{Intent, Next, Transition};
 use crate::fact::{RUN_CHANGED, RunFact};
@@ -41,7 +41,8 @@ async fn drive(
     finished: &Mutex<mpsc::Receiver<Finished>>,
     ready: &mpsc::Sender<StepJob>,
 ) -> Result<(), WorkerError> {
-    let mut connection = shared.worker.queue.acquire().await?;
+    // Detached: what is stopped in the middle of a transaction closes its connection, instead of handing it on.
+    let mut connection = shared.worker.queue.acquire().await?.detach();
     let mut batch = Vec::with_capacity(BATCH);
     loop {
         if finished.lock().await.recv_many(&mut batch, BATCH).await == 0 {
@@ -91,14 +92,6 @@ fn record<'a>(
         }
         record(shared, connection, vec![holding], ready).await
     })
-}
-
-/// Deadlocks and serialization failures were rolled back as a whole: the same transaction may succeed.
-fn begins_again(error: &sqlx::Error) -> bool {
-    error
-        .as_database_error()
-        .and_then(|error| error.code())
-        .is_some_and(|code| code == "40P01" || code == "40001")
 }
 
 async fn write(

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 
 use super::claimed::Claimed;
-use super::{Shared, StepJob, WorkerError, measure};
+use super::{Shared, StepJob, WorkerError, found, measure};
 use crate::clock;
 
 const BATCH: usize = 300;
@@ -31,14 +31,14 @@ pub(super) async fn run(
     loop {
         let room = claimable(&shared).await;
         let began = clock::started();
-        let claimed = claim(&shared, floor.lowest(), room).await?;
+        let claimed = found(claim(&shared, floor.lowest(), room).await)?;
         measure::claimed(&claimed, began.elapsed());
         floor.claimed(claimed.first().map(|row| row.pass), began.elapsed());
-        let found = claimed.len();
+        let count = claimed.len();
         if !hand_on(&shared, claimed, &ready).await {
             return Ok(());
         }
-        if found < room {
+        if count < room {
             let _woken =
                 tokio::time::timeout(shared.worker.settings.poll, shared.wake.notified()).await;
         }
@@ -55,7 +55,7 @@ pub(super) async fn look_back(
         let room = shared.leases.available_permits().min(LOOKED_BACK);
         let began = clock::started();
         if room > 0 {
-            let claimed = claim(&shared, i64::MIN, room).await?;
+            let claimed = found(claim(&shared, i64::MIN, room).await)?;
             measure::claimed(&claimed, began.elapsed());
             if !hand_on(&shared, claimed, &ready).await {
                 return Ok(());

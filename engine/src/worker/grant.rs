@@ -8,7 +8,7 @@ use sqlx::{Connection, Executor, PgConnection};
 use tokio::sync::mpsc;
 
 use super::claimed::Claimed;
-use super::{Shared, StepJob, WorkerError, measure};
+use super::{Shared, StepJob, WorkerError, found, measure};
 use crate::timing::Zone;
 use crate::{clock, limit};
 
@@ -32,14 +32,14 @@ pub(super) async fn run(
         let room = shared.leases.available_permits().min(BATCH);
         let mut granted = 0;
         if waits(&mut connection).await? {
-            begin_days(&mut connection).await?;
-            let gone = let_go(&mut connection).await?;
+            found(begin_days(&mut connection).await)?;
+            let gone = found(let_go(&mut connection).await)?;
             if gone > 0 {
                 shared.wake.notify_one();
             }
             if room > 0 {
                 let began = clock::started();
-                let claimed = claim(&mut connection, &shared, room).await?;
+                let claimed = found(claim(&mut connection, &shared, room).await)?;
                 measure::claimed(&claimed, began.elapsed());
                 granted = claimed.len();
                 for row in claimed {
@@ -105,7 +105,8 @@ async fn begin_days(db: &mut PgConnection) -> Result<(), WorkerError> {
     let (mut ids, mut budgets, mut ends) = (Vec::new(), Vec::new(), Vec::new());
     for row in rows {
         let zone = Zone::parse(&row.zone).unwrap_or_else(|_| Zone::utc());
-        let (until, budget) = limit::day(row.now, &zone, row.daily_cap, row.daily_ramp, row.ramp_from);
+        let (until, budget) =
+            limit::day(row.now, &zone, row.daily_cap, row.daily_ramp, row.ramp_from);
         ids.push(row.id);
         budgets.push(budget);
         ends.push(until);

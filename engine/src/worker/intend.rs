@@ -33,7 +33,8 @@ pub(super) async fn run(
     shared: Arc<Shared>,
     mut wishes: mpsc::Receiver<IntentRequest>,
 ) -> Result<(), WorkerError> {
-    let mut connection = shared.worker.queue.acquire().await?;
+    // Detached: what is stopped in the middle of a transaction closes its connection, instead of handing it on.
+    let mut connection = shared.worker.queue.acquire().await?.detach();
     let mut batch = Vec::with_capacity(BATCH);
     loop {
         if wishes.recv_many(&mut batch, BATCH).await == 0 {

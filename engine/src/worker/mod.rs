@@ -94,7 +94,7 @@ pub enum WorkerError {
 
 /// Whether an error says that the database is gone or can't write at all. Every other error speaks of the
 /// batch that met it, also one that a writer of the domain made up: it may cost that batch, never the worker.
-fn lost(error: &sqlx::Error) -> bool {
+pub(crate) fn lost(error: &sqlx::Error) -> bool {
     if let Some(code) = error.as_database_error().and_then(|error| error.code()) {
         // Connection failures, full disks, operators, and a primary that is none any more.
         return ["08", "53", "57", "58"].iter().any(|class| code.starts_with(class))
@@ -108,6 +108,26 @@ fn lost(error: &sqlx::Error) -> bool {
             | sqlx::Error::PoolClosed
             | sqlx::Error::WorkerCrashed
     )
+}
+
+/// Deadlocks and serialization failures were rolled back as a whole: the same transaction may succeed.
+fn begins_again(error: &sqlx::Error) -> bool {
+    error
+        .as_database_error()
+        .and_then(|error| error.code())
+        .is_some_and(|code| code == "40P01" || code == "40001")
+}
+
+/// What one look of a task found: nothing where another transaction was in its way, as the next look finds the
+/// same. It may not cost the worker all that it holds.
+fn found<T: Default>(look: Result<T, WorkerError>) -> Result<T, WorkerError> {
+    match look {
+        Err(WorkerError::Database(error)) if begins_again(&error) => {
+            tracing::debug!(%error, "a look is repeated");
+            Ok(T::default())
+        }
+        look => look,
+    }
 }
 
 /// What a worker needs to know.
@@ -194,7 +214,8 @@ pub async fn pool(options: PgConnectOptions) -> Result<PgPool, sqlx::Error> {
         ("enable_mergejoin", "off"),
         ("jit", "off"),
     ]);
-    PgPoolOptions::new().max_connections(10).min_connections(1).connect_with(options).await
+    // Beside these, five of its tasks keep a connection each to themselves.
+    PgPoolOptions::new().max_connections(7).min_connections(1).connect_with(options).await
 }
 
 impl Worker {

@@ -14,7 +14,7 @@ use crate::fact::{RUN_CHANGED, RunFact};
 use crate::operation::{self, Place, Selection, Wish};
 use crate::run::{self, Change};
 use crate::signal::{self, NewSignal, Target};
-use crate::{clock, id};
+use crate::{clock, id, transaction};
 
 /// How long it is between two looks for operations.
 const EVERY: Duration = Duration::from_secs(1);
@@ -50,7 +50,7 @@ struct Open {
 
 /// Does one page of one operation; says whether there was one.
 async fn step(shared: &Shared) -> Result<bool, sqlx::Error> {
-    let mut tx = shared.worker.db.begin().await?;
+    let mut tx = transaction::begin(&shared.worker.db).await?;
     let open = sqlx::query_as!(
         Open,
         "select id, wish, selection, frozen_at, actor, per_second, at_customer, at_run from engine.operations

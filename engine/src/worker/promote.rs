@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use uuid::Uuid;
 
-use super::{Shared, WorkerError};
+use super::{Shared, WorkerError, found};
 
 const BATCH: i64 = 500;
 /// The shortest pause between two looks.
@@ -19,7 +19,7 @@ const TAILS: usize = 10_000;
 pub(super) async fn run(shared: Arc<Shared>) -> Result<(), WorkerError> {
     let mut tails = Tails::default();
     loop {
-        let moved = promote(&shared, &mut tails).await?;
+        let moved = found(promote(&shared, &mut tails).await)?;
         if moved > 0 {
             shared.wake.notify_one();
         }

@@ -6,7 +6,8 @@ use std::time::Duration;
 use uuid::Uuid;
 
 use super::execute::SUSPECT_AFTER;
-use super::{Shared, WorkerError};
+use super::{Shared, WorkerError, found};
+use crate::transaction;
 
 const EVERY: Duration = Duration::from_secs(1);
 /// After how many beats the live runs are looked through, one page at a time.
@@ -23,14 +24,14 @@ pub(super) async fn run(shared: Arc<Shared>) -> Result<(), WorkerError> {
     let mut limit = 0;
     for turn in 0_u64.. {
         beat.tick().await;
-        if take_back(&shared).await? > 0 {
+        if found(take_back(&shared).await)? > 0 {
             shared.wake.notify_one();
         }
         if turn % LOOK_THROUGH == 0 {
-            seen = look_through(&shared, seen).await?;
+            seen = found(look_through(&shared, seen).await)?;
         }
         if turn % RECOUNT == 0 {
-            limit = recount(&shared, limit).await?;
+            limit = found(recount(&shared, limit).await)?;
         }
         if turn % 3_600 == 0 {
             sqlx::query!("select from engine.make_partitions()").execute(&shared.worker.db).await?;
@@ -123,7 +124,7 @@ async fn look_through(shared: &Shared, after: (Uuid, Uuid)) -> Result<(Uuid, Uui
 /// Counts anew who waits under limits and who runs, a page of limits at a time, and mends what does not add
 /// up, as after a binary that knows no limits. Returns where to go on.
 async fn recount(shared: &Shared, after: i64) -> Result<i64, WorkerError> {
-    let mut tx = shared.worker.queue.begin().await?;
+    let mut tx = transaction::begin(&shared.worker.queue).await?;
     let page = sqlx::query_scalar!(
         "select id from engine.limits where id > $1 order by id limit $2 for update",
         after,

@@ -2,8 +2,6 @@
 
 use std::sync::atomic::Ordering;
 
-use engine::run::{Action, Change, State};
-
 use super::story::Story;
 
 const SEND: &str = "[[steps]]\nid = \"s\"\ntype = \"send\"\ndoes = \"hang\"\n[[steps]]\nid = \"b\"\ntype = \"act\"\n";
@@ -75,25 +73,5 @@ async fn a_step_type_that_no_worker_here_knows_is_left_and_done_by_one_that_does
     story.pass(2.0).await;
     story.until(run, "completed").await;
     newer.stop().await;
-    story.end().await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_run_that_was_paused_while_its_worker_died_goes_on_with_the_job_that_came_back() {
-    let story = Story::begin().await;
-    let run = story.start("[[steps]]\nid = \"a\"\ntype = \"act\"\ndoes = \"block\"\n").await;
-    let worker = story.worker().await;
-    story.board.blocked.acquire().await.unwrap().forget();
-    story.ask(run, Action::Pause).await;
-    worker.die().await;
-    // As a sweep does it, before any worker has claimed the job and found its run paused.
-    story.sql("update engine.jobs set worker = null, claimed_at = null, attempt = 0").await;
-    let resumed = Change::Changed { from: State::Paused, to: State::Live };
-    assert_eq!(story.ask(run, Action::Resume).await, resumed);
-    story.board.gate.add_permits(1);
-    let second = story.worker().await;
-    story.until(run, "completed").await;
-    assert_eq!(story.told(run).await, "started paused resumed done:a completed");
-    second.stop().await;
     story.end().await;
 }

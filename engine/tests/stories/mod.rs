@@ -5,6 +5,7 @@
 mod crashes;
 mod failures;
 mod families;
+mod faults;
 mod limits;
 mod many;
 mod moves;

@@ -66,3 +66,37 @@ async fn late_commits_arrive_rollbacks_do_not_and_poison_is_parked() {
     story.until_count("select count(*) from engine.parked", 2).await;
     story.end().await;
 }
+
+/// Is out of reach for its first calls.
+struct Away(Mutex<u32>);
+
+impl Sink for Away {
+    fn deliver<'a>(
+        &'a self,
+        _: &'a mut PgConnection,
+        _: &'a [Event],
+    ) -> BoxFuture<'a, Result<(), sqlx::Error>> {
+        async move {
+            let mut left = self.0.lock().unwrap();
+            *left = left.saturating_sub(1);
+            let away = || sqlx::Error::Io(std::io::ErrorKind::ConnectionRefused.into());
+            if *left > 0 { Err(away()) } else { Ok(()) }
+        }
+        .boxed()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_sink_out_of_reach_parks_nothing_however_long() {
+    let story = Story::begin().await;
+    told(&story.db, "a", 1).await.commit().await.unwrap();
+    let (away, mut tries) = (Away(Mutex::new(40)), HashMap::new());
+    let mut connection = story.db.acquire().await.unwrap();
+    for _ in 0..30 {
+        let _away = relay::step(&mut connection, &away, &mut tries).await;
+    }
+    drop(connection);
+    story.until_count("select count(*) from engine.parked", 0).await;
+    story.until_count("select upto from engine.relay", 1).await;
+    story.end().await;
+}

@@ -1,0 +1,94 @@
+//! What the fault suite has found, each played by hand.
+
+use std::task::Poll;
+use std::time::Duration;
+
+use engine::limit::{self, Rule};
+use engine::run::{Action, Change, State};
+use engine::transaction;
+use sqlx::{Connection, Executor, PgConnection};
+
+use super::story::Story;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_run_that_was_paused_while_its_worker_died_goes_on_with_the_job_that_came_back() {
+    let story = Story::begin().await;
+    let run = story.start("[[steps]]\nid = \"a\"\ntype = \"act\"\ndoes = \"block\"\n").await;
+    let worker = story.worker().await;
+    story.board.blocked.acquire().await.unwrap().forget();
+    story.ask(run, Action::Pause).await;
+    worker.die().await;
+    // As a sweep does it, before any worker has claimed the job and found its run paused.
+    story.sql("update engine.jobs set worker = null, claimed_at = null, attempt = 0").await;
+    let resumed = Change::Changed { from: State::Paused, to: State::Live };
+    assert_eq!(story.ask(run, Action::Resume).await, resumed);
+    story.board.gate.add_permits(1);
+    let second = story.worker().await;
+    story.until(run, "completed").await;
+    assert_eq!(story.told(run).await, "started paused resumed done:a completed");
+    second.stop().await;
+    story.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_transaction_that_is_given_up_while_it_begins_leaves_none_open() {
+    let story = Story::begin().await;
+    let mut witness = PgConnection::connect_with(&story.db.connect_options()).await.unwrap();
+    let open = "select count(*) from pg_stat_activity
+        where datname = current_database() and state like 'idle in transaction%'";
+    for patience in (1..=6).cycle().take(60) {
+        let (mut looks, mut beginning) = (0, Box::pin(transaction::begin(&story.db)));
+        let given_up = std::future::poll_fn(|cx| {
+            looks += 1;
+            let begun = beginning.as_mut().poll(cx).map(drop);
+            if looks == patience { Poll::Ready(()) } else { begun }
+        });
+        given_up.await;
+        drop(beginning);
+        let mut look = tokio::time::interval(Duration::from_millis(1));
+        let mut count = 1_i64;
+        for _ in 0..1_000 {
+            look.tick().await;
+            if story.db.num_idle() < usize::try_from(story.db.size()).unwrap() {
+                continue;
+            }
+            count = sqlx::query_scalar(open).fetch_one(&mut witness).await.unwrap();
+            if count == 0 {
+                break;
+            }
+        }
+        assert_eq!(count, 0, "given up after {patience} looks");
+    }
+    witness.close().await.unwrap();
+    story.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_deadlock_of_the_sweep_costs_its_worker_nothing() {
+    let story = Story::begin().await;
+    let mut tx = story.db.begin().await.unwrap();
+    let rule = Rule { at_once: Some(1), ..Rule::default() };
+    limit::set(&mut tx, story.customer, "line", "one", &rule).await.unwrap();
+    tx.commit().await.unwrap();
+    let steps = "[[steps]]\nid = \"a\"\ntype = \"act\"\ndoes = \"block\"\nlimits = [\"line\"]\n";
+    let run = story.start(steps).await;
+    let first = story.worker().await;
+    story.board.blocked.acquire().await.unwrap().forget();
+    first.die().await;
+    let mut tx = story.db.begin().await.unwrap();
+    // The other side looks for deadlocks much later, so that it is the sweep that is given up.
+    tx.execute("set local deadlock_timeout = '1min'").await.unwrap();
+    tx.execute("select from engine.limits for update").await.unwrap();
+    story.sql("update engine.workers set seen_at = seen_at - interval '1 minute'").await;
+    let second = story.worker().await;
+    let waits = "select count(*) from pg_stat_activity where datname = current_database()
+        and wait_event_type = 'Lock' and query like 'with dead as%'";
+    story.until_count(waits, 1).await;
+    tx.execute("select from engine.jobs for update").await.unwrap();
+    tx.rollback().await.unwrap();
+    story.board.gate.add_permits(1);
+    story.until(run, "completed").await;
+    story.until_count("select last_value from engine.worker_ids", 2).await;
+    second.stop().await;
+    story.end().await;
+}
