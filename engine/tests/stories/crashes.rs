@@ -75,3 +75,21 @@ async fn a_step_type_that_no_worker_here_knows_is_left_and_done_by_one_that_does
     newer.stop().await;
     story.end().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_worker_that_was_found_dead_claims_nothing_before_it_begins_again() {
+    let story = Story::begin().await;
+    let worker = story.worker().await;
+    story.until_count("select count(*) from engine.workers", 1).await;
+    let dead: i64 = sqlx::query_scalar("delete from engine.workers returning id")
+        .fetch_one(&story.db)
+        .await
+        .unwrap();
+    let run = story.start("[[steps]]\nid = \"a\"\ntype = \"act\"\n").await;
+    story.until(run, "completed").await;
+    let history = story.history(run).await;
+    let by_the_dead = format!("worker:{dead}");
+    assert!(history.iter().all(|row| row.actor != by_the_dead), "{history:#?}");
+    worker.stop().await;
+    story.end().await;
+}
