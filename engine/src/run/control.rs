@@ -207,6 +207,7 @@ fn columns(off: &[Unqueued]) -> Columns {
     (ids, attempts, off.iter().map(|run| run.due_at).collect())
 }
 
+/// A run that has a job keeps it: a worker holds it, or one that died while the run was paused has left it.
 async fn resume(tx: &mut PgConnection, runs: &[&Locked]) -> Result<(), sqlx::Error> {
     let leased: Vec<bool> = runs.iter().map(|run| run.leased).collect();
     sqlx::query!(
@@ -226,7 +227,8 @@ async fn resume(tx: &mut PgConnection, runs: &[&Locked]) -> Result<(), sqlx::Err
          )
          insert into engine.jobs (run_id, customer_id, queue, step, iteration, attempt, boost, pass)
          select id, customer_id, queue, step, iteration, attempt, boost, engine.pass() - boost from going
-         where not later and not leased",
+         where not later and not leased
+         on conflict (run_id) do nothing",
         &ids(runs),
         &leased,
     )
