@@ -100,7 +100,8 @@ impl Standing {
     fn of(finished: &Finished) -> Self {
         let (iteration, attempt) = (finished.job.iteration, finished.job.attempt);
         let Some(transition) = &finished.transition else {
-            return Self::live("job", None, iteration, attempt);
+            // Nothing was tried: the claim's attempt is not used.
+            return Self::live("job", None, iteration, attempt - 1);
         };
         let place = |at: Option<DateTime<Utc>>| match (at, &finished.lane) {
             (Some(_), _) => "timer",

@@ -118,3 +118,15 @@ async fn a_run_that_was_paused_while_its_worker_died_can_be_resumed_at_once() {
     worker.stop().await;
     story.end().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_job_that_is_given_up_because_its_run_is_paused_uses_no_attempt() {
+    let story = Story::begin().await;
+    let run = paused_with_a_job(&story).await;
+    let worker = story.worker().await;
+    story.until_count("select count(*) from engine.jobs", 0).await;
+    let row = story.run(run).await;
+    assert_eq!((row.state.as_str(), row.attempt), ("paused", 0));
+    worker.stop().await;
+    story.end().await;
+}
