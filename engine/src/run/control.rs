@@ -212,6 +212,7 @@ fn columns(off: &[Unqueued]) -> Columns {
     (ids, attempts, off.iter().map(|run| run.due_at).collect())
 }
 
+/// A run that has a job keeps it: a worker holds it, or one that died while the run was paused has left it.
 async fn resume(tx: &mut PgConnection, runs: &[&Locked]) -> Result<(), sqlx::Error> {
     let queued: Vec<bool> = runs.iter().map(|run| run.queued).collect();
     sqlx::query!(

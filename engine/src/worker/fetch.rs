@@ -113,14 +113,20 @@ async fn claimable(shared: &Shared) -> usize {
     shared.leases.available_permits().clamp(1, BATCH)
 }
 
-/// Claims, and tells all processes which pass is being served.
-async fn claim(shared: &Shared, lowest: i64, limit: usize) -> Result<Vec<Claimed>, WorkerError> {
+/// Claims, and tells all processes which pass is being served. A worker that was found dead and does not know
+/// it yet claims nothing: of a job that it held before, it could not tell the old lease from the new one.
+pub(super) async fn claim(
+    shared: &Shared,
+    lowest: i64,
+    limit: usize,
+) -> Result<Vec<Claimed>, WorkerError> {
     let rows = sqlx::query_as!(
         Claimed,
         r#"with taken as (
              update engine.jobs j set worker = $1, attempt = j.attempt + 1, claimed_at = engine.now()
              where j.run_id = any(array(
                select run_id from engine.jobs where worker is null and pass >= $2 and queue = any($4)
+                 and exists (select from engine.workers where id = $1)
                order by pass, run_id limit $3 for update skip locked))
              returning j.run_id, j.queue, j.step, j.iteration, j.attempt, j.crashes, j.boost, j.pass, j.claimed_at,
                j.granted is not null as granted

@@ -61,7 +61,7 @@ pub(super) async fn run(
 }
 
 /// Whether there is anything to do: in a database without limits, all that this task ever asks.
-async fn waits(db: &mut PgConnection) -> Result<bool, WorkerError> {
+pub(super) async fn waits(db: &mut PgConnection) -> Result<bool, WorkerError> {
     let waits = sqlx::query_scalar!(
         r#"select exists (select from engine.limits where waiting > 0 and wake_at <= engine.now())
              or exists (select from engine.lane_jobs where closes_at <= engine.now()) as "waits!""#,
@@ -149,9 +149,10 @@ async fn let_go(db: &mut PgConnection) -> Result<i64, WorkerError> {
 }
 
 /// Claims what its limits let through. A limit's row is locked before anything is decided by it, and all that
-/// decides is a column of that row: another table would be read as it was when the statement began.
+/// decides is a column of that row: another table would be read as it was when the statement began. As with
+/// every claim, a worker that was found dead gets nothing.
 #[expect(clippy::too_many_lines, reason = "one statement, whole and visible in one place")]
-async fn claim(
+pub(super) async fn claim(
     db: &mut PgConnection,
     shared: &Shared,
     room: usize,
@@ -160,7 +161,7 @@ async fn claim(
         Claimed,
         r#"with lanes as materialized (
              select l.id, engine.room(l, engine.now()) as room from engine.limits l
-             where l.waiting > 0 and l.wake_at <= engine.now()
+             where l.waiting > 0 and l.wake_at <= engine.now() and exists (select from engine.workers where id = $1)
              order by l.wake_at limit $2 for update skip locked
            ), heads as materialized (
              select h.* from lanes l cross join lateral (

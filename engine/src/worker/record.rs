@@ -100,7 +100,8 @@ impl Standing {
     fn of(finished: &Finished) -> Self {
         let (iteration, attempt) = (finished.job.iteration, finished.job.attempt);
         let Some(transition) = &finished.transition else {
-            return Self::live("job", None, iteration, attempt);
+            // Nothing was tried: the claim's attempt is not used.
+            return Self::live("job", None, iteration, attempt - 1);
         };
         let place = |at: Option<DateTime<Utc>>| match (at, &finished.lane) {
             (Some(_), _) => "timer",
@@ -219,7 +220,8 @@ pub(super) async fn record(
                step = case when r.ended_at is null then f.to_step else r.step end,
                queue = case when r.ended_at is null then f.to_queue else r.queue end,
                iteration = case when r.ended_at is null then f.to_iteration else r.iteration end,
-               attempt = f.to_attempt,
+               -- What a run that had ended before is known by below: every job that ends one has an attempt.
+               attempt = case when r.ended_at is null then f.to_attempt else 0 end,
                next_at = case when r.state = 'live' and f.state = 'live' then f.due_at end,
                wait_signal = case when r.ended_at is null then f.wait_signal end,
                remaining = case
@@ -237,7 +239,8 @@ pub(super) async fn record(
              from (select * from kept union all select * from freed order by run_id) f
              where r.id = f.run_id
              returning f.*, r.customer_id, r.state as is_now, r.place as stands, r.seq, r.inbox, r.next_at,
-               r.reason is not distinct from f.reason and r.state = f.state and f.end_kind is not null as has_ended
+               r.reason is not distinct from f.reason and r.state = f.state and f.end_kind is not null
+                 and r.attempt > 0 as has_ended
            ), told as (
              insert into engine.history (run_id, seq, at, kind, step, iteration, attempt, actor, data)
              select run_id, seq - has_ended::int, engine.now(), kind, step, iteration, attempt, 'worker:' || $1, detail

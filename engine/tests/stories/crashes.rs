@@ -2,6 +2,9 @@
 
 use std::sync::atomic::Ordering;
 
+use engine::run::{Action, Change, State};
+use uuid::Uuid;
+
 use super::story::Story;
 
 const SEND: &str = "[[steps]]\nid = \"s\"\ntype = \"send\"\ndoes = \"hang\"\n[[steps]]\nid = \"b\"\ntype = \"act\"\n";
@@ -73,5 +76,57 @@ async fn a_step_type_that_no_worker_here_knows_is_left_and_done_by_one_that_does
     story.pass(2.0).await;
     story.until(run, "completed").await;
     newer.stop().await;
+    story.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_worker_that_was_found_dead_claims_nothing_before_it_begins_again() {
+    let story = Story::begin().await;
+    let worker = story.worker().await;
+    story.until_count("select count(*) from engine.workers", 1).await;
+    let dead: i64 = sqlx::query_scalar("delete from engine.workers returning id")
+        .fetch_one(&story.db)
+        .await
+        .unwrap();
+    let run = story.start("[[steps]]\nid = \"a\"\ntype = \"act\"\n").await;
+    story.until(run, "completed").await;
+    let history = story.history(run).await;
+    let by_the_dead = format!("worker:{dead}");
+    assert!(history.iter().all(|row| row.actor != by_the_dead), "{history:#?}");
+    worker.stop().await;
+    story.end().await;
+}
+
+/// A run that was paused while a worker held its job, which then died: its job is ready, and the run rests.
+async fn paused_with_a_job(story: &Story) -> Uuid {
+    let run = story.start("[[steps]]\nid = \"a\"\ntype = \"act\"\n").await;
+    story.sql("update engine.jobs set worker = 0, claimed_at = now(), attempt = 1").await;
+    story.ask(run, Action::Pause).await;
+    story.sql("update engine.jobs set worker = null, claimed_at = null, attempt = 0").await;
+    run
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_run_that_was_paused_while_its_worker_died_can_be_resumed_at_once() {
+    let story = Story::begin().await;
+    let run = paused_with_a_job(&story).await;
+    let change = story.ask(run, Action::Resume).await;
+    assert_eq!(change, Change::Changed { from: State::Paused, to: State::Live });
+    let worker = story.worker().await;
+    story.until(run, "completed").await;
+    assert_eq!(story.told(run).await, "started paused resumed done:a completed");
+    worker.stop().await;
+    story.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_job_that_is_given_up_because_its_run_is_paused_uses_no_attempt() {
+    let story = Story::begin().await;
+    let run = paused_with_a_job(&story).await;
+    let worker = story.worker().await;
+    story.until_count("select count(*) from engine.jobs", 0).await;
+    let row = story.run(run).await;
+    assert_eq!((row.state.as_str(), row.attempt), ("paused", 0));
+    worker.stop().await;
     story.end().await;
 }
