@@ -19,7 +19,8 @@ use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 use tokio_util::task::TaskTracker;
 use tower::{Layer, Service};
 
-use super::execute::{Finished, execute, held};
+use super::execute::execute;
+use super::finish::{Finished, held};
 use super::{Shared, StepJob};
 
 /// Starts the apalis worker. What comes back is ready once told to close and its running steps have ended;

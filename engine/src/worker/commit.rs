@@ -10,7 +10,7 @@ use sqlx::{Connection, PgConnection};
 use tokio::sync::{Mutex, mpsc};
 use uuid::Uuid;
 
-use super::execute::{Finished, held};
+use super::finish::{Finished, held};
 use super::record::{self, Recorded};
 use super::{Shared, StepJob, WorkerError, begins_again, lost, measure};
 use crate::clock;

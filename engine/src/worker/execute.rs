@@ -1,27 +1,22 @@
-//! Works at one step: finds out why it runs, runs it under its timeout, and decides what is to be recorded.
+//! Works at one step: finds out why it runs, and runs it under its timeout; `finish` says what came of it.
 //! A panic, a timeout, a payload that can't be read: all become something to record, never a dead worker.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 use tokio::sync::SemaphorePermit;
 use tokio_util::task::AbortOnDropHandle;
 use uuid::Uuid;
 
+use super::finish::{Finished, child_of, decide, given_up, held, later};
 use super::{Shared, StepJob};
 use crate::context::{Context, Parts, draw};
-use crate::decision::{
-    self, Input, Intent, Memory, Next, Position, Situation, Transition, Waiting,
-};
+use crate::decision::{self, Input, Memory, Position, Situation, Waiting};
 use crate::definition::Definition;
-use crate::definition_store::{self, LoadError};
-use crate::fact::Fact;
-use crate::run::{NewRun, Parent, Priority};
+use crate::definition_store::LoadError;
 use crate::step::{Effect, Outcome, Reconciled, StepError, Verdict, Wake};
 use crate::timing::Zone;
-use crate::{id, limit};
 
 /// After how many deaths of its worker a job is under suspicion: it may have killed them, or have been near.
 pub(super) const SUSPECT_AFTER: i16 = 3;
@@ -31,62 +26,24 @@ const MAX_CRASHES: i16 = 6;
 const LETS_OTHERS_GO: Duration = Duration::from_millis(200);
 /// How many buffered signals of a run are looked at.
 const MAX_INBOX: i64 = 100;
-/// How many steps of one run may go on in this worker before others have their turn.
-const MAX_IN_A_ROW: u8 = 16;
 /// When a run is looked at again whose definition the database did not give.
 const LOOK_AGAIN: Duration = Duration::from_secs(10);
 /// When a run is looked at again that this version of SalesOS can't work at.
 const LEFT: Duration = Duration::from_secs(60);
-/// The most that a run may remember, in bytes of JSON.
-const MAX_MEMORY: usize = 256 * 1024;
 /// How long a run's history may grow.
 const MAX_HISTORY: i32 = 100_000;
-/// How many runs may stand above a run.
-const MAX_DEPTH: i16 = 8;
-
-/// A job that was worked at, on its way to the committer.
-pub(super) struct Finished {
-    /// The job as it was claimed; its lease fences the record.
-    pub(super) job: StepJob,
-    /// What is to be recorded; `None` for a run that lives no more, whose job is merely given up.
-    pub(super) transition: Option<Transition>,
-    /// The step and the queue where the run will stand.
-    pub(super) target: (String, String),
-    /// Whether the run may go on in this worker without a look at the queue.
-    pub(super) goes_on: bool,
-    /// The limits under which it takes its turn first.
-    pub(super) lane: Option<Lane>,
-    /// A run that it starts.
-    pub(super) child: Option<NewRun>,
-    /// Whether the run's version starts runs, which are to hear of its end.
-    pub(super) starts_runs: bool,
-    /// For the domain to write.
-    pub(super) facts: Vec<Fact>,
-    /// Signals that this work used up.
-    pub(super) consumed: Vec<Uuid>,
-}
-
-/// Under which limits a step takes its turn.
-pub(super) struct Lane {
-    /// Pairs of kind and name, as JSON; the first that has a rule is its line.
-    pub(super) limits: Value,
-    /// When its send window closes; after that it is looked at anew.
-    pub(super) closes_at: Option<DateTime<Utc>>,
-    /// How much of each gap's jitter it adds, 0 to 1.
-    pub(super) share: f32,
-}
 
 /// Everything that work at a step needs, read and checked.
-struct Work {
-    definition: Arc<Definition>,
-    memory: Memory,
-    position: Position,
-    zone: Zone,
-    inbox: Vec<Delivered>,
+pub(super) struct Work {
+    pub(super) definition: Arc<Definition>,
+    pub(super) memory: Memory,
+    pub(super) position: Position,
+    pub(super) zone: Zone,
+    pub(super) inbox: Vec<Delivered>,
 }
 
 /// A signal in the run's inbox.
-struct Delivered {
+pub(super) struct Delivered {
     id: Uuid,
     name: String,
     data: Value,
@@ -411,7 +368,7 @@ fn seen_together(outputs: &Map<String, Value>, observed: &Value) -> Map<String, 
     together
 }
 
-fn situation<'a>(job: &'a StepJob, work: &'a Work) -> Situation<'a> {
+pub(super) fn situation<'a>(job: &'a StepJob, work: &'a Work) -> Situation<'a> {
     Situation {
         definition: &work.definition,
         position: work.position,
@@ -420,194 +377,4 @@ fn situation<'a>(job: &'a StepJob, work: &'a Work) -> Situation<'a> {
         zone: &work.zone,
         draw: draw(&[job.run_id.as_bytes(), job.step.as_bytes(), &job.attempt.to_be_bytes()]),
     }
-}
-
-/// Finds the workflow of a run that the step starts. One that can't be started fails the step.
-async fn child_of(
-    shared: &Shared,
-    job: &StepJob,
-    input: Input,
-) -> Result<(Input, Option<NewRun>), sqlx::Error> {
-    let Input::Outcome(Outcome { verdict: Verdict::Start { child, .. }, .. }) = &input else {
-        return Ok((input, None));
-    };
-    if job.depth >= MAX_DEPTH {
-        let reason =
-            format!("{MAX_DEPTH} workflows already stand above it; start it from elsewhere");
-        return Ok((Input::Failed(StepError::Fail { reason }), None));
-    }
-    let db = &shared.worker.db;
-    let found = definition_store::newest(db, job.customer_id, &child.workflow).await?;
-    let Some(definition_id) = found else {
-        let reason = format!("there is no workflow `{}`; apply it first", child.workflow);
-        return Ok((Input::Failed(StepError::Fail { reason }), None));
-    };
-    let run = NewRun {
-        id: child.run_id,
-        customer_id: job.customer_id,
-        definition_id,
-        subject_id: job.subject_id,
-        zone: job.zone.clone(),
-        actor: format!("run:{}", id::show("run", job.run_id)),
-        start_at: None,
-        limit_keys: job.limit_keys.clone(),
-        priority: Priority::of_boost(job.boost),
-        parent: Some(Parent {
-            run_id: job.run_id,
-            root_id: job.root_id.unwrap_or(job.run_id),
-            depth: job.depth + 1,
-            joined: matches!(
-                &input,
-                Input::Outcome(Outcome { verdict: Verdict::Start { wait: true, .. }, .. })
-            ),
-        }),
-    };
-    Ok((input, Some(run)))
-}
-
-fn decide(
-    job: StepJob,
-    work: &Work,
-    input: Input,
-    consumed: Vec<Uuid>,
-    child: Option<NewRun>,
-) -> Finished {
-    let facts = match &input {
-        Input::Outcome(outcome) => outcome.facts.clone(),
-        Input::Failed(_)
-        | Input::Skipped
-        | Input::Closed { .. }
-        | Input::Limited
-        | Input::StillWaiting { .. }
-        | Input::ExitSignal { .. }
-        | Input::Broken { .. } => Vec::new(),
-    };
-    let limited = input == Input::Limited;
-    let mut transition = decision::advance(situation(&job, work), input);
-    if let Some(reason) = transition.memory.as_ref().and_then(too_large) {
-        // What the step did stands; only what it wanted to remember does not fit.
-        transition.next = Next::Hold { reason };
-        transition.memory = None;
-        transition.child = None;
-    }
-    let (index, goes_on) = match &transition.next {
-        Next::Enter { step, at, .. } => {
-            let limits = &work.definition.steps[*step].limits;
-            let free = limits.is_empty() && !job.granted;
-            (*step, at.is_none() && free && job.in_a_row < MAX_IN_A_ROW)
-        }
-        Next::Again { .. }
-        | Next::Listen { .. }
-        | Next::Hold { .. }
-        | Next::Complete
-        | Next::Exit { .. } => (work.position.step, false),
-    };
-    let lane = match &transition.next {
-        Next::Enter { at: None, .. } => lane(&job, work, index),
-        Next::Again { .. } if limited => lane(&job, work, index),
-        Next::Enter { .. }
-        | Next::Again { .. }
-        | Next::Listen { .. }
-        | Next::Hold { .. }
-        | Next::Complete
-        | Next::Exit { .. } => None,
-    };
-    // An attempt that failed will need its signal again.
-    let consumed = match &transition.next {
-        Next::Again { .. } | Next::Hold { .. } if transition.kind == Some("step.failed") => {
-            Vec::new()
-        }
-        Next::Enter { .. }
-        | Next::Again { .. }
-        | Next::Listen { .. }
-        | Next::Hold { .. }
-        | Next::Complete
-        | Next::Exit { .. } => consumed,
-    };
-    let step = &work.definition.steps[index];
-    let target = (step.id.clone(), step.kind.to_owned());
-    let child = child.filter(|_| transition.child.is_some());
-    Finished {
-        job,
-        transition: Some(transition),
-        target,
-        goes_on,
-        lane,
-        child,
-        starts_runs: work.definition.steps.iter().any(|step| step.step.starts_runs()),
-        facts,
-        consumed,
-    }
-}
-
-/// Why a memory can't be kept; `None` where it can.
-fn too_large(memory: &Memory) -> Option<String> {
-    let bytes = serde_json::to_vec(memory).map_or(usize::MAX, |json| json.len());
-    (bytes > MAX_MEMORY).then(|| {
-        format!(
-            "what its steps gave has {} KiB together, and 256 KiB is the most; keep large values elsewhere and \
-             their keys here, then skip or jump",
-            bytes.div_ceil(1024)
-        )
-    })
-}
-
-/// The line in which the run waits for a step; `None` where the step has no limits.
-fn lane(job: &StepJob, work: &Work, step: usize) -> Option<Lane> {
-    let definition = &work.definition.steps[step];
-    let pairs: Vec<[&str; 2]> = definition
-        .limits
-        .iter()
-        .filter_map(|kind| match kind.as_str() {
-            limit::CUSTOMER => Some([limit::CUSTOMER, ""]),
-            limit::STEP => Some([limit::STEP, definition.kind]),
-            kind => Some([kind, job.limit_keys.get(kind)?.as_str()?]),
-        })
-        .collect();
-    let drawn =
-        draw(&[job.run_id.as_bytes(), definition.id.as_bytes(), &job.iteration.to_be_bytes()]);
-    #[expect(clippy::cast_precision_loss, reason = "a spread needs no exact draw")]
-    let share = drawn as f32 / u64::MAX as f32;
-    let closes_at = decision::closing(situation(job, work), step);
-    (!pairs.is_empty()).then(|| Lane { limits: json!(pairs), closes_at, share })
-}
-
-fn given_up(job: StepJob) -> Finished {
-    let target = (job.step.clone(), job.queue.clone());
-    Finished {
-        job,
-        transition: None,
-        target,
-        goes_on: false,
-        lane: None,
-        child: None,
-        starts_runs: false,
-        facts: Vec::new(),
-        consumed: Vec::new(),
-    }
-}
-
-/// Holds a run that can't be worked at.
-pub(super) fn held(job: StepJob, reason: String) -> Finished {
-    let transition = Transition {
-        kind: None,
-        detail: None,
-        next: Next::Hold { reason },
-        memory: None,
-        intent: Intent::Kept,
-        child: None,
-    };
-    Finished { transition: Some(transition), ..given_up(job) }
-}
-
-fn later(job: StepJob, pause: Duration) -> Finished {
-    let transition = Transition {
-        kind: None,
-        detail: None,
-        next: Next::Again { at: Some(job.now + pause), attempt: job.attempt - 1 },
-        memory: None,
-        intent: Intent::Kept,
-        child: None,
-    };
-    Finished { transition: Some(transition), ..given_up(job) }
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::claimed::Claimed;
-use super::execute::Finished;
+use super::finish::Finished;
 
 /// Jobs that were claimed, and how late the sleepers among them are.
 pub(super) fn claimed(rows: &[Claimed], took: Duration) {

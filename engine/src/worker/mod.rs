@@ -1,7 +1,7 @@
 //! The worker: claims step jobs, runs them through apalis, and records what came of them.
 //!
 //! Independent tasks, each with one job: `lease` says that this worker lives, `listen` wakes, `fetch`
-//! claims, `grant` claims what waits under limits, `backend` hands jobs to apalis, `execute` runs a step,
+//! claims, `grant` claims what waits under limits, `backend` hands jobs to apalis, `execute` runs a step, `finish` says what came of it,
 //! `intend` writes intents, `commit` records in groups, `promote` makes due timers jobs, `family` tells
 //! parents and children of ends, `operate` works off bulk commands, `retain` lets go what is over, `sweep` takes back what dead workers held. Handlers never touch the queue's
 //! tables. Every write names the lease under which the job was claimed.
@@ -12,6 +12,7 @@ mod commit;
 mod execute;
 mod family;
 mod fetch;
+mod finish;
 mod grant;
 mod intend;
 mod lease;

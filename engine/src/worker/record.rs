@@ -6,7 +6,7 @@ use serde_json::Value;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::execute::Finished;
+use super::finish::Finished;
 use crate::decision::{Intent, Next, Transition};
 
 /// What was recorded of a run.

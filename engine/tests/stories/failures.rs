@@ -47,7 +47,8 @@ async fn what_cannot_go_on_is_held_with_its_reason_and_retried() {
         .await;
     let gone = story.start(&act("fail_twice", "")).await;
     story.sql(&format!("update engine.jobs set step = 'x' where run_id = '{gone}'; update engine.runs set step = 'x' where id = '{gone}'; update engine.history set step = 'x' where run_id = '{gone}'")).await;
-    let large = story.start(&act("done", "kilobytes = 257\n")).await;
+    let behind = "kilobytes = 257\n[[steps]]\nid = \"b\"\ntype = \"act\"";
+    let large = story.start(&act("done", behind)).await;
     let long = story.start(&act("done", "timeout = \"8s\"\n")).await;
     story.sql(&format!("with h as (update engine.history set seq = 100000 where run_id = '{long}') update engine.runs set seq = 100000 where id = '{long}'")).await;
     let unreadable = story.start(&act("done", "timeout = \"9s\"\n")).await;

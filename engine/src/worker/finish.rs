@@ -1,0 +1,248 @@
+//! What came of the work at a step, on its way to the committer: where the run goes, under which limits, which
+//! run it starts, and what does not fit.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use super::execute::{Work, situation};
+use super::{Shared, StepJob};
+use crate::context::draw;
+use crate::decision::{self, Input, Intent, Memory, Next, Transition};
+use crate::definition_store;
+use crate::fact::Fact;
+use crate::run::{NewRun, Parent, Priority};
+use crate::step::{Outcome, StepError, Verdict};
+use crate::{id, limit};
+
+/// How many steps of one run may go on in this worker before others have their turn.
+const MAX_IN_A_ROW: u8 = 16;
+/// The most that a run may remember, in bytes of JSON.
+const MAX_MEMORY: usize = 256 * 1024;
+/// How many runs may stand above a run.
+const MAX_DEPTH: i16 = 8;
+
+/// A job that was worked at, on its way to the committer.
+pub(super) struct Finished {
+    /// The job as it was claimed; its lease fences the record.
+    pub(super) job: StepJob,
+    /// What is to be recorded; `None` for a run that lives no more, whose job is merely given up.
+    pub(super) transition: Option<Transition>,
+    /// The step and the queue where the run will stand.
+    pub(super) target: (String, String),
+    /// Whether the run may go on in this worker without a look at the queue.
+    pub(super) goes_on: bool,
+    /// The limits under which it takes its turn first.
+    pub(super) lane: Option<Lane>,
+    /// A run that it starts.
+    pub(super) child: Option<NewRun>,
+    /// Whether the run's version starts runs, which are to hear of its end.
+    pub(super) starts_runs: bool,
+    /// For the domain to write.
+    pub(super) facts: Vec<Fact>,
+    /// Signals that this work used up.
+    pub(super) consumed: Vec<Uuid>,
+}
+
+/// Under which limits a step takes its turn.
+pub(super) struct Lane {
+    /// Pairs of kind and name, as JSON; the first that has a rule is its line.
+    pub(super) limits: Value,
+    /// When its send window closes; after that it is looked at anew.
+    pub(super) closes_at: Option<DateTime<Utc>>,
+    /// How much of each gap's jitter it adds, 0 to 1.
+    pub(super) share: f32,
+}
+
+/// Finds the workflow of a run that the step starts. One that can't be started fails the step.
+pub(super) async fn child_of(
+    shared: &Shared,
+    job: &StepJob,
+    input: Input,
+) -> Result<(Input, Option<NewRun>), sqlx::Error> {
+    let Input::Outcome(Outcome { verdict: Verdict::Start { child, .. }, .. }) = &input else {
+        return Ok((input, None));
+    };
+    if job.depth >= MAX_DEPTH {
+        let reason =
+            format!("{MAX_DEPTH} workflows already stand above it; start it from elsewhere");
+        return Ok((Input::Failed(StepError::Fail { reason }), None));
+    }
+    let db = &shared.worker.db;
+    let found = definition_store::newest(db, job.customer_id, &child.workflow).await?;
+    let Some(definition_id) = found else {
+        let reason = format!("there is no workflow `{}`; apply it first", child.workflow);
+        return Ok((Input::Failed(StepError::Fail { reason }), None));
+    };
+    let run = NewRun {
+        id: child.run_id,
+        customer_id: job.customer_id,
+        definition_id,
+        subject_id: job.subject_id,
+        zone: job.zone.clone(),
+        actor: format!("run:{}", id::show("run", job.run_id)),
+        start_at: None,
+        limit_keys: job.limit_keys.clone(),
+        priority: Priority::of_boost(job.boost),
+        parent: Some(Parent {
+            run_id: job.run_id,
+            root_id: job.root_id.unwrap_or(job.run_id),
+            depth: job.depth + 1,
+            joined: matches!(
+                &input,
+                Input::Outcome(Outcome { verdict: Verdict::Start { wait: true, .. }, .. })
+            ),
+        }),
+    };
+    Ok((input, Some(run)))
+}
+
+pub(super) fn decide(
+    job: StepJob,
+    work: &Work,
+    input: Input,
+    consumed: Vec<Uuid>,
+    child: Option<NewRun>,
+) -> Finished {
+    let facts = match &input {
+        Input::Outcome(outcome) => outcome.facts.clone(),
+        Input::Failed(_)
+        | Input::Skipped
+        | Input::Closed { .. }
+        | Input::Limited
+        | Input::StillWaiting { .. }
+        | Input::ExitSignal { .. }
+        | Input::Broken { .. } => Vec::new(),
+    };
+    let limited = input == Input::Limited;
+    let mut transition = decision::advance(situation(&job, work), input);
+    if let Some(reason) = transition.memory.as_ref().and_then(too_large) {
+        // What the step did stands; only what it wanted to remember does not fit.
+        transition.detail = Some(json!({ "reason": reason }));
+        transition.next = Next::Hold { reason };
+        transition.memory = None;
+        transition.child = None;
+    }
+    let (index, goes_on) = match &transition.next {
+        Next::Enter { step, at, .. } => {
+            let limits = &work.definition.steps[*step].limits;
+            let free = limits.is_empty() && !job.granted;
+            (*step, at.is_none() && free && job.in_a_row < MAX_IN_A_ROW)
+        }
+        Next::Again { .. }
+        | Next::Listen { .. }
+        | Next::Hold { .. }
+        | Next::Complete
+        | Next::Exit { .. } => (work.position.step, false),
+    };
+    let lane = match &transition.next {
+        Next::Enter { at: None, .. } => lane(&job, work, index),
+        Next::Again { .. } if limited => lane(&job, work, index),
+        Next::Enter { .. }
+        | Next::Again { .. }
+        | Next::Listen { .. }
+        | Next::Hold { .. }
+        | Next::Complete
+        | Next::Exit { .. } => None,
+    };
+    // An attempt that failed will need its signal again.
+    let consumed = match &transition.next {
+        Next::Again { .. } | Next::Hold { .. } if transition.kind == Some("step.failed") => {
+            Vec::new()
+        }
+        Next::Enter { .. }
+        | Next::Again { .. }
+        | Next::Listen { .. }
+        | Next::Hold { .. }
+        | Next::Complete
+        | Next::Exit { .. } => consumed,
+    };
+    let step = &work.definition.steps[index];
+    let target = (step.id.clone(), step.kind.to_owned());
+    let child = child.filter(|_| transition.child.is_some());
+    Finished {
+        job,
+        transition: Some(transition),
+        target,
+        goes_on,
+        lane,
+        child,
+        starts_runs: work.definition.steps.iter().any(|step| step.step.starts_runs()),
+        facts,
+        consumed,
+    }
+}
+
+/// Why a memory can't be kept; `None` where it can.
+fn too_large(memory: &Memory) -> Option<String> {
+    let bytes = serde_json::to_vec(memory).map_or(usize::MAX, |json| json.len());
+    (bytes > MAX_MEMORY).then(|| {
+        format!(
+            "what its steps gave has {} KiB together, and 256 KiB is the most; keep large values elsewhere and \
+             their keys here, then skip or jump",
+            bytes.div_ceil(1024)
+        )
+    })
+}
+
+/// The line in which the run waits for a step; `None` where the step has no limits.
+fn lane(job: &StepJob, work: &Work, step: usize) -> Option<Lane> {
+    let definition = &work.definition.steps[step];
+    let pairs: Vec<[&str; 2]> = definition
+        .limits
+        .iter()
+        .filter_map(|kind| match kind.as_str() {
+            limit::CUSTOMER => Some([limit::CUSTOMER, ""]),
+            limit::STEP => Some([limit::STEP, definition.kind]),
+            kind => Some([kind, job.limit_keys.get(kind)?.as_str()?]),
+        })
+        .collect();
+    let drawn =
+        draw(&[job.run_id.as_bytes(), definition.id.as_bytes(), &job.iteration.to_be_bytes()]);
+    #[expect(clippy::cast_precision_loss, reason = "a spread needs no exact draw")]
+    let share = drawn as f32 / u64::MAX as f32;
+    let closes_at = decision::closing(situation(job, work), step);
+    (!pairs.is_empty()).then(|| Lane { limits: json!(pairs), closes_at, share })
+}
+
+pub(super) fn given_up(job: StepJob) -> Finished {
+    let target = (job.step.clone(), job.queue.clone());
+    Finished {
+        job,
+        transition: None,
+        target,
+        goes_on: false,
+        lane: None,
+        child: None,
+        starts_runs: false,
+        facts: Vec::new(),
+        consumed: Vec::new(),
+    }
+}
+
+/// Holds a run that can't be worked at.
+pub(super) fn held(job: StepJob, reason: String) -> Finished {
+    let transition = Transition {
+        kind: None,
+        detail: None,
+        next: Next::Hold { reason },
+        memory: None,
+        intent: Intent::Kept,
+        child: None,
+    };
+    Finished { transition: Some(transition), ..given_up(job) }
+}
+
+pub(super) fn later(job: StepJob, pause: Duration) -> Finished {
+    let transition = Transition {
+        kind: None,
+        detail: None,
+        next: Next::Again { at: Some(job.now + pause), attempt: job.attempt - 1 },
+        memory: None,
+        intent: Intent::Kept,
+        child: None,
+    };
+    Finished { transition: Some(transition), ..given_up(job) }
+}
