@@ -98,7 +98,7 @@ fn begins_again(error: &sqlx::Error) -> bool {
         .is_some_and(|code| code == "40P01" || code == "40001")
 }
 
-async fn write(
+pub(super) async fn write(
     shared: &Shared,
     connection: &mut PgConnection,
     batch: &[Finished],
@@ -202,7 +202,7 @@ fn failure(transition: &Transition) -> Option<Value> {
 }
 
 /// After the commit: runs that go on go back to the handlers, the leases of the others are free.
-async fn follow(
+pub(super) async fn follow(
     shared: &Shared,
     batch: Vec<Finished>,
     recorded: Vec<Recorded>,

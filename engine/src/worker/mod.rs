@@ -16,6 +16,8 @@ mod grant;
 mod intend;
 mod lease;
 mod listen;
+#[cfg(test)]
+mod model;
 mod operate;
 mod promote;
 mod record;
