@@ -94,7 +94,7 @@ fn record<'a>(
     })
 }
 
-async fn write(
+pub(super) async fn write(
     shared: &Shared,
     connection: &mut PgConnection,
     batch: &[Finished],
@@ -198,7 +198,7 @@ fn failure(transition: &Transition) -> Option<Value> {
 }
 
 /// After the commit: runs that go on go back to the handlers, the leases of the others are free.
-async fn follow(
+pub(super) async fn follow(
     shared: &Shared,
     batch: Vec<Finished>,
     recorded: Vec<Recorded>,

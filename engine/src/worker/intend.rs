@@ -75,7 +75,7 @@ async fn one_by_one(
     Ok(answers)
 }
 
-async fn write(
+pub(super) async fn write(
     shared: &Shared,
     connection: &mut PgConnection,
     batch: &[IntentRequest],

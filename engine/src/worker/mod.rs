@@ -18,6 +18,8 @@ mod intend;
 mod lease;
 mod listen;
 mod measure;
+#[cfg(test)]
+mod model;
 mod operate;
 mod promote;
 mod record;

@@ -32,7 +32,7 @@ pub(super) async fn run(shared: Arc<Shared>) -> Result<(), WorkerError> {
 
 /// How far the jobs go that this process made of each customer's timers.
 #[derive(Default)]
-struct Tails(HashMap<Uuid, i64>);
+pub(super) struct Tails(HashMap<Uuid, i64>);
 
 impl Tails {
     fn moved(&mut self, customer_id: Uuid, pass: i64, served: i64) {
@@ -43,7 +43,7 @@ impl Tails {
     }
 }
 
-async fn promote(shared: &Shared, tails: &mut Tails) -> Result<i64, WorkerError> {
+pub(super) async fn promote(shared: &Shared, tails: &mut Tails) -> Result<i64, WorkerError> {
     let (customers, passes): (Vec<Uuid>, Vec<i64>) = tails.0.iter().unzip();
     let moved = sqlx::query!(
         r#"with due as (

@@ -44,7 +44,7 @@ pub(super) async fn run(shared: Arc<Shared>) -> Result<(), WorkerError> {
 /// on only those that it had begun do, so that what waited beside a deadly job is not held for it. A lost
 /// lock alone is not death: a restart of Postgres frees all of them, and the workers come back within the
 /// two seconds.
-async fn take_back(shared: &Shared) -> Result<i64, WorkerError> {
+pub(super) async fn take_back(shared: &Shared) -> Result<i64, WorkerError> {
     let back = sqlx::query_scalar!(
         r#"with dead as (
              delete from engine.workers w
@@ -85,7 +85,10 @@ async fn take_back(shared: &Shared) -> Result<i64, WorkerError> {
 
 /// Gives live runs that should have a job or a timer, and have neither, a job; one that comes too early is
 /// put back by its run's `next_at`. Returns where to go on.
-async fn look_through(shared: &Shared, after: (Uuid, Uuid)) -> Result<(Uuid, Uuid), WorkerError> {
+pub(super) async fn look_through(
+    shared: &Shared,
+    after: (Uuid, Uuid),
+) -> Result<(Uuid, Uuid), WorkerError> {
     let page = sqlx::query!(
         r#"with page as (
              select id, customer_id from engine.runs where ended_at is null and (customer_id, id) > ($1, $2)
