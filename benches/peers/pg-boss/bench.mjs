@@ -11,46 +11,71 @@ const WARM_UP = 1_000
 const INSERT_AT_ONCE = 1_000
 
 // README.md tells what was tried. A worker fetches a batch, and fetches again at once while batches are full.
-const WORK = {
-  // `transactional`: what the handler inserts commits with the batch's completion. No run is lost or
-  // doubled between two steps, and it is the fastest as well: one commit per batch instead of two.
-  seq3: { batchSize: 1_000, localConcurrency: 4, transactional: true },
-  // Nothing to insert, so a plain handler: a batch's fetch and its completion are two statements.
-  drain: { batchSize: 300, localConcurrency: 8 },
+const FIGURES = {
+  seq3: [
+    // The next steps of a whole batch are inserted by one statement, and `transactional` commits them with
+    // the batch's completion. The batch stands or falls as a whole.
+    {
+      name: 'seq3_runs_per_s',
+      steps: 3,
+      share: 1,
+      notify: true,
+      work: { batchSize: 2_000, localConcurrency: 4, transactional: true },
+      next: (queue, jobs, tx) => boss.insert(queue, jobs, { db: tx }),
+    },
+    // Each step sends its next one by itself. A send that notifies waits for the one before: none does.
+    {
+      name: 'seq3_single_runs_per_s',
+      steps: 3,
+      share: 1 / 8,
+      notify: false,
+      work: { batchSize: 100, localConcurrency: 8 },
+      next: (queue, jobs) => Promise.all(jobs.map(job => boss.send(queue, job.data))),
+    },
+  ],
+  drain: [
+    {
+      name: 'drain_runs_per_s',
+      steps: 1,
+      share: 1,
+      notify: true,
+      work: { batchSize: 300, localConcurrency: 8 },
+    },
+  ],
 }
-// The rest of a queue that had no full batch is looked for this often, which is the least that is allowed…
+// The rest of a queue that had no full batch is looked for this often, which is the least that is allowed;
+// a notification wakes the workers before.
 const POLL = { burstWhenBatchFull: true, pollingIntervalSeconds: 0.5 }
-// …but a notification wakes the workers before.
-const NOTIFY = { useListenNotify: true }
-// No cron, no clean-up: nothing but the queue's work.
-const QUIET = { schedule: false, supervise: false }
+// No cron and no clean-up: nothing but the queue's work.
+const BOSS = { max: 24, useListenNotify: true, schedule: false, supervise: false }
 
-const [url, figure, countText] = process.argv.slice(2)
+const [url, asked, countText] = process.argv.slice(2)
 const count = Number(countText)
-if (!url || !(figure in WORK) || !(count > 0)) {
+if (!url || !(asked in FIGURES) || !(count > 0)) {
   console.error('usage: node bench.mjs DATABASE_URL seq3|drain COUNT')
   process.exit(2)
 }
-const steps = figure === 'seq3' ? 3 : 1
 setTimeout(() => fail(new Error(`not done within ${LIMIT_MS / 1_000} s`)), LIMIT_MS).unref()
 
-const boss = new PgBoss({ connectionString: url, max: 12, ...NOTIFY, ...QUIET })
+const boss = new PgBoss({ connectionString: url, ...BOSS })
 boss.on('error', fail)
 const db = new pg.Client({ connectionString: url })
 
 try {
   await db.connect()
   await boss.start()
-  await runsPerSecond('warm_up', WARM_UP)
-  const value = await runsPerSecond('measured', count)
-  console.log(JSON.stringify({ name: `${figure}_runs_per_s`, value, unit: 'runs/s' }))
+  for (const figure of FIGURES[asked]) {
+    await runsPerSecond(figure, `${figure.name}_warm_up`, WARM_UP)
+    const value = await runsPerSecond(figure, figure.name, Math.ceil(count * figure.share))
+    console.log(JSON.stringify({ name: figure.name, value, unit: 'runs/s' }))
+  }
   process.exit(0)
 } catch (error) {
   fail(error)
 }
 
-async function runsPerSecond (queue, runs) {
-  await boss.createQueue(queue, { notify: true })
+async function runsPerSecond ({ steps, notify, work, next }, queue, runs) {
+  await boss.createQueue(queue, { notify })
   for (let first = 0; first < runs; first += INSERT_AT_ONCE) {
     const length = Math.min(INSERT_AT_ONCE, runs - first)
     await boss.insert(queue, Array.from({ length }, (_, n) => ({ data: { run: first + n, step: 1 } })))
@@ -59,12 +84,12 @@ async function runsPerSecond (queue, runs) {
 
   let ended = 0
   const began = performance.now()
-  await boss.work(queue, { ...POLL, ...WORK[figure] }, async (jobs, tx) => {
-    const next = jobs
+  await boss.work(queue, { ...POLL, ...work }, async (jobs, tx) => {
+    const following = jobs
       .filter(job => job.data.step < steps)
       .map(job => ({ data: { run: job.data.run, step: job.data.step + 1 } }))
-    if (next.length > 0) await boss.insert(queue, next, { db: tx })
-    ended += jobs.length - next.length
+    if (following.length > 0) await next(queue, following, tx)
+    ended += jobs.length - following.length
   })
   await until(async () => ended >= runs && !await isLeft(queue))
   const seconds = (performance.now() - began) / 1_000
