@@ -89,13 +89,13 @@ impl Sink for InProcess {
 /// Looks what came in to mock mailboxes, and applies it, until told to stop.
 async fn receive(db: &PgPool, data_dir: &Path, stop: &CancellationToken) {
     while stop.run_until_cancelled(tokio::time::sleep(INBOUND_EVERY)).await.is_some() {
-        if let Err(error) = receive_once(db, data_dir).await {
+        if let Err(error) = receive_once(db, data_dir, stop).await {
             tracing::warn!(%error, "what came in could not be applied; it is tried again");
         }
     }
 }
 
-async fn receive_once(db: &PgPool, data_dir: &Path) -> Result<()> {
+async fn receive_once(db: &PgPool, data_dir: &Path, stop: &CancellationToken) -> Result<()> {
     let now = clock::now(db).await?;
     let items = MockMail::received_by_all(data_dir, now, INBOUND_BATCH).await?;
     let Some(first) = items.first() else { return Ok(()) };
@@ -108,6 +108,10 @@ async fn receive_once(db: &PgPool, data_dir: &Path) -> Result<()> {
     ));
     let mut applied = Vec::with_capacity(items.len());
     for item in items {
+        // What was applied is acknowledged; the rest comes again at the next start.
+        if stop.is_cancelled() {
+            break;
+        }
         match apply(db, &item).await {
             Ok(()) => applied.push(item.id),
             Err(error) => tracing::warn!(%error, inbound.id = item.id, "it is tried again"),

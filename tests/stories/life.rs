@@ -54,8 +54,13 @@ async fn a_second_dev_on_a_folder_is_refused_and_told_of_the_first() {
 #[tokio::test]
 async fn ctrl_c_ends_dev_and_its_postgres_within_three_seconds() {
     let folder = Folder::new().await;
-    let dev = Dev::start(&folder, &[]).await;
+    let dev = Dev::start(&folder, &["--time-scale", "86400"]).await;
     folder.run(&["seed", "--enroll"]).await.done();
+    let sent = "select count(*) from emails where sent_at is not null";
+    until("runs to be under way", COMES_BACK_WITHIN, || async {
+        (dev.count(sent).await > 0).then_some(())
+    })
+    .await;
     let postgres = folder.postgres().expect("its Postgres runs");
 
     let began = Instant::now();
