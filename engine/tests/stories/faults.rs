@@ -92,3 +92,63 @@ async fn a_deadlock_of_the_sweep_costs_its_worker_nothing() {
     second.stop().await;
     story.end().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_reply_that_ends_a_run_prevents_the_acts_of_the_run_that_it_waits_for() {
+    let story = Story::begin().await;
+    let child = "[[steps]]\nid = \"s\"\ntype = \"send\"\ndoes = \"block\"\n";
+    let child = story.define_as("child", child).await;
+    let deaf = format!("update engine.definitions set hears = '{{}}' where id = {child}");
+    story.sql(&deaf).await;
+    let spawn = "[[steps]]\nid = \"kid\"\ntype = \"spawn\"\nworkflow = \"child\"\nwait = true\n";
+    let run = story.start(spawn).await;
+    let worker = story.worker().await;
+    story.board.blocked.acquire().await.unwrap().forget();
+    // Nobody can end the run, so that its child lives as long as this lasts.
+    let mut tx = story.db.begin().await.unwrap();
+    tx.execute("lock table engine.endings in exclusive mode").await.unwrap();
+    story.signal(run, "stop", "1").await;
+    story.board.gate.add_permits(1);
+    // It was refused, and is looked at anew.
+    let again = tokio::time::timeout(Duration::from_secs(20), story.board.blocked.acquire());
+    again.await.expect("the act was refused").unwrap().forget();
+    tx.rollback().await.unwrap();
+    story.board.gate.add_permits(100);
+    story.until_count("select count(*) from engine.runs where ended_at is null", 0).await;
+    assert_eq!(story.told(run).await, "started waiting:kid exited");
+    assert_eq!(story.board.calls("sent:s"), 0);
+    worker.stop().await;
+    story.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_reply_is_heard_by_a_run_that_is_being_started_while_it_comes() {
+    let story = Story::begin().await;
+    let child = "[[steps]]\nid = \"ear\"\ntype = \"listen\"\nsignal = \"ping\"\n";
+    story.define_as("child", child).await;
+    // Whoever starts a child stands still between its start and its commit.
+    story
+        .sql(
+            "create function pause() returns trigger language plpgsql as $$
+               begin perform pg_advisory_xact_lock(-1); return null; end $$;
+             create trigger pause after insert on engine.runs for each row when (new.parent_id is not null)
+               execute function pause()",
+        )
+        .await;
+    let spawn = "[[steps]]\nid = \"kid\"\ntype = \"spawn\"\nworkflow = \"child\"\n[[steps]]\nid = \"nap\"\ntype = \"sleep\"\nminutes = 60\n";
+    let run = story.start(spawn).await;
+    let mut tx = story.db.begin().await.unwrap();
+    tx.execute("select pg_advisory_xact_lock(-1)").await.unwrap();
+    let worker = story.worker().await;
+    let waiting = "select count(*) from pg_stat_activity where datname = current_database()
+        and wait_event_type = 'Lock'";
+    story.until_count(waiting, 1).await;
+    let goes_on = async {
+        story.until_count(waiting, 2).await;
+        tx.rollback().await.unwrap();
+    };
+    assert!(tokio::join!(story.signal(run, "stop", "1"), goes_on).0);
+    story.until_count("select count(*) from engine.runs where state = 'exited'", 2).await;
+    worker.stop().await;
+    story.end().await;
+}
