@@ -99,6 +99,7 @@ async fn claim(shared: &Shared, lowest: i64, limit: usize) -> Result<Vec<Claimed
              update engine.jobs j set worker = $1, attempt = j.attempt + 1, claimed_at = engine.now()
              where j.run_id = any(array(
                select run_id from engine.jobs where worker is null and pass >= $2 and queue = any($4)
+                 and exists (select from engine.workers where id = $1)
                order by pass, run_id limit $3 for update skip locked))
              returning j.run_id, j.queue, j.step, j.iteration, j.attempt, j.crashes, j.boost, j.pass, j.claimed_at,
                j.granted is not null as granted

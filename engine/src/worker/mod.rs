@@ -13,6 +13,7 @@ mod execute;
 mod family;
 mod fetch;
 mod grant;
+mod hold;
 mod intend;
 mod lease;
 mod listen;
@@ -39,6 +40,7 @@ use uuid::Uuid;
 use crate::context::IntentRequest;
 use crate::definition_store::Definitions;
 use crate::fact::FactWriters;
+use hold::Hold;
 
 /// How long steps that are running may take to finish when the worker is told to stop.
 const GRACE: Duration = Duration::from_millis(1500);
@@ -143,6 +145,8 @@ struct Shared {
     worker: Worker,
     /// The incarnation: the first half of every lease.
     id: i64,
+    /// Whether it is surely alive; steps do nothing while it is not.
+    hold: Arc<Hold>,
     /// The queues that it claims from.
     queues: Vec<String>,
     wake: Notify,
@@ -243,6 +247,7 @@ impl Worker {
         let shared = Arc::new(Shared {
             worker: self.clone(),
             id: lease.id(),
+            hold: lease.hold(),
             queues: self.queues(),
             wake: Notify::new(),
             promote: Notify::new(),

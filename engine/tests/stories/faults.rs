@@ -152,3 +152,38 @@ async fn a_reply_is_heard_by_a_run_that_is_being_started_while_it_comes() {
     worker.stop().await;
     story.end().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_step_does_nothing_while_its_worker_may_be_dead_in_the_eyes_of_the_others() {
+    let story = Story::begin().await;
+    let run = story.start("[[steps]]\nid = \"s\"\ntype = \"send\"\ndoes = \"block\"\n").await;
+    let worker = story.worker().await;
+    story.board.blocked.acquire().await.unwrap().forget();
+    // No sign of life of its comes through.
+    let mut tx = story.db.begin().await.unwrap();
+    tx.execute("select from engine.workers for update").await.unwrap();
+    let silent = "select count(*) from engine.workers where seen_at < clock_timestamp() - interval '2 seconds'";
+    story.until_count(silent, 1).await;
+    story.board.gate.add_permits(1);
+    let acted =
+        story.until_count("select count(*) from engine.history where kind = 'step.intended'", 1);
+    assert!(tokio::time::timeout(Duration::from_millis(500), acted).await.is_err());
+    tx.rollback().await.unwrap();
+    story.until(run, "completed").await;
+    worker.stop().await;
+    story.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_worker_that_was_found_dead_claims_nothing_before_it_knows() {
+    let story = Story::begin().await;
+    let worker = story.worker().await;
+    let beaten = "select count(*) from engine.workers where seen_at > started_at";
+    story.until_count(beaten, 1).await;
+    story.sql("delete from engine.workers").await;
+    let run = story.start("[[steps]]\nid = \"a\"\ntype = \"act\"\n").await;
+    story.until(run, "completed").await;
+    assert_eq!(story.history(run).await[1].actor, "worker:2");
+    worker.stop().await;
+    story.end().await;
+}
