@@ -91,9 +91,10 @@ pub enum WorkerError {
 /// batch that met it, also one that a writer of the domain made up: it may cost that batch, never the worker.
 pub(crate) fn lost(error: &sqlx::Error) -> bool {
     if let Some(code) = error.as_database_error().and_then(|error| error.code()) {
-        // Connection failures, full disks, operators, and a primary that is none any more.
+        // Connection failures, full disks, operators, a primary that is none any more, and transactions in which
+        // this process stood still for too long.
         return ["08", "53", "57", "58"].iter().any(|class| code.starts_with(class))
-            || code == "25006";
+            || ["25006", "25P03"].contains(&code.as_ref());
     }
     matches!(
         error,
@@ -210,6 +211,8 @@ pub async fn pool(options: PgConnectOptions) -> Result<PgPool, sqlx::Error> {
         ("enable_hashjoin", "off"),
         ("enable_mergejoin", "off"),
         ("jit", "off"),
+        // A process that stands still in the middle of a record holds locks that every sweep would wait for.
+        ("idle_in_transaction_session_timeout", "5s"),
     ]);
     // Beside these, five of its tasks keep a connection each to themselves.
     PgPoolOptions::new().max_connections(7).min_connections(1).connect_with(options).await

@@ -6,6 +6,7 @@ use std::time::Duration;
 use engine::limit::{self, Rule};
 use engine::run::{Action, Change, State};
 use engine::transaction;
+use engine::worker;
 use sqlx::{Connection, Executor, PgConnection};
 
 use super::story::Story;
@@ -171,6 +172,20 @@ async fn a_step_does_nothing_while_its_worker_may_be_dead_in_the_eyes_of_the_oth
     tx.rollback().await.unwrap();
     story.until(run, "completed").await;
     worker.stop().await;
+    story.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_worker_that_stands_still_in_a_transaction_lets_go_of_what_it_has_locked() {
+    let story = Story::begin().await;
+    let run = story.start("[[steps]]\nid = \"a\"\ntype = \"act\"\n").await;
+    let queue = worker::pool((*story.db.connect_options()).clone()).await.unwrap();
+    let mut tx = queue.begin().await.unwrap();
+    tx.execute("select from engine.jobs for update").await.unwrap();
+    let cancelled = Change::Changed { from: State::Live, to: State::Cancelled };
+    assert_eq!(story.ask(run, Action::Cancel).await, cancelled);
+    assert!(tx.commit().await.is_err());
+    queue.close().await;
     story.end().await;
 }
 
