@@ -33,7 +33,7 @@ struct Hand {
 pub(crate) struct Crew {
     folder: PathBuf,
     group: i32,
-    database: u16,
+    databases: Vec<u16>,
     outside: u16,
     /// The library that shifts a process's wall clock, where it is installed.
     faketime: Option<PathBuf>,
@@ -42,12 +42,12 @@ pub(crate) struct Crew {
 }
 
 impl Crew {
-    /// Starts all.
-    pub(crate) fn start(folder: &Path, group: i32, database: u16, outside: u16) -> Self {
+    /// Starts all, each with its own way to the database.
+    pub(crate) fn start(folder: &Path, group: i32, databases: Vec<u16>, outside: u16) -> Self {
         let crew = Self {
             folder: folder.to_path_buf(),
             group,
-            database,
+            databases,
             outside,
             faketime: faketime(),
             hands: Mutex::new((0..WORKERS).map(|_| None).collect()),
@@ -76,7 +76,7 @@ impl Crew {
     fn spawn(&self, place: usize) -> Hand {
         let orders = Orders {
             name: format!("worker {place}"),
-            database: self.database,
+            database: self.databases[place],
             outside: self.outside,
         };
         let log = self.folder.join(format!("worker-{place}.log"));

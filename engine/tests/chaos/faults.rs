@@ -19,6 +19,8 @@ enum Fault {
     Cut(Cut),
     /// Every message takes its time.
     Slow,
+    /// A worker and Postgres hear nothing of each other for longer than a lease.
+    Part,
     /// A worker is killed.
     Kill,
     /// A worker stands still for longer than its lease.
@@ -35,13 +37,15 @@ enum Fault {
     FullWal,
 }
 
-const ALL: [Fault; 15] = [
+const ALL: [Fault; 17] = [
     Fault::Cut(Cut::Before),
     Fault::Cut(Cut::After),
     Fault::Cut(Cut::AfterCommit),
     Fault::Cut(Cut::Reset),
     Fault::Cut(Cut::Stall),
     Fault::Slow,
+    Fault::Part,
+    Fault::Part,
     Fault::Kill,
     Fault::Kill,
     Fault::Freeze,
@@ -55,7 +59,7 @@ const ALL: [Fault; 15] = [
 
 pub(crate) struct Faults {
     cluster: Arc<Cluster>,
-    proxy: Arc<Proxy>,
+    proxies: Vec<Arc<Proxy>>,
     crew: Arc<Crew>,
     dice: Dice,
     deck: Deck<Fault>,
@@ -66,7 +70,7 @@ impl Faults {
     /// Leaves out, with a line that says so, what this machine can't do.
     pub(crate) fn new(
         cluster: &Arc<Cluster>,
-        proxy: &Arc<Proxy>,
+        proxies: Vec<Arc<Proxy>>,
         crew: &Arc<Crew>,
         seed: u64,
     ) -> Self {
@@ -81,7 +85,7 @@ impl Faults {
         }
         Self {
             cluster: Arc::clone(cluster),
-            proxy: Arc::clone(proxy),
+            proxies,
             crew: Arc::clone(crew),
             dice: Dice::new(seed, "faults"),
             deck: Deck::new(faults),
@@ -102,7 +106,7 @@ impl Faults {
         for frozen in freezing {
             frozen.await.unwrap();
         }
-        self.proxy.calm_down();
+        self.proxies.iter().for_each(|proxy| proxy.calm_down());
         self.cluster.start().await;
         for place in 0..WORKERS {
             self.crew.set_clock(place, "+0");
@@ -115,14 +119,18 @@ impl Faults {
         let done = self.done.lock().unwrap();
         let words: Vec<String> =
             done.iter().map(|(fault, times)| format!("{fault} {times}")).collect();
-        words.join(", ")
+        let cuts: u32 = self.proxies.iter().map(|proxy| proxy.cuts()).sum();
+        format!("{}; {cuts} connections cut or stalled", words.join(", "))
     }
 
     async fn inflict(&self, fault: Fault) -> Option<tokio::task::JoinHandle<()>> {
         let place = self.dice.below(WORKERS);
+        // Also that of whoever starts runs and disturbs them.
+        let proxy = &self.proxies[self.dice.below(self.proxies.len())];
         match fault {
-            Fault::Cut(cut) => self.proxy.order(cut, 1 + self.dice.below(3)),
-            Fault::Slow => self.proxy.slow_down(self.dice.milliseconds(1_000, 3_000)),
+            Fault::Cut(cut) => proxy.order(cut, 1 + self.dice.below(3)),
+            Fault::Slow => proxy.slow_down(self.dice.milliseconds(1_000, 3_000)),
+            Fault::Part => self.proxies[place].part(self.dice.milliseconds(3_500, 6_500)),
             Fault::Kill => self.crew.kill(place),
             Fault::Dismiss => self.crew.dismiss(place),
             Fault::Clock => {

@@ -38,6 +38,7 @@ pub(crate) struct Proxy {
     dice: Dice,
     orders: Mutex<Vec<Cut>>,
     slow_until: Mutex<Option<Instant>>,
+    parted_until: Mutex<Option<Instant>>,
     cuts: AtomicU32,
 }
 
@@ -51,6 +52,7 @@ impl Proxy {
             dice: Dice::new(seed, "proxy"),
             orders: Mutex::default(),
             slow_until: Mutex::default(),
+            parted_until: Mutex::default(),
             cuts: AtomicU32::new(0),
         });
         let accepting = Arc::clone(&proxy);
@@ -76,10 +78,17 @@ impl Proxy {
         *self.slow_until.lock().unwrap() = Some(Instant::now() + length);
     }
 
+    /// Lets nothing through for so long, either way. What was said meanwhile arrives afterwards, as it does where
+    /// a network comes back, each connection's a little later than another's.
+    pub(crate) fn part(&self, length: Duration) {
+        *self.parted_until.lock().unwrap() = Some(Instant::now() + length);
+    }
+
     /// Only forwards from now on.
     pub(crate) fn calm_down(&self) {
         self.orders.lock().unwrap().clear();
         *self.slow_until.lock().unwrap() = None;
+        *self.parted_until.lock().unwrap() = None;
     }
 
     /// How many connections it has cut.
@@ -105,6 +114,7 @@ impl Proxy {
                     if answer.is_empty() {
                         return Ok(());
                     }
+                    self.wait_for_the_network().await;
                     client.write_all(answer).await?;
                 }
             }
@@ -118,6 +128,7 @@ impl Proxy {
         client: &TcpStream,
         server: &mut TcpStream,
     ) -> std::io::Result<bool> {
+        self.wait_for_the_network().await;
         if self.is_slow() {
             tokio::time::sleep(self.dice.milliseconds(5, 150)).await;
         }
@@ -140,6 +151,13 @@ impl Proxy {
             }
         }
         Ok(true)
+    }
+
+    async fn wait_for_the_network(&self) {
+        let parted = *self.parted_until.lock().unwrap();
+        if let Some(until) = parted.filter(|until| *until > Instant::now()) {
+            tokio::time::sleep_until(until + self.dice.milliseconds(0, 1_000)).await;
+        }
     }
 
     fn is_slow(&self) -> bool {

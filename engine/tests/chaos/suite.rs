@@ -11,7 +11,7 @@ use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
 use crate::cluster::{Cluster, address, pool};
-use crate::crew::Crew;
+use crate::crew::{Crew, WORKERS};
 use crate::faults::Faults;
 use crate::load::{LIVE, Load};
 use crate::outside::{self, Outside};
@@ -29,15 +29,20 @@ const CAP: u32 = 20;
 pub(crate) async fn run(seed: u64, length: Duration) -> usize {
     let place = Place::make();
     let cluster = Arc::new(Cluster::make(&place.folder).await);
-    let proxy = Proxy::open(cluster.port, seed).await;
+    // One for each worker, and one for whoever starts runs and disturbs them.
+    let mut proxies = Vec::new();
+    for place in 0..=WORKERS {
+        proxies.push(Proxy::open(cluster.port, seed + place as u64).await);
+    }
+    let ports: Vec<u16> = proxies.iter().map(|proxy| proxy.port).collect();
     let (port, seen) = outside::open(seed).await;
     let db = cluster.pool(6).await;
     db.execute(verify::TABLES).await.unwrap();
-    let through = pool(PgConnectOptions::from_str(&address(proxy.port)).unwrap(), 6);
+    let through = pool(PgConnectOptions::from_str(&address(ports[WORKERS])).unwrap(), 6);
     let load = Arc::new(Load::prepare([db.clone(), through], Outside { port }, seed).await);
     set_limits(&db, &load).await;
-    let crew = Arc::new(Crew::start(&place.folder, place.group(), proxy.port, port));
-    let faults = Faults::new(&cluster, &proxy, &crew, seed);
+    let crew = Arc::new(Crew::start(&place.folder, place.group(), ports, port));
+    let faults = Faults::new(&cluster, proxies, &crew, seed);
 
     let stop = CancellationToken::new();
     let (loading, told) = (Arc::clone(&load), stop.clone());
@@ -46,7 +51,7 @@ pub(crate) async fn run(seed: u64, length: Duration) -> usize {
     faults.play(length).await;
     stop.cancel();
     loading.await.unwrap();
-    println!("faults: {}; {} connections cut", faults.told(), proxy.cuts());
+    println!("faults: {}", faults.told());
     let drained = drain(&db, &load).await;
     crew.disband().await;
     let ledger = std::mem::take(&mut *load.ledger.lock().unwrap());
