@@ -1,6 +1,6 @@
 # What each target does stands in CONTRIBUTING.md.
 .DEFAULT_GOAL := run
-.PHONY: run test check bench bench-quick coverage dist migration sqlx setup
+.PHONY: run test check bench bench-quick chaos coverage dist migration sqlx setup
 
 setup:
 	@scripts/setup
@@ -10,6 +10,9 @@ run: setup
 
 test: setup
 	@scripts/test
+
+chaos: setup
+	@scripts/chaos
 
 check: setup
 	cargo fmt --all --check

@@ -105,9 +105,15 @@ impl Database {
     pub(crate) fn options(&self, role: Role) -> PgConnectOptions {
         match role {
             Role::Owner => self.options.clone(),
-            Role::Api => self.options.clone().options([("role", "salesos_api")]),
-            Role::Worker => self.options.clone().options([("role", "salesos_worker")]),
+            Role::Api => self.serving("salesos_api"),
+            Role::Worker => self.serving("salesos_worker"),
         }
+    }
+
+    /// A process that stands still in a transaction lets go of what it has locked after a minute.
+    fn serving(&self, role: &str) -> PgConnectOptions {
+        let patience = ("idle_in_transaction_session_timeout", "1min");
+        self.options.clone().options([("role", role), patience])
     }
 
     /// Connections in a role.

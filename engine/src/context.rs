@@ -55,6 +55,8 @@ pub struct Parts {
 pub struct IntentRequest {
     /// The run.
     pub run_id: Uuid,
+    /// The first of its line.
+    pub root_run_id: Uuid,
     /// The attempt that holds the lease.
     pub attempt: i16,
     /// The step and the iteration of that attempt.
@@ -197,6 +199,7 @@ impl Context {
         let (answer, answered) = oneshot::channel();
         let request = IntentRequest {
             run_id: self.parts.run_id,
+            root_run_id: self.parts.root_run_id,
             step: self.step().into(),
             iteration: self.parts.iteration,
             attempt: self.parts.attempt,

@@ -114,6 +114,19 @@ async fn deliver(
     let names: Vec<String> = signals.iter().map(|signal| signal.name.clone()).collect();
     let keys: Vec<String> = signals.iter().map(|signal| signal.key.clone()).collect();
     let data: Vec<Value> = signals.iter().map(|signal| signal.data.clone()).collect();
+    // A statement of its own: the next one sees also the runs that these started before their locks were had.
+    sqlx::query!(
+        "select from engine.runs where id = any(array(
+           select r.id from unnest($1::uuid[], $2::uuid[]) as t(customer_id, id) cross join lateral (
+             select id from engine.runs where customer_id = t.customer_id and subject_id = t.id and ended_at is null
+             union
+             select id from engine.runs where id = t.id and customer_id = t.customer_id and ended_at is null) r))
+         order by id for no key update",
+        &customers,
+        &targets,
+    )
+    .execute(&mut *tx)
+    .await?;
     let heard = sqlx::query!(
         r#"with fresh as (
              insert into engine.signals (id, customer_id, subject_id, name, key, data)

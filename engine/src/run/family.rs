@@ -18,6 +18,9 @@ const CHILDREN: i64 = 500;
 /// Notes the ends of those of these runs that have a parent or children, and empties the inboxes of all that
 /// ended.
 pub(crate) async fn note_ends(tx: &mut PgConnection, run_ids: &[Uuid]) -> Result<(), sqlx::Error> {
+    if run_ids.is_empty() {
+        return Ok(());
+    }
     signal::forget(&mut *tx, run_ids).await?;
     sqlx::query!(
         "insert into engine.endings (run_id)

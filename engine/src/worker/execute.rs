@@ -289,7 +289,9 @@ async fn run(shared: &Shared, job: &StepJob, work: &Work, wake: Option<Wake>) ->
     let cx = Arc::new(context(shared, job, work, wake));
     let definition = &work.definition.steps[work.position.step];
     let (step, running) = (Arc::clone(&definition.step), Arc::clone(&cx));
-    let task = AbortOnDropHandle::new(tokio::spawn(async move { step.run(&running).await }));
+    let hold = Arc::clone(&shared.hold);
+    let work = async move { hold.work(step.run(&running)).await };
+    let task = AbortOnDropHandle::new(tokio::spawn(work));
     let failed = match tokio::time::timeout(definition.timeout, task).await {
         Ok(Ok(Ok(outcome))) => return Input::Outcome(outcome),
         Ok(Ok(Err(error))) => return Input::Failed(error),

@@ -161,7 +161,8 @@ pub(super) async fn claim(
         Claimed,
         r#"with lanes as materialized (
              select l.id, engine.room(l, engine.now()) as room from engine.limits l
-             where l.waiting > 0 and l.wake_at <= engine.now() and exists (select from engine.workers where id = $1)
+             where l.waiting > 0 and l.wake_at <= engine.now()
+               and exists (select from engine.workers where id = $1)
              order by l.wake_at limit $2 for update skip locked
            ), heads as materialized (
              select h.* from lanes l cross join lateral (

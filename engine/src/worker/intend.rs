@@ -2,7 +2,7 @@
 //! each run and looks whether a signal came, a person stopped it, or the domain refuses; only then may the
 //! step act. What commits before the intent prevents the act, always.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
@@ -81,8 +81,10 @@ pub(super) async fn write(
     batch: &[IntentRequest],
 ) -> Result<Vec<Result<(), StepError>>, sqlx::Error> {
     let mut tx = connection.begin().await?;
+    let ending = below_ending(&mut tx, batch).await?;
+    let admitted = admit(&mut tx, shared.id, batch).await?.into_iter();
     let open: HashMap<Uuid, Admitted> =
-        admit(&mut tx, shared.id, batch).await?.into_iter().map(|row| (row.run_id, row)).collect();
+        admitted.filter(|row| !ending.contains(&row.run_id)).map(|row| (row.run_id, row)).collect();
     let asked: Vec<RunFact> =
         batch.iter().filter_map(|wish| Some(fact(wish, open.get(&wish.run_id)?))).collect();
     let verdicts = shared.worker.writers.admit(&mut tx, &asked).await?;
@@ -117,6 +119,56 @@ fn fact(wish: &IntentRequest, row: &Admitted) -> RunFact {
         at: row.at,
         data: wish.data.clone(),
     }
+}
+
+/// Those of the runs that others wait for, and that end with them: a run above has ended, or has heard what ends
+/// it. A reply to it came before these acts, though the run itself may have been started too late to hear it.
+async fn below_ending(
+    tx: &mut PgConnection,
+    batch: &[IntentRequest],
+) -> Result<HashSet<Uuid>, sqlx::Error> {
+    let runs: Vec<Uuid> = batch
+        .iter()
+        .filter(|wish| wish.root_run_id != wish.run_id)
+        .map(|wish| wish.run_id)
+        .collect();
+    if runs.is_empty() {
+        return Ok(HashSet::new());
+    }
+    // Jobs, then runs from the top down: the order in which everybody locks.
+    sqlx::query!(
+        "select from engine.jobs where run_id = any($1) order by run_id for update",
+        &runs
+    )
+    .execute(&mut *tx)
+    .await?;
+    sqlx::query!(
+        "with recursive line as (
+           select id, parent_id as above from engine.runs where id = any($1) and joined
+           union
+           select l.id, p.parent_id from line l join engine.runs p on p.id = l.above and p.joined
+         )
+         select from engine.runs where id = any(array(select above from line)) order by id for share",
+        &runs,
+    )
+    .execute(&mut *tx)
+    .await?;
+    // A statement of its own: it sees what committed before the locks were had.
+    let ending = sqlx::query_scalar!(
+        r#"with recursive line as (
+             select id, parent_id as above from engine.runs where id = any($1) and joined
+             union
+             select l.id, p.parent_id from line l join engine.runs p on p.id = l.above and p.joined
+           )
+           select distinct l.id as "id!" from line l
+           join engine.runs a on a.id = l.above join engine.definitions d on d.id = a.definition_id
+           where a.ended_at is not null or (not a.data ? 'undoing' and exists (
+             select from engine.inbox i where i.run_id = a.id and i.name = any(d.exits)))"#,
+        &runs,
+    )
+    .fetch_all(tx)
+    .await?;
+    Ok(ending.into_iter().collect())
 }
 
 /// Locks jobs, then runs, and gives those that still may act: leased by this attempt, live, and with no

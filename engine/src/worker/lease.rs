@@ -6,13 +6,16 @@ use std::time::Duration;
 
 use sqlx::{Connection, PgConnection};
 
+use super::hold::Hold;
 use super::{Shared, Worker, WorkerError};
+use crate::clock;
 
 const BEAT: Duration = Duration::from_secs(1);
 
 /// The lease of one incarnation; the lock goes with its connection.
 pub(super) struct Lease {
     id: i64,
+    hold: Arc<Hold>,
     connection: PgConnection,
 }
 
@@ -25,6 +28,7 @@ impl Lease {
             .fetch_one(&mut connection)
             .await?;
         sqlx::query!("select pg_advisory_lock($1)", id).execute(&mut connection).await?;
+        let seen = clock::started();
         sqlx::query!(
             "insert into engine.workers (id, name, expires_at)
              values ($1, $2, clock_timestamp() + make_interval(secs => $3))",
@@ -34,7 +38,7 @@ impl Lease {
         )
         .execute(&mut connection)
         .await?;
-        Ok(Self { id, connection })
+        Ok(Self { id, hold: Arc::new(Hold::from(seen)), connection })
     }
 
     /// The incarnation's number.
@@ -42,10 +46,15 @@ impl Lease {
         self.id
     }
 
+    /// Whether it is surely alive.
+    pub(super) fn hold(&self) -> Arc<Hold> {
+        Arc::clone(&self.hold)
+    }
+
     /// Ends the incarnation: what it claimed and did not begin goes back at once. What was running when the
     /// grace ended goes back as if the worker had died, because it may have acted.
     pub(super) async fn give_back(self, worker: &Worker, drained: bool) -> Result<(), WorkerError> {
-        let Self { id, connection } = self;
+        let Self { id, hold: _, connection } = self;
         if drained {
             sqlx::query!(
                 "with gone as (
@@ -77,6 +86,7 @@ pub(super) async fn keep(shared: Arc<Shared>) -> Result<(), WorkerError> {
     beat.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         beat.tick().await;
+        let now = clock::started();
         let seen = sqlx::query!(
             "update engine.workers set seen_at = clock_timestamp(),
                expires_at = clock_timestamp() + make_interval(secs => $2)
@@ -89,5 +99,6 @@ pub(super) async fn keep(shared: Arc<Shared>) -> Result<(), WorkerError> {
         if seen.rows_affected() == 0 {
             return Err(WorkerError::LeaseLost);
         }
+        shared.hold.renew(now);
     }
 }

@@ -14,6 +14,7 @@ mod family;
 mod fetch;
 mod finish;
 mod grant;
+mod hold;
 mod intend;
 mod lease;
 mod listen;
@@ -46,6 +47,7 @@ pub use retain::Retention;
 use crate::context::IntentRequest;
 use crate::definition_store::Definitions;
 use crate::fact::FactWriters;
+use hold::Hold;
 
 /// How long steps that are running may take to finish when the worker is told to stop.
 const GRACE: Duration = Duration::from_millis(1500);
@@ -99,9 +101,10 @@ pub enum WorkerError {
 /// batch that met it, also one that a writer of the domain made up: it may cost that batch, never the worker.
 pub(crate) fn lost(error: &sqlx::Error) -> bool {
     if let Some(code) = error.as_database_error().and_then(|error| error.code()) {
-        // Connection failures, full disks, operators, and a primary that is none any more.
+        // Connection failures, full disks, operators, a primary that is none any more, and transactions in which
+        // this process stood still for too long.
         return ["08", "53", "57", "58"].iter().any(|class| code.starts_with(class))
-            || code == "25006";
+            || ["25006", "25P03"].contains(&code.as_ref());
     }
     matches!(
         error,
@@ -153,6 +156,8 @@ struct Shared {
     worker: Worker,
     /// The incarnation: the first half of every lease.
     id: i64,
+    /// Whether it is surely alive; steps do nothing while it is not.
+    hold: Arc<Hold>,
     /// The queues that it claims from.
     queues: Vec<String>,
     wake: Notify,
@@ -216,6 +221,8 @@ pub async fn pool(options: PgConnectOptions) -> Result<PgPool, sqlx::Error> {
         ("enable_hashjoin", "off"),
         ("enable_mergejoin", "off"),
         ("jit", "off"),
+        // A process that stands still in the middle of a record holds locks that every sweep would wait for.
+        ("idle_in_transaction_session_timeout", "5s"),
     ]);
     // Beside these, five of its tasks keep a connection each to themselves.
     PgPoolOptions::new().max_connections(7).min_connections(1).connect_with(options).await
@@ -253,6 +260,7 @@ impl Worker {
         let shared = Arc::new(Shared {
             worker: self.clone(),
             id: lease.id(),
+            hold: lease.hold(),
             queues: self.queues(),
             wake: Notify::new(),
             promote: Notify::new(),

@@ -9,9 +9,11 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::super::execute::execute;
 use super::super::finish::Finished;
+use super::super::hold::Hold;
 use super::super::{Shared, StepJob, Worker, commit, fetch, grant, intend};
 use super::Broken;
 use super::bench::ROOM;
+use crate::clock;
 use crate::context::IntentRequest;
 use crate::step::StepError;
 
@@ -43,8 +45,11 @@ impl Process {
     pub(super) fn new(worker: Worker, id: i64) -> Self {
         let (intents, wishes) = mpsc::channel(ROOM);
         let (ready, jobs) = mpsc::channel(ROOM);
+        // It stands still when the model says so, never because the machine is slow.
+        let hold = Arc::new(Hold::from(clock::started() + Duration::from_secs(3_600)));
         let shared = Arc::new(Shared {
             id,
+            hold,
             queues: worker.queues(),
             worker,
             wake: Notify::new(),
