@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::Path;
 use std::str::FromStr;
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail};
@@ -14,8 +15,12 @@ use sqlx::{Connection, PgConnection, PgPool};
 use crate::postgres::OLDEST;
 use crate::settings::Settings;
 
-/// All migrations, in the binary.
-pub(crate) static MIGRATIONS: Migrator = sqlx::migrate!();
+/// All migrations, in the binary. A database may have later ones, which a newer binary has brought.
+pub(crate) static MIGRATIONS: LazyLock<Migrator> = LazyLock::new(|| {
+    let mut migrations = sqlx::migrate!();
+    migrations.set_ignore_missing(true);
+    migrations
+});
 
 /// What a running `dev` tells other commands.
 #[derive(Serialize, Deserialize)]
@@ -152,6 +157,18 @@ impl Database {
         MIGRATIONS.run(pool).await.context("the migrations could not be applied")?;
         Ok(())
     }
+}
+
+/// The versions of the migrations that a database has, in their order.
+pub(crate) async fn applied(pool: &PgPool) -> Result<Vec<i64>> {
+    let known: bool = sqlx::query_scalar("select to_regclass('_sqlx_migrations') is not null")
+        .fetch_one(pool)
+        .await?;
+    if !known {
+        return Ok(Vec::new());
+    }
+    let versions = "select version from _sqlx_migrations where success order by version";
+    Ok(sqlx::query_scalar(versions).fetch_all(pool).await?)
 }
 
 /// Refuses a server by its number, such as 150018.

@@ -26,14 +26,19 @@ pub(crate) fn peers(url: &str, ours: &[Figure]) -> Result<Vec<Figure>> {
     for line in &lines {
         println!("peer {} {}: {} {:.0}", line.peer, line.version, line.name, line.value);
     }
-    let ratio = |name: &str, figure: &'static str, reach: &'static str| {
+    let ratio = |name: &str, figure: &'static str, is_one: &dyn Fn(&Line) -> bool, reach| {
         let own = ours.iter().find(|figure| figure.name == name)?.value;
-        let best = lines.iter().filter(|line| line.name == name).map(|line| line.value);
-        best.max_by(f64::total_cmp).map(|best| Figure::new(figure, own / best, "ratio", reach))
+        let peers = lines.iter().filter(|line| is_one(line)).map(|line| line.value);
+        peers.max_by(f64::total_cmp).map(|best| Figure::new(figure, own / best, "ratio", reach))
     };
+    let (seq3, drain) = ("seq3_runs_per_s", "drain_runs_per_s");
+    let batched = |line: &Line| line.name == "seq3_batched_runs_per_s";
+    let river = |line: &Line| line.name == drain && line.peer == "river";
     let figures = [
-        ratio("seq3_runs_per_s", "seq3_by_best_peer", ">= 6 (aim: 8)"),
-        ratio("drain_runs_per_s", "drain_by_best_peer", ">= 1"),
+        ratio(seq3, "seq3_by_best_peer", &|line| line.name == seq3, ">= 6 (aim: 8)"),
+        ratio(seq3, "seq3_by_best_batched_peer", &batched, ""),
+        ratio(drain, "drain_by_best_peer", &|line| line.name == drain, ">= 1"),
+        ratio(drain, "drain_by_river", &river, ">= 1.5"),
     ];
     Ok(figures.into_iter().flatten().collect())
 }

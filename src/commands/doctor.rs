@@ -6,7 +6,7 @@ use anyhow::Result;
 use serde::Serialize;
 
 use crate::Ending;
-use crate::database::{Database, MIGRATIONS, Role};
+use crate::database::{Database, MIGRATIONS, Role, applied};
 use crate::listing::{self, Listing};
 use crate::postgres;
 use crate::settings::Settings;
@@ -77,25 +77,21 @@ async fn database(settings: &Settings) -> Finding {
         let pool = database.pool(Role::Owner, 1).await?;
         database.check_version(&pool).await?;
         let version: String = sqlx::query_scalar("show server_version").fetch_one(&pool).await?;
-        let known: bool = sqlx::query_scalar("select to_regclass('_sqlx_migrations') is not null")
-            .fetch_one(&pool)
-            .await?;
-        let applied: i64 = if known {
-            sqlx::query_scalar("select count(*) from _sqlx_migrations where success")
-                .fetch_one(&pool)
-                .await?
-        } else {
-            0
-        };
-        anyhow::Ok((version, usize::try_from(applied)?))
+        anyhow::Ok((version, applied(&pool).await?))
     };
     match looked.await {
         Ok((version, applied)) => {
             let all = MIGRATIONS.iter().count();
-            let right = applied >= all;
-            let advice = if right { "" } else { "; run `salesos migrate`" };
-            let detail =
-                format!("version {version}, {applied} of {all} migrations applied{advice}");
+            let known =
+                applied.iter().filter(|version| MIGRATIONS.version_exists(**version)).count();
+            let newer = applied.len() - known;
+            let right = known >= all;
+            let advice = match (right, newer) {
+                (false, _) => "; run `salesos migrate`".to_owned(),
+                (true, 0) => String::new(),
+                (true, newer) => format!(", and {newer} of a newer version of SalesOS"),
+            };
+            let detail = format!("version {version}, {known} of {all} migrations applied{advice}");
             Finding { what: "database", right, detail }
         }
         Err(error) => Finding { what: "database", right: false, detail: format!("{error:#}") },

@@ -1,10 +1,9 @@
 //! `salesos migrate`: brings the schema up to date, or says what is applied.
 
 use anyhow::Result;
-use sqlx::PgPool;
 
 use crate::Ending;
-use crate::database::{Database, MIGRATIONS, Role};
+use crate::database::{Database, MIGRATIONS, Role, applied};
 use crate::settings::Settings;
 
 /// Its arguments.
@@ -22,21 +21,12 @@ pub(crate) async fn run(args: Args, settings: Settings) -> Result<Ending> {
         database.migrate(&pool).await?;
     }
     let applied = applied(&pool).await?;
+    for version in applied.iter().filter(|version| !MIGRATIONS.version_exists(**version)) {
+        println!("applied {version} by a newer version of SalesOS");
+    }
     for migration in MIGRATIONS.iter() {
         let state = if applied.contains(&migration.version) { "applied" } else { "pending" };
         println!("{state} {} {}", migration.version, migration.description);
     }
     Ok(Ending::Done)
-}
-
-async fn applied(pool: &PgPool) -> Result<Vec<i64>> {
-    let known: bool = sqlx::query_scalar("select to_regclass('_sqlx_migrations') is not null")
-        .fetch_one(pool)
-        .await?;
-    if !known {
-        return Ok(Vec::new());
-    }
-    Ok(sqlx::query_scalar("select version from _sqlx_migrations where success")
-        .fetch_all(pool)
-        .await?)
 }

@@ -56,12 +56,15 @@ impl Said {
 impl Folder {
     /// A command on this folder.
     pub(crate) fn command<S: AsRef<OsStr>>(&self, args: &[S]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_salesos"));
+        let mut command = Command::new(self.program());
         command.args(args).current_dir(self.root()).stdin(Stdio::null()).kill_on_drop(true);
         for name in SETTINGS {
             command.env_remove(name);
         }
         command.env("SALESOS_DATA_DIR", self.data());
+        if let Some(url) = self.database_url() {
+            command.env("DATABASE_URL", url);
+        }
         command
     }
 

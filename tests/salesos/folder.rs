@@ -1,6 +1,7 @@
 //! A data folder of a test's own. Whatever still runs on it ends with it, also when the test fails.
 
 use std::fs;
+use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -20,6 +21,10 @@ pub(crate) fn repository() -> &'static Path {
 /// A folder in which commands run, with the data folder `data` in it.
 pub(crate) struct Folder {
     root: PathBuf,
+    /// The binary.
+    program: PathBuf,
+    /// The database that its commands are told, where it is not their own.
+    database_url: Option<String>,
     /// Held until the folder is gone.
     turn: Option<SemaphorePermit<'static>>,
 }
@@ -38,7 +43,31 @@ impl Folder {
         let name = format!("salesos-stories-{}-{number}", std::process::id());
         let root = std::env::temp_dir().join(name);
         fs::create_dir_all(&root).unwrap();
-        Self { root, turn: None }
+        let program = env!("CARGO_BIN_EXE_salesos").into();
+        Self { root, program, database_url: None, turn: None }
+    }
+
+    /// The same with another version's binary.
+    pub(crate) fn with_program(mut self, program: PathBuf) -> Self {
+        self.program = program;
+        self
+    }
+
+    /// One whose commands work on the database and the mailboxes of another folder.
+    pub(crate) fn beside(other: &Self, database_url: String) -> Self {
+        let mut folder = Self::bare();
+        folder.database_url = Some(database_url);
+        fs::create_dir(folder.data()).unwrap();
+        symlink(other.data().join("mail"), folder.data().join("mail")).unwrap();
+        folder
+    }
+
+    pub(super) fn program(&self) -> &Path {
+        &self.program
+    }
+
+    pub(super) fn database_url(&self) -> Option<&str> {
+        self.database_url.as_deref()
     }
 
     /// Where commands run.

@@ -7,3 +7,5 @@ mod demo;
 mod enrolling;
 mod held;
 mod life;
+mod records;
+mod versions;

@@ -37,7 +37,7 @@ use system::System;
 use transition::Transition;
 
 /// How many cases are run where nothing else is said.
-const CASES: u64 = 4_000;
+const CASES: u64 = 10_000;
 /// How many cases run at once, each on a database of its own.
 const AT_ONCE: usize = 2;
 /// How many things happen in a case at the most.
