@@ -91,12 +91,37 @@ async fn template(admin: &mut PgConnection, server: &PgConnectOptions) -> String
 }
 
 impl TestDatabase {
-    /// Drops the database; called at the end of a test that passed, so that a failed one can be looked at.
+    /// Checks that the history of every run adds up to its state, and drops the database; called at the end of a
+    /// test that passed, so that a failed one can be looked at.
     pub(crate) async fn drop(self) {
+        self.check_histories().await;
         self.pool.close().await;
         let mut admin =
             PgConnection::connect_with(&self.server).await.expect("the test Postgres answers");
         let drop = format!("drop database if exists {} with (force)", self.name);
         admin.execute(AssertSqlSafe(drop)).await.expect("a test's database can be dropped");
+    }
+
+    /// Each history has no gap, tells at most one end, and comes to the state that its run's row says.
+    async fn check_histories(&self) {
+        let wrong: Vec<(uuid::Uuid, String, Option<Vec<String>>)> = sqlx::query_as(
+            "select id, state, kinds from (
+               select r.id, r.state, r.seq, r.ended_at, h.numbers, h.kinds, h.ends, case
+                   when h.last in ('run.started', 'run.resumed', 'run.retried') then 'live'
+                   when h.last in ('run.skipped', 'run.jumped', 'run.undoing') then
+                     case when r.state = 'paused' then 'paused' else 'live' end
+                   else substr(h.last, 5) end as adds_up_to
+               from engine.runs r left join lateral (
+                 select array_agg(seq order by seq) as numbers, array_agg(kind order by seq) as kinds,
+                   count(*) filter (where kind in ('run.completed', 'run.exited', 'run.cancelled')) as ends,
+                   (array_agg(kind order by seq desc) filter (where kind like 'run.%'))[1] as last
+                 from engine.history where run_id = r.id) h on true) a
+             where numbers is distinct from array(select generate_series(0, seq))
+               or ends <> (ended_at is not null)::int or adds_up_to is distinct from state",
+        )
+        .fetch_all(&self.pool)
+        .await
+        .expect("histories can be read");
+        assert!(wrong.is_empty(), "runs whose history does not add up to their state: {wrong:#?}");
     }
 }
