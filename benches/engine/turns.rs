@@ -19,14 +19,14 @@ pub(crate) async fn fair(url: &str, amounts: &Amounts) -> Result<Vec<Figure>> {
     let mut world = World::new(url, "bench_fair").await?;
     let working = world.work();
     paced(&mut world, 100, 0).await?;
-    let alone = paced(&mut world, amounts.starts, 0).await?;
+    let alone = paced(&mut world, 2 * amounts.starts, 0).await?;
     // Half of what one machine drains.
-    let busy = paced(&mut world, amounts.starts, 75).await?;
+    let busy = paced(&mut world, 2 * amounts.starts, 115).await?;
     world.idle().await?;
     working.stop().await?;
     world.start(world.one, amounts.backlog).await?;
     let working = world.work();
-    let behind = paced(&mut world, amounts.starts, 0).await?;
+    let behind = paced(&mut world, 2 * amounts.starts, 0).await?;
     let left: bool = sqlx::query_scalar("select exists (select from engine.jobs offset 1000)")
         .fetch_one(&world.db)
         .await?;

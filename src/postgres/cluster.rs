@@ -289,7 +289,7 @@ fn spawn(programs: &Programs, place: &Place, log: &Path, port: u16) -> Result<Ch
         "unix_socket_directories=",
         "max_connections=100",
         "shared_buffers=256MB",
-        "max_wal_size=2GB",
+        "max_wal_size=4GB",
         "checkpoint_timeout=15min",
         "wal_compression=on",
         "wal_writer_delay=10ms",

@@ -11,6 +11,7 @@ use tokio::sync::{Mutex, mpsc};
 use uuid::Uuid;
 
 use super::finish::{Finished, held};
+use super::plans::Plans;
 use super::record::{self, Recorded};
 use super::{Shared, StepJob, WorkerError, begins_again, lost, measure};
 use crate::clock;
@@ -43,12 +44,14 @@ async fn drive(
 ) -> Result<(), WorkerError> {
     // Detached: what is stopped in the middle of a transaction closes its connection, instead of handing it on.
     let mut connection = shared.worker.queue.acquire().await?.detach();
-    let mut batch = Vec::with_capacity(BATCH);
+    let (mut batch, mut plans) = (Vec::with_capacity(BATCH), Plans::new());
     loop {
         if finished.lock().await.recv_many(&mut batch, BATCH).await == 0 {
             return Ok(());
         }
+        let (began, rows) = (clock::started(), batch.len());
         record(shared, &mut connection, std::mem::take(&mut batch), ready).await?;
+        plans.look(&mut connection, rows, began.elapsed()).await?;
     }
 }
 

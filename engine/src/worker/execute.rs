@@ -51,6 +51,10 @@ pub(super) struct Delivered {
 
 /// Works at a job.
 pub(super) async fn execute(shared: &Arc<Shared>, job: StepJob) -> Finished {
+    // What goes on in this worker was begun by the claim's step.
+    if job.in_a_row == 0 {
+        shared.unbegun.add_permits(1);
+    }
     if !job.live {
         return given_up(job);
     }

@@ -3,13 +3,17 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use sqlx::{Executor, PgConnection};
 use tokio::sync::mpsc;
 
 use super::claimed::Claimed;
+use super::plans::Plans;
 use super::{Shared, StepJob, WorkerError, found, measure};
 use crate::clock;
 
 const BATCH: usize = 300;
+/// What part of the leases is kept for what is woken for.
+const RESERVED: usize = 32;
 /// How far below the last claimed job a claim begins to look: as far as it goes fast. Beside a pinned
 /// snapshot, dead index entries below have to be read again by every claim.
 const WIDEST: i64 = 50_000;
@@ -27,13 +31,15 @@ pub(super) async fn run(
     shared: Arc<Shared>,
     ready: mpsc::Sender<StepJob>,
 ) -> Result<(), WorkerError> {
-    let mut floor = Floor::default();
+    let mut connection = claiming(&shared).await?;
+    let (mut floor, mut plans) = (Floor::default(), Plans::new());
     loop {
         let room = claimable(&shared).await;
         let began = clock::started();
-        let claimed = found(claim(&shared, floor.lowest(), room).await)?;
+        let claimed = found(claim(&mut connection, &shared, floor.lowest(), room).await)?;
         measure::claimed(&claimed, began.elapsed());
         floor.claimed(claimed.first().map(|row| row.pass), began.elapsed());
+        plans.look(&mut connection, claimed.len(), began.elapsed()).await?;
         let count = claimed.len();
         if !hand_on(&shared, claimed, &ready).await {
             return Ok(());
@@ -51,11 +57,12 @@ pub(super) async fn look_back(
     shared: Arc<Shared>,
     ready: mpsc::Sender<StepJob>,
 ) -> Result<(), WorkerError> {
+    let mut connection = claiming(&shared).await?;
     loop {
-        let room = shared.leases.available_permits().min(LOOKED_BACK);
+        let room = shared.room().min(LOOKED_BACK);
         let began = clock::started();
         if room > 0 {
-            let claimed = found(claim(&shared, i64::MIN, room).await)?;
+            let claimed = found(claim(&mut connection, &shared, i64::MIN, room).await)?;
             measure::claimed(&claimed, began.elapsed());
             if !hand_on(&shared, claimed, &ready).await {
                 return Ok(());
@@ -65,10 +72,25 @@ pub(super) async fn look_back(
     }
 }
 
+/// A connection to claim on, whose commits don't wait for the disk: a claim that a crash of Postgres undoes has
+/// led to nothing, because whatever a step does and is recorded after it waits for the disk, and the log
+/// is written in order. The connection goes with the crash, and the incarnation with it, so that no claim of the
+/// same lease follows.
+async fn claiming(shared: &Shared) -> Result<PgConnection, WorkerError> {
+    let mut connection = shared.worker.queue.acquire().await?.detach();
+    connection.execute("set synchronous_commit = off").await?;
+    Ok(connection)
+}
+
 /// Hands claimed jobs to the handlers; says whether those still take any.
-async fn hand_on(shared: &Shared, claimed: Vec<Claimed>, ready: &mpsc::Sender<StepJob>) -> bool {
+pub(super) async fn hand_on(
+    shared: &Shared,
+    claimed: Vec<Claimed>,
+    ready: &mpsc::Sender<StepJob>,
+) -> bool {
     for row in claimed {
         shared.leases.forget_permits(1);
+        shared.unbegun.forget_permits(1);
         if ready.send(row.into()).await.is_err() {
             return false;
         }
@@ -104,18 +126,34 @@ impl Floor {
     }
 }
 
-/// How many jobs may be claimed, at least one; waits until a good part of a batch is free.
+/// How many jobs may be claimed, at least one; waits until a good part of a batch is free. What is woken for may
+/// be due before all that waits here, such as the next step of a customer who has few: a few leases are kept for a
+/// small claim at once.
 async fn claimable(shared: &Shared) -> usize {
-    let wanted = BATCH.min(shared.worker.settings.leases / 4).max(1);
-    let permits = u32::try_from(wanted).unwrap_or(u32::MAX);
-    // Taken and put back at once: what the granter takes meanwhile is little beside a batch.
-    drop(shared.leases.acquire_many(permits).await);
-    shared.leases.available_permits().clamp(1, BATCH)
+    let settings = &shared.worker.settings;
+    let reserved = settings.leases / RESERVED;
+    let wanted = BATCH.min(settings.unbegun());
+    let permits = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
+    loop {
+        // Taken and put back at once: what others take meanwhile is little beside a batch.
+        let enough = async {
+            drop(shared.leases.acquire_many(permits(wanted + reserved)).await);
+            drop(shared.unbegun.acquire_many(permits(wanted)).await);
+        };
+        let most = tokio::select! {
+            () = enough => shared.room().saturating_sub(reserved).min(BATCH),
+            () = shared.wake.notified() => shared.room().min(reserved.max(1)),
+        };
+        if most > 0 {
+            return most;
+        }
+    }
 }
 
 /// Claims, and tells all processes which pass is being served. A worker that was found dead and does not know
 /// it yet claims nothing: of a job that it held before, it could not tell the old lease from the new one.
 pub(super) async fn claim(
+    connection: &mut PgConnection,
     shared: &Shared,
     lowest: i64,
     limit: usize,
@@ -145,7 +183,7 @@ pub(super) async fn claim(
         i64::try_from(limit).unwrap_or(i64::MAX),
         &shared.queues,
     )
-    .fetch_all(&shared.worker.queue)
+    .fetch_all(connection)
     .await?;
     Ok(rows)
 }

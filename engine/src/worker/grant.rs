@@ -8,6 +8,7 @@ use sqlx::{Connection, Executor, PgConnection};
 use tokio::sync::mpsc;
 
 use super::claimed::Claimed;
+use super::fetch::hand_on;
 use super::{Shared, StepJob, WorkerError, found, measure};
 use crate::timing::Zone;
 use crate::{clock, limit};
@@ -29,7 +30,7 @@ pub(super) async fn run(
     connection.execute("set enable_hashjoin = on").await?;
     let mut blocked = SHORTEST;
     loop {
-        let room = shared.leases.available_permits().min(BATCH);
+        let room = shared.room().min(BATCH);
         let mut granted = 0;
         if waits(&mut connection).await? {
             found(begin_days(&mut connection).await)?;
@@ -42,11 +43,8 @@ pub(super) async fn run(
                 let claimed = found(claim(&mut connection, &shared, room).await)?;
                 measure::claimed(&claimed, began.elapsed());
                 granted = claimed.len();
-                for row in claimed {
-                    shared.leases.forget_permits(1);
-                    if ready.send(row.into()).await.is_err() {
-                        return Ok(connection.close().await?);
-                    }
+                if !hand_on(&shared, claimed, &ready).await {
+                    return Ok(connection.close().await?);
                 }
             }
         }

@@ -22,6 +22,7 @@ mod measure;
 #[cfg(test)]
 mod model;
 mod operate;
+mod plans;
 mod promote;
 mod record;
 mod retain;
@@ -59,7 +60,8 @@ pub struct Settings {
     pub name: String,
     /// How many steps run at once.
     pub concurrency: usize,
-    /// How many leases are held at once, running or not.
+    /// How many leases are held at once: of steps that run, that wait to be recorded, and, a quarter, that were
+    /// not begun.
     pub leases: usize,
     /// The longest pause between two looks at the tables when nothing wakes the worker.
     pub poll: Duration,
@@ -72,12 +74,19 @@ pub struct Settings {
     pub retention: Retention,
 }
 
+impl Settings {
+    /// How many jobs may be claimed and not begun.
+    fn unbegun(&self) -> usize {
+        (self.leases / 4).max(1)
+    }
+}
+
 impl Default for Settings {
     fn default() -> Self {
         Self {
             name: "worker".into(),
             concurrency: 256,
-            leases: 1_024,
+            leases: 2_048,
             poll: Duration::from_millis(500),
             lease: Duration::from_secs(30),
             queues: None,
@@ -165,12 +174,22 @@ struct Shared {
     grant: Notify,
     family: Notify,
     operate: Notify,
-    leases: Arc<Semaphore>,
+    /// How many more jobs may be leased, and how many more of them may wait to be begun: those would only keep
+    /// others from them.
+    leases: Semaphore,
+    unbegun: Semaphore,
     /// Jobs under suspicion run one at a time, so that a death points at one of them.
     suspects: Semaphore,
     intents: mpsc::Sender<IntentRequest>,
     /// Told when the committer has recorded the last outcome that could come.
     recorded: Notify,
+}
+
+impl Shared {
+    /// How many jobs may be claimed now.
+    fn room(&self) -> usize {
+        self.leases.available_permits().min(self.unbegun.available_permits())
+    }
 }
 
 /// A step of a run that this worker holds the lease of.
@@ -224,8 +243,8 @@ pub async fn pool(options: PgConnectOptions) -> Result<PgPool, sqlx::Error> {
         // A process that stands still in the middle of a record holds locks that every sweep would wait for.
         ("idle_in_transaction_session_timeout", "5s"),
     ]);
-    // Beside these, five of its tasks keep a connection each to themselves.
-    PgPoolOptions::new().max_connections(7).min_connections(1).connect_with(options).await
+    // Beside these, seven of its tasks keep a connection each to themselves.
+    PgPoolOptions::new().max_connections(5).min_connections(1).connect_with(options).await
 }
 
 impl Worker {
@@ -267,7 +286,8 @@ impl Worker {
             grant: Notify::new(),
             family: Notify::new(),
             operate: Notify::new(),
-            leases: Arc::new(Semaphore::new(self.settings.leases)),
+            leases: Semaphore::new(self.settings.leases),
+            unbegun: Semaphore::new(self.settings.unbegun()),
             suspects: Semaphore::new(1),
             intents,
             recorded: Notify::new(),

@@ -57,7 +57,8 @@ impl Process {
             grant: Notify::new(),
             family: Notify::new(),
             operate: Notify::new(),
-            leases: Arc::new(Semaphore::new(ROOM)),
+            leases: Semaphore::new(ROOM),
+            unbegun: Semaphore::new(ROOM),
             suspects: Semaphore::new(1),
             intents,
             recorded: Notify::new(),
@@ -76,7 +77,8 @@ impl Process {
     }
 
     pub(super) async fn claim(&mut self, limit: usize) -> Result<(), Broken> {
-        let claimed = fetch::claim(&self.shared, i64::MIN, limit).await?;
+        let mut connection = self.shared.worker.queue.acquire().await?;
+        let claimed = fetch::claim(&mut connection, &self.shared, i64::MIN, limit).await?;
         let jobs = claimed.into_iter().map(|row| Holding::Claimed(Box::new(row.into())));
         self.held.extend(jobs);
         Ok(())
