@@ -249,13 +249,21 @@ impl From<sqlx::Error> for Problem {
                 return Self::new(Kind::Invalid).detail("a value can't be stored as it is");
             }
         }
-        let gone = matches!(
-            &error,
-            sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed | sqlx::Error::Io(_)
-        );
+        let code = error.as_database_error().and_then(|error| error.code());
+        let gone = code.is_some_and(|code| passes(&code))
+            || matches!(
+                &error,
+                sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed | sqlx::Error::Io(_)
+            );
         tracing::error!(%error, "a statement failed");
         Self::new(if gone { Kind::Unavailable } else { Kind::Internal })
     }
+}
+
+/// Whether a refusal of Postgres, by its code, passes, with nothing changed: a lost deadlock (class 40), a lost
+/// connection (08), a full server (53), one that stops (57).
+fn passes(code: &str) -> bool {
+    ["08", "40", "53", "57"].iter().any(|class| code.starts_with(class))
 }
 
 /// What a violated constraint means to whoever asked.
@@ -271,7 +279,13 @@ fn violated(constraint: &str) -> Problem {
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "a test may panic")]
 mod tests {
-    use super::{Kind, Problem};
+    use super::{Kind, Problem, passes};
+
+    #[test]
+    fn whoever_lost_a_deadlock_may_try_again() {
+        assert!(passes("40P01") && passes("40001") && passes("57P01") && passes("53300"));
+        assert!(!passes("42703") && !passes("23505"));
+    }
 
     #[test]
     fn a_problem_says_what_it_is_and_which_request_it_answers() {

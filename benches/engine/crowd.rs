@@ -58,7 +58,7 @@ pub(crate) async fn sleepers(url: &str, amounts: &Amounts) -> Result<Vec<Figure>
 }
 
 /// Puts runs to sleep by SQL alone; `started_at` holds when each is due.
-async fn asleep(world: &World, count: usize, due: &str) -> Result<()> {
+pub(crate) async fn asleep(world: &World, count: usize, due: &str) -> Result<()> {
     world
         .sql(format!(
             "with made as (

@@ -4,6 +4,7 @@
 //! Runs over the Postgres of a `salesos dev` of its own, with all its durability, each part in a database of
 //! its own. Figures drift with the machine: compare them within one run only.
 
+mod cost;
 mod crowd;
 mod peers;
 mod speed;
@@ -57,10 +58,11 @@ const QUICK: Amounts = Amounts {
 };
 
 /// What can be measured, in its order: `overhead` comes before what counts by metrics.
-const PARTS: [&str; 10] = [
+const PARTS: [&str; 11] = [
     "speed",
     "latency",
     "idle",
+    "cost",
     "overhead",
     "processes",
     "fair",
@@ -131,6 +133,7 @@ async fn measure(url: &str, amounts: &Amounts, parts: &[&str]) -> Result<(Vec<Fi
             "speed" => speed::speed(url, amounts).await,
             "latency" => speed::latency(url, amounts).await,
             "idle" => speed::idle(url, amounts).await,
+            "cost" => cost::cost(url, amounts).await,
             "overhead" => speed::overhead(url, amounts).await,
             "processes" => crowd::processes(url, amounts).await,
             "fair" => turns::fair(url, amounts).await,

@@ -19,7 +19,7 @@ pub(crate) async fn speed(url: &str, amounts: &Amounts) -> Result<Vec<Figure>> {
     let started = world.wal().await?;
     world.sql("vacuum analyze").await?;
     let vacuumed = world.wal().await?;
-    let seconds = world.drain().await?;
+    let seconds = world.drain(amounts.sequences * 3).await?;
     let steps = number(amounts.sequences * 3);
     let wal = (world.wal().await? - vacuumed) / steps;
     let start_wal = (started - before) / number(amounts.sequences);
@@ -39,7 +39,7 @@ pub(crate) async fn speed(url: &str, amounts: &Amounts) -> Result<Vec<Figure>> {
 pub(crate) async fn three(world: &World, count: usize) -> Result<f64> {
     world.start(world.three, count).await?;
     world.sql("vacuum analyze").await?;
-    Ok(number(count) / world.drain().await?)
+    Ok(number(count) / world.drain(count * 3).await?)
 }
 
 /// Drains a backlog; gives runs per second, the slowest tenth's speed by the fastest's, and the memory.
@@ -129,7 +129,7 @@ pub(crate) async fn overhead(url: &str, amounts: &Amounts) -> Result<Vec<Figure>
 }
 
 /// The seconds of CPU that this process has used.
-fn own_cpu() -> Result<f64> {
+pub(crate) fn own_cpu() -> Result<f64> {
     let stat = std::fs::read_to_string("/proc/self/stat")?;
     let (_, fields) = stat.rsplit_once(") ").context("a stat has a name")?;
     let ticks: f64 =

@@ -80,8 +80,8 @@ pub(crate) struct Told {
     pub(crate) keeping: Arc<AtomicBool>,
 }
 
-/// A step that does nothing.
-struct Nothing(Told);
+/// A step that does nothing, by leave where it may act only once.
+struct Nothing(Told, Effect);
 
 impl Step for Nothing {
     fn run<'a>(&'a self, cx: &'a Context) -> BoxFuture<'a, Result<Outcome, StepError>> {
@@ -94,7 +94,13 @@ impl Step for Nothing {
         {
             acts.push((cx.subject_id(), cx.now()));
         }
-        async { Ok(Outcome::default()) }.boxed()
+        async {
+            if self.1 == Effect::AtMostOnce {
+                cx.intent(serde_json::json!({})).await?;
+            }
+            Ok(Outcome::default())
+        }
+        .boxed()
     }
 }
 
@@ -104,16 +110,21 @@ struct NoKeys {}
 
 fn registry(told: Told) -> Registry {
     let load = |_, _| async { Ok(Some(serde_json::json!({}))) }.boxed();
-    Registry::new()
-        .step(StepType {
-            name: "nothing",
-            effect: Effect::Pure,
+    let step = |name, effect: Effect| {
+        let told = told.clone();
+        StepType {
+            name,
+            effect,
             timeout: Duration::from_secs(10),
             windowed: false,
             limits: &[],
             schema: || schemars::schema_for!(NoKeys),
-            parse: Arc::new(move |_| Ok(Arc::new(Nothing(told.clone())))),
-        })
+            parse: Arc::new(move |_| Ok(Arc::new(Nothing(told.clone(), effect)))),
+        }
+    };
+    Registry::new()
+        .step(step("nothing", Effect::Pure))
+        .step(step("act", Effect::AtMostOnce))
         .subject(Subject { name: "thing", fields: &[], load: Arc::new(load) })
         .limit("mailbox")
 }
@@ -122,9 +133,10 @@ fn registry(told: Told) -> Registry {
 pub(crate) struct World {
     pub(crate) db: PgPool,
     pub(crate) customer_id: Uuid,
-    /// Runs of three steps, of one, and of one under the mailbox's limit.
+    /// Runs of three steps, of one, of one that acts only once, and of one under the mailbox's limit.
     pub(crate) three: i64,
     pub(crate) one: i64,
+    pub(crate) acting: i64,
     pub(crate) limited: i64,
     /// Another customer, with a workflow of one step.
     pub(crate) other_id: Uuid,
@@ -158,12 +170,13 @@ impl World {
         admin.execute(AssertSqlSafe(format!("create database {name}"))).await?;
         admin.close().await;
         let (base, _) = url.rsplit_once('/').context("a URL names a database")?;
-        Self::at(&format!("{base}/{name}"), name, server).await
+        Self::at(&format!("{base}/{name}"), name, server, 12).await
     }
 
-    async fn at(url: &str, name: &str, server: PgConnectOptions) -> Result<Self> {
+    async fn at(url: &str, name: &str, server: PgConnectOptions, connections: u32) -> Result<Self> {
         let options = PgConnectOptions::from_str(url)?;
-        let db = PgPoolOptions::new().max_connections(12).connect_with(options.clone()).await?;
+        let db =
+            PgPoolOptions::new().max_connections(connections).connect_with(options.clone()).await?;
         sqlx::migrate!().run(&db).await?;
         let (tell, begun) = mpsc::unbounded_channel();
         let told = Told {
@@ -177,10 +190,11 @@ impl World {
         // The same in every process, so that workers of other processes keep nothing new.
         let (customer_id, other_id) = (Uuid::from_u128(1), Uuid::from_u128(2));
         let limit = "limits = [\"mailbox\"]\n";
-        let three = keep(&db, customer_id, &registry, "three", 3, "").await?;
-        let one = keep(&db, customer_id, &registry, "one", 1, "").await?;
-        let limited = keep(&db, customer_id, &registry, "limited", 1, limit).await?;
-        let other_one = keep(&db, other_id, &registry, "one", 1, "").await?;
+        let three = keep(&db, customer_id, &registry, "three", &["nothing"; 3], "").await?;
+        let one = keep(&db, customer_id, &registry, "one", &["nothing"], "").await?;
+        let acting = keep(&db, customer_id, &registry, "acting", &["act"], "").await?;
+        let limited = keep(&db, customer_id, &registry, "limited", &["nothing"], limit).await?;
+        let other_one = keep(&db, other_id, &registry, "one", &["nothing"], "").await?;
         let worker = Worker {
             queue: worker::pool(options).await?,
             db: db.clone(),
@@ -194,6 +208,7 @@ impl World {
             customer_id,
             three,
             one,
+            acting,
             limited,
             other_id,
             other_one,
@@ -209,7 +224,8 @@ impl World {
     /// Joins a database that another process made, and works until stopped.
     pub(crate) async fn join(url: &str) -> Result<Self> {
         let (_, name) = url.rsplit_once('/').context("a URL names a database")?;
-        Self::at(url, name, PgConnectOptions::from_str(url)?).await
+        // Four of these and their Postgres' hundred connections have to do.
+        Self::at(url, name, PgConnectOptions::from_str(url)?, 2).await
     }
 
     /// Drops the database.
@@ -267,11 +283,16 @@ impl World {
         }
     }
 
-    /// Works off what stands in the queue; gives seconds.
-    pub(crate) async fn drain(&self) -> Result<f64> {
+    /// Works off so many steps, all that stand in the queue; gives seconds. Asks the database for nothing: beside
+    /// a pinned snapshot an answer would take seconds.
+    pub(crate) async fn drain(&self, steps: usize) -> Result<f64> {
+        let all = self.told.steps.load(Ordering::Relaxed) + steps;
         let began = clock::started();
         let working = self.work();
-        self.idle().await?;
+        let mut look = tokio::time::interval(Duration::from_millis(2));
+        while self.told.steps.load(Ordering::Relaxed) < all {
+            look.tick().await;
+        }
         let seconds = began.elapsed().as_secs_f64();
         working.stop().await?;
         Ok(seconds)
@@ -311,11 +332,11 @@ async fn keep(
     customer_id: Uuid,
     registry: &Registry,
     name: &str,
-    steps: usize,
+    types: &[&str],
     more: &str,
 ) -> Result<i64> {
-    let step = |n| format!("[[steps]]\nid = \"s{n}\"\ntype = \"nothing\"\n{more}");
-    let steps: String = (0..steps).map(step).collect();
+    let step = |(n, of)| format!("[[steps]]\nid = \"s{n}\"\ntype = \"{of}\"\n{more}");
+    let steps: String = types.iter().enumerate().map(step).collect();
     let source = format!("name = \"{name}\"\ntitle = \"Bench\"\nsubject = \"thing\"\n{steps}");
     let read = definition::read("bench.toml", &source, Format::Toml, registry);
     let definition = read.map_err(|refusals| anyhow::anyhow!("{refusals}"))?;

@@ -32,7 +32,9 @@ pub(super) async fn run(
     ready: mpsc::Sender<StepJob>,
 ) -> Result<(), WorkerError> {
     let mut connection = claiming(&shared).await?;
-    let (mut floor, mut plans) = (Floor::default(), Plans::new());
+    let served = sqlx::query_scalar!("select last_value from engine.served");
+    let mut floor = Floor::at(served.fetch_one(&mut connection).await?);
+    let mut plans = Plans::new();
     loop {
         let room = claimable(&shared).await;
         let began = clock::started();
@@ -98,26 +100,24 @@ pub(super) async fn hand_on(
     true
 }
 
-/// From which pass on a claim looks.
+/// From which pass on a claim looks: what stands far below is left to the look back.
 struct Floor {
-    served: Option<i64>,
+    served: i64,
     margin: i64,
 }
 
-impl Default for Floor {
-    fn default() -> Self {
-        Self { served: None, margin: WIDEST }
-    }
-}
-
 impl Floor {
+    fn at(served: i64) -> Self {
+        Self { served, margin: WIDEST }
+    }
+
     fn lowest(&self) -> i64 {
-        self.served.map_or(i64::MIN, |served| served.saturating_sub(self.margin))
+        self.served.saturating_sub(self.margin)
     }
 
     /// A claim that began with this pass has taken so long.
     fn claimed(&mut self, first: Option<i64>, took: Duration) {
-        self.served = self.served.max(first);
+        self.served = first.map_or(self.served, |first| first.max(self.served));
         self.margin = if took > SLOW {
             NARROWEST.max(self.margin / 2)
         } else {
