@@ -3,16 +3,12 @@
 use std::future::Future;
 
 use anyhow::Result;
-use engine::limit::{self, Rule};
-use engine::run::NewRun;
-use uuid::Uuid;
+use engine::limit::Rule;
 
 use crate::crowd::asleep;
 use crate::speed::own_cpu;
-use crate::world::{World, new_run, number};
+use crate::world::{World, number};
 use crate::{Amounts, Figure};
-
-const MAILBOXES: u128 = 1_000;
 
 /// What was used up: seconds of CPU, and bytes.
 #[derive(Clone, Copy)]
@@ -63,7 +59,8 @@ pub(crate) async fn cost(url: &str, amounts: &Amounts) -> Result<Vec<Figure>> {
         of(&world, drained(&world, 3 * count)).await?.each(count, Some(claimed)).each(2, None);
     world.start(world.acting, count).await?;
     let intent = of(&world, drained(&world, count)).await?.each(count, Some(claimed));
-    start_limited(&world, count).await?;
+    // Lets all of them through at once.
+    world.start_limited(&Rule { at_once: Some(1_000), ..Rule::default() }, count).await?;
     let turn = of(&world, drained(&world, count)).await?.each(count, Some(claimed));
     let history = "select sum(pg_total_relation_size(relid))::double precision / (select count(*) from engine.history)
       from pg_partition_tree('engine.history')";
@@ -109,27 +106,6 @@ async fn of(world: &World, work: impl Future<Output = Result<()>>) -> Result<Use
         worker: after.worker - before.worker,
         wal: after.wal - before.wal,
     })
-}
-
-/// Starts runs under limits that let all of them through at once.
-async fn start_limited(world: &World, count: usize) -> Result<()> {
-    let mut tx = world.db.begin().await?;
-    let rule = Rule { at_once: Some(1_000), ..Rule::default() };
-    for mailbox in 0..MAILBOXES {
-        limit::set(&mut tx, world.customer_id, "mailbox", &mailbox.to_string(), &rule).await?;
-    }
-    tx.commit().await?;
-    let runs: Vec<NewRun> = (0..count as u128)
-        .map(|n| NewRun {
-            subject_id: Uuid::from_u128(n % MAILBOXES),
-            limit_keys: serde_json::json!({ "mailbox": (n % MAILBOXES).to_string() }),
-            ..new_run(world.customer_id, world.limited)
-        })
-        .collect();
-    for chunk in runs.chunks(500) {
-        world.begin(chunk).await?;
-    }
-    Ok(())
 }
 
 /// The room of all runs, with their timers, in bytes.

@@ -171,7 +171,7 @@ pub(crate) async fn processes(url: &str, amounts: &Amounts) -> Result<Vec<Figure
     world.end().await?;
     // The first warms.
     Ok(vec![
-        Figure::new("speed_of_two_processes", speeds[2] / speeds[1], "ratio", "to one"),
-        Figure::new("speed_of_four_processes", speeds[3] / speeds[1], "ratio", "to one"),
+        Figure::new("speed_of_two_processes", speeds[2] / speeds[1], "of one", ""),
+        Figure::new("speed_of_four_processes", speeds[3] / speeds[1], "of one", ""),
     ])
 }

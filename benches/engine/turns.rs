@@ -6,11 +6,10 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use engine::clock;
-use engine::limit::{self, Rate, Rule};
-use engine::run::NewRun;
+use engine::limit::{Rate, Rule};
 use uuid::Uuid;
 
-use crate::world::{World, new_run, number, percentile};
+use crate::world::{MAILBOXES, World, new_run, number, percentile};
 use crate::{Amounts, Figure};
 
 /// From start to first step for a customer of few runs: alone, beside another that keeps the machine busy
@@ -75,29 +74,14 @@ async fn paced(world: &mut World, count: usize, beside: usize) -> Result<f64> {
     Ok(percentile(&delays, 99))
 }
 
-const MAILBOXES: u128 = 1_000;
 const CAP: u32 = 10;
 const PER: Duration = Duration::from_secs(5);
 
 /// Many runs under the limits of many mailboxes: no cap may be exceeded, and few turns may be left unused.
 pub(crate) async fn limits(url: &str, amounts: &Amounts) -> Result<Vec<Figure>> {
     let world = World::new(url, "bench_limits").await?;
-    let mut tx = world.db.begin().await?;
     let rule = Rule { rate: Some(Rate { cap: CAP, per: PER }), ..Rule::default() };
-    for mailbox in 0..MAILBOXES {
-        limit::set(&mut tx, world.customer_id, "mailbox", &mailbox.to_string(), &rule).await?;
-    }
-    tx.commit().await?;
-    let runs: Vec<NewRun> = (0..amounts.limited as u128)
-        .map(|n| NewRun {
-            subject_id: Uuid::from_u128(n % MAILBOXES),
-            limit_keys: serde_json::json!({ "mailbox": (n % MAILBOXES).to_string() }),
-            ..new_run(world.customer_id, world.limited)
-        })
-        .collect();
-    for chunk in runs.chunks(500) {
-        world.begin(chunk).await?;
-    }
+    world.start_limited(&rule, amounts.limited).await?;
     world.told.keeping.store(true, Ordering::Relaxed);
     let working = world.work();
     tokio::time::sleep(amounts.granting).await;
@@ -123,7 +107,7 @@ pub(crate) async fn limits(url: &str, amounts: &Amounts) -> Result<Vec<Figure>> 
         .zip(first)
         .map_or(0.0, |(last, first)| (last - first).to_std().unwrap_or_default().as_secs_f64());
     // At the beginning of each span as many as the cap; the last one may have just begun.
-    let possible = (span / PER.as_secs_f64()).floor().max(1.0) * f64::from(CAP) * number(1_000);
+    let possible = (span / PER.as_secs_f64()).floor().max(1.0) * f64::from(CAP) * number(MAILBOXES);
     let within = first.map_or(0, |first| {
         let spans = (span / PER.as_secs_f64()).floor().max(1.0) * PER.as_secs_f64();
         acts.iter()

@@ -15,6 +15,7 @@ use engine::context::Context;
 use engine::definition::{self, Format};
 use engine::definition_store::{self, Definitions};
 use engine::fact::FactWriters;
+use engine::limit::{self, Rule};
 use engine::run::{self, NewRun, Priority};
 use engine::step::{Effect, Outcome, Registry, Step, StepError, StepType, Subject};
 use engine::worker::{self, Settings, Worker};
@@ -26,6 +27,9 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
+
+/// How many mailboxes have a limit.
+pub(crate) const MAILBOXES: usize = 1_000;
 
 /// A `salesos dev` that lends its Postgres.
 pub(crate) struct Postgres {
@@ -253,6 +257,25 @@ impl World {
                 (0..left.min(500)).map(|_| new_run(self.customer_id, definition_id)).collect();
             self.begin(&runs).await?;
             left -= runs.len();
+        }
+        Ok(())
+    }
+
+    /// Starts runs under the limits of many mailboxes, each with this rule.
+    pub(crate) async fn start_limited(&self, rule: &Rule, count: usize) -> Result<()> {
+        let mut tx = self.db.begin().await?;
+        for mailbox in 0..MAILBOXES {
+            limit::set(&mut tx, self.customer_id, "mailbox", &mailbox.to_string(), rule).await?;
+        }
+        tx.commit().await?;
+        let limited = |n: usize| NewRun {
+            subject_id: Uuid::from_u128((n % MAILBOXES) as u128),
+            limit_keys: serde_json::json!({ "mailbox": (n % MAILBOXES).to_string() }),
+            ..new_run(self.customer_id, self.limited)
+        };
+        let runs: Vec<NewRun> = (0..count).map(limited).collect();
+        for chunk in runs.chunks(500) {
+            self.begin(chunk).await?;
         }
         Ok(())
     }

@@ -147,18 +147,7 @@ pub(super) fn decide(
         | Next::Complete
         | Next::Exit { .. } => None,
     };
-    // An attempt that failed will need its signal again.
-    let consumed = match &transition.next {
-        Next::Again { .. } | Next::Hold { .. } if transition.kind == Some("step.failed") => {
-            Vec::new()
-        }
-        Next::Enter { .. }
-        | Next::Again { .. }
-        | Next::Listen { .. }
-        | Next::Hold { .. }
-        | Next::Complete
-        | Next::Exit { .. } => consumed,
-    };
+    let consumed = if needs_its_signals(&transition) { Vec::new() } else { consumed };
     let step = &work.definition.steps[index];
     let target = (step.id.clone(), step.kind.to_owned());
     let child = child.filter(|_| transition.child.is_some());
@@ -173,6 +162,15 @@ pub(super) fn decide(
         facts,
         consumed,
     }
+}
+
+/// Whether an attempt has failed and will need the signals again that it had.
+fn needs_its_signals(transition: &Transition) -> bool {
+    let stays = match transition.next {
+        Next::Again { .. } | Next::Hold { .. } => true,
+        Next::Enter { .. } | Next::Listen { .. } | Next::Complete | Next::Exit { .. } => false,
+    };
+    stays && transition.kind == Some("step.failed")
 }
 
 /// Why a memory can't be kept; `None` where it can.
