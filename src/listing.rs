@@ -58,13 +58,19 @@ fn table<T>(headers: &[&str], rows: &[T], cells: impl Fn(&T) -> Vec<String>) -> 
     if rows.is_empty() {
         return "nothing matches".into();
     }
+    let mut table = plain(headers);
+    for row in rows {
+        table.add_row(cells(row));
+    }
+    table.to_string()
+}
+
+/// A table with these headers and no rows yet.
+pub(crate) fn plain(headers: &[&str]) -> Table {
     let mut table = Table::new();
     table
         .load_style(presets::UTF8_HORIZONTAL_ONLY)
         .set_content_arrangement(ContentArrangement::Dynamic);
     table.set_header(headers.iter().map(|header| (*header).to_owned()));
-    for row in rows {
-        table.add_row(cells(row));
-    }
-    table.to_string()
+    table
 }

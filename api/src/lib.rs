@@ -21,6 +21,7 @@ use std::sync::Arc;
 use axum::Router;
 use engine::definition_store::Definitions;
 use sqlx::PgPool;
+use tokio::sync::Semaphore;
 
 pub use auth::password::hash as hash_password;
 pub use problem::{Fault, Kind, Problem};
@@ -60,6 +61,8 @@ pub(crate) struct State {
     pub(crate) metrics: fn() -> String,
     pub(crate) tokens: Arc<auth::access_token::Tokens>,
     pub(crate) passwords: Arc<auth::password::Passwords>,
+    /// Whose turn it is to look ahead: that takes a core for a second.
+    pub(crate) simulations: Arc<Semaphore>,
 }
 
 /// All services behind the gateway, in one process.
@@ -72,6 +75,7 @@ pub fn router(services: Services) -> Router {
         metrics,
         tokens: Arc::new(tokens),
         passwords: Arc::default(),
+        simulations: Arc::new(Semaphore::new(1)),
         settings: Arc::new(settings),
     };
     let resources = Router::new()

@@ -4,6 +4,7 @@
 //! Runs over the Postgres of a `salesos dev` of its own, with all its durability, each part in a database of
 //! its own. Figures drift with the machine: compare them within one run only.
 
+mod ahead;
 mod cost;
 mod crowd;
 mod peers;
@@ -30,6 +31,7 @@ struct Amounts {
     pinned: Duration,
     limited: usize,
     granting: Duration,
+    cohort: usize,
 }
 
 const WHOLE: Amounts = Amounts {
@@ -43,6 +45,7 @@ const WHOLE: Amounts = Amounts {
     pinned: Duration::from_secs(15 * 60),
     limited: 100_000,
     granting: Duration::from_secs(32),
+    cohort: 1_000_000,
 };
 const QUICK: Amounts = Amounts {
     sequences: 10_000,
@@ -55,11 +58,13 @@ const QUICK: Amounts = Amounts {
     pinned: Duration::from_secs(20),
     limited: 20_000,
     granting: Duration::from_secs(12),
+    cohort: 50_000,
 };
 
 /// What can be measured, in its order: `overhead` comes before what counts by metrics.
-const PARTS: [&str; 11] = [
+const PARTS: [&str; 13] = [
     "speed",
+    "flat",
     "latency",
     "idle",
     "cost",
@@ -70,6 +75,7 @@ const PARTS: [&str; 11] = [
     "sleepers",
     "snapshot",
     "year",
+    "ahead",
 ];
 
 /// One figure.
@@ -131,6 +137,7 @@ async fn measure(url: &str, amounts: &Amounts, parts: &[&str]) -> Result<(Vec<Fi
         let began = engine::clock::started();
         let measured = match *part {
             "speed" => speed::speed(url, amounts).await,
+            "flat" => speed::flat(url, amounts).await,
             "latency" => speed::latency(url, amounts).await,
             "idle" => speed::idle(url, amounts).await,
             "cost" => cost::cost(url, amounts).await,
@@ -140,7 +147,8 @@ async fn measure(url: &str, amounts: &Amounts, parts: &[&str]) -> Result<(Vec<Fi
             "limits" => turns::limits(url, amounts).await,
             "sleepers" => crowd::sleepers(url, amounts).await,
             "snapshot" => crowd::snapshot(url, amounts).await,
-            _year => crowd::year(url, amounts).await,
+            "year" => crowd::year(url, amounts).await,
+            _ahead => ahead::ahead(amounts),
         }?;
         measured.iter().for_each(print);
         eprintln!("{part} took {} s", began.elapsed().as_secs());

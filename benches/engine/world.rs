@@ -261,6 +261,30 @@ impl World {
         Ok(())
     }
 
+    /// Starts runs of three steps all at once, and lets them be worked off by who works already; gives runs per
+    /// second.
+    pub(crate) async fn round(&self, count: usize) -> Result<f64> {
+        let all = self.told.steps.load(Ordering::Relaxed) + count * 3;
+        let runs: Vec<NewRun> = (0..count).map(|_| new_run(self.customer_id, self.three)).collect();
+        let mut tx = self.db.begin().await?;
+        for chunk in runs.chunks(500) {
+            run::start(&mut tx, chunk).await?;
+        }
+        tx.commit().await?;
+        let began = clock::started();
+        self.reached(all).await;
+        Ok(number(count) / began.elapsed().as_secs_f64())
+    }
+
+    /// Waits until so many steps have run. Asks the database for nothing: beside a pinned snapshot an answer would
+    /// take seconds.
+    async fn reached(&self, steps: usize) {
+        let mut look = tokio::time::interval(Duration::from_millis(2));
+        while self.told.steps.load(Ordering::Relaxed) < steps {
+            look.tick().await;
+        }
+    }
+
     /// Starts runs under the limits of many mailboxes, each with this rule.
     pub(crate) async fn start_limited(&self, rule: &Rule, count: usize) -> Result<()> {
         let mut tx = self.db.begin().await?;
@@ -306,16 +330,12 @@ impl World {
         }
     }
 
-    /// Works off so many steps, all that stand in the queue; gives seconds. Asks the database for nothing: beside
-    /// a pinned snapshot an answer would take seconds.
+    /// Works off so many steps, all that stand in the queue; gives seconds.
     pub(crate) async fn drain(&self, steps: usize) -> Result<f64> {
         let all = self.told.steps.load(Ordering::Relaxed) + steps;
         let began = clock::started();
         let working = self.work();
-        let mut look = tokio::time::interval(Duration::from_millis(2));
-        while self.told.steps.load(Ordering::Relaxed) < all {
-            look.tick().await;
-        }
+        self.reached(all).await;
         let seconds = began.elapsed().as_secs_f64();
         working.stop().await?;
         Ok(seconds)

@@ -14,6 +14,7 @@ pub mod inbound;
 pub mod mailbox;
 pub mod message;
 pub mod sequence;
+pub mod simulation;
 pub mod suppression;
 pub mod task;
 pub mod token;

@@ -62,6 +62,20 @@ pub async fn advance(db: impl PgExecutor<'_>, seconds: f64) -> Result<(), sqlx::
     Ok(())
 }
 
+/// Moves a virtual clock forward to an instant; tests jump by it from due instant to due instant.
+///
+/// # Errors
+/// What the statement returned.
+pub async fn jump(db: impl PgExecutor<'_>, to: DateTime<Utc>) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "update engine.virtual_clock set virtual_at = greatest(engine.now(), $1), real_at = now() where one",
+        to,
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
 /// Keeps the virtual clock running while this process lives; without it the clock stands still.
 pub async fn keep_running(db: sqlx::PgPool) {
     let mut beat = tokio::time::interval(std::time::Duration::from_millis(BEAT_MILLISECONDS));

@@ -40,7 +40,7 @@ pub struct Parts {
     /// The run's zone.
     pub zone: Zone,
     /// What earlier steps gave, by step id.
-    pub outputs: Map<String, Value>,
+    pub outputs: Arc<Map<String, Value>>,
     /// Why the step is run again after it had stopped to wait.
     pub wake: Option<Wake>,
     /// How the subject is loaded when a step asks for it.
@@ -74,7 +74,7 @@ pub struct IntentRequest {
 /// A run as its step sees it.
 pub struct Context {
     parts: Parts,
-    subject: OnceCell<Value>,
+    subject: OnceCell<Arc<Value>>,
     intended: AtomicBool,
 }
 
@@ -82,6 +82,11 @@ impl Context {
     /// A context of these parts.
     pub fn new(parts: Parts) -> Self {
         Self { parts, subject: OnceCell::new(), intended: AtomicBool::new(false) }
+    }
+
+    /// A context whose subject is known already.
+    pub fn with_subject(parts: Parts, subject: Arc<Value>) -> Self {
+        Self { parts, subject: OnceCell::new_with(Some(subject)), intended: AtomicBool::new(false) }
     }
 
     /// The run's id.
@@ -162,11 +167,12 @@ impl Context {
         let load = || async {
             (self.parts.load_subject)(self.parts.customer_id, self.parts.subject_id)
                 .await?
+                .map(Arc::new)
                 .ok_or_else(|| StepError::Fail {
                     reason: format!("the {} is gone", self.parts.definition.subject),
                 })
         };
-        self.subject.get_or_try_init(load).await
+        Ok(self.subject.get_or_try_init(load).await?.as_ref())
     }
 
     /// What expressions and templates read: the subject under its kind's name, and `steps`.
@@ -175,18 +181,14 @@ impl Context {
     /// As [`Context::subject`].
     pub async fn variables(&self) -> Result<Value, StepError> {
         let subject = self.subject().await?;
-        Ok(json!({ &self.parts.definition.subject: subject, "steps": self.parts.outputs }))
+        let steps = self.parts.outputs.as_ref();
+        Ok(json!({ &self.parts.definition.subject: subject, "steps": steps }))
     }
 
     /// A number that is the same for every attempt of this step and this purpose, and for simulations.
     pub fn draw(&self, purpose: &str) -> u64 {
-        draw(&[
-            self.parts.definition.name.as_bytes(),
-            self.parts.subject_id.as_bytes(),
-            self.step().as_bytes(),
-            &self.parts.iteration.to_be_bytes(),
-            purpose.as_bytes(),
-        ])
+        let Parts { definition, subject_id, iteration, .. } = &self.parts;
+        draw_for(&definition.name, *subject_id, self.step(), *iteration, purpose)
     }
 
     /// Asks for leave to act outside, and has the wish written before the act, in a transaction that looks
@@ -220,6 +222,39 @@ impl Context {
     pub(crate) fn intended(&self) -> bool {
         self.intended.load(Ordering::Acquire)
     }
+}
+
+/// What steps gave, with what came to be known of them since.
+pub(crate) fn seen_together(
+    outputs: &Arc<Map<String, Value>>,
+    observed: &Value,
+) -> Arc<Map<String, Value>> {
+    let mut together = Arc::clone(outputs);
+    for (step, fields) in observed.as_object().into_iter().flatten() {
+        let together = Arc::make_mut(&mut together);
+        let output = together.entry(step.clone()).or_insert_with(|| Value::Object(Map::new()));
+        if let (Value::Object(output), Value::Object(fields)) = (output, fields) {
+            output.extend(fields.clone());
+        }
+    }
+    together
+}
+
+/// A number that is the same for every attempt of a step and a purpose, whoever draws it: a worker, a rehearsal.
+pub fn draw_for(
+    definition: &str,
+    subject_id: Uuid,
+    step: &str,
+    iteration: i32,
+    purpose: &str,
+) -> u64 {
+    draw(&[
+        definition.as_bytes(),
+        subject_id.as_bytes(),
+        step.as_bytes(),
+        &iteration.to_be_bytes(),
+        purpose.as_bytes(),
+    ])
 }
 
 /// A number drawn from its parts alone, evenly over all of `u64`: all randomness of runs comes from here.

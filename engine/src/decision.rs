@@ -1,6 +1,7 @@
 //! Where a run goes: the pure heart of the engine. Worker, tests and whoever explains a run call the same
 //! function. No clock, no I/O, no randomness of its own: the instant and the draw come in.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -11,6 +12,10 @@ use crate::definition::{Definition, OnFailure, Retry};
 use crate::id;
 use crate::step::{CHILD_ENDED, NewChild, Outcome, StepError, Verdict};
 use crate::timing::{Opening, Zone};
+
+mod look;
+
+pub use look::{Delivered, Look, heard, look};
 
 /// How often a run may turn back before it is held: a loop that never ends shows itself.
 pub const MAX_ITERATIONS: i32 = 1_000;
@@ -23,8 +28,8 @@ pub const LONGEST_AFTER: Duration = Duration::from_secs(30 * 24 * 3_600);
 #[serde(deny_unknown_fields)]
 pub struct Memory {
     /// What steps gave, by step id.
-    #[serde(default, skip_serializing_if = "Map::is_empty")]
-    pub outputs: Map<String, Value>,
+    #[serde(default, skip_serializing_if = "no_outputs")]
+    pub outputs: Arc<Map<String, Value>>,
     /// For what the present step has stopped.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub waiting: Option<Waiting>,
@@ -34,6 +39,10 @@ pub struct Memory {
     /// Why the run undoes what it did; the last of `done` is being undone then.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub undoing: Option<String>,
+}
+
+fn no_outputs(outputs: &Arc<Map<String, Value>>) -> bool {
+    outputs.is_empty()
 }
 
 /// For what a step has stopped.
@@ -93,6 +102,17 @@ pub struct Transition {
     pub intent: Intent,
     /// A run to start with it.
     pub child: Option<NewChild>,
+}
+
+impl Transition {
+    /// Whether an attempt has failed and will need the signals again that it had.
+    pub fn needs_its_signals(&self) -> bool {
+        let stays = match self.next {
+            Next::Again { .. } | Next::Hold { .. } => true,
+            Next::Enter { .. } | Next::Listen { .. } | Next::Complete | Next::Exit { .. } => false,
+        };
+        stays && self.kind == Some("step.failed")
+    }
 }
 
 /// What becomes of an intent that stands.
@@ -244,7 +264,7 @@ fn entered(memory: &Memory, output: Option<Value>, situation: Situation<'_>) -> 
     let mut memory = memory.clone();
     memory.waiting = None;
     if let Some(output) = output {
-        memory.outputs.insert(step_id(situation).into(), output);
+        Arc::make_mut(&mut memory.outputs).insert(step_id(situation).into(), output);
     }
     Some(memory)
 }
@@ -252,7 +272,7 @@ fn entered(memory: &Memory, output: Option<Value>, situation: Situation<'_>) -> 
 fn stopped(situation: Situation<'_>, output: Option<Value>, waiting: Waiting) -> Transition {
     let mut memory = situation.memory.clone();
     if let Some(output) = output {
-        memory.outputs.insert(step_id(situation).into(), output);
+        Arc::make_mut(&mut memory.outputs).insert(step_id(situation).into(), output);
     }
     memory.waiting = Some(waiting);
     let next = still_waiting(Situation { memory: &memory, ..situation }, None);

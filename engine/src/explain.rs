@@ -9,7 +9,7 @@ use crate::definition_store::{Definitions, LoadError};
 use crate::limit::Line;
 use crate::run::{self, RunRow};
 use crate::timing::Zone;
-use crate::{clock, limit};
+use crate::{clock, id, limit};
 
 /// What binds a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -42,6 +42,9 @@ pub struct Binding {
     pub until: Option<DateTime<Utc>>,
     /// What a person reads.
     pub detail: String,
+    /// The runs that stand before it in line, the next first; at most 5.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub ahead: Vec<String>,
 }
 
 /// Why a run has not gone on yet.
@@ -96,6 +99,7 @@ pub async fn explain(
             open: false,
             until: Some(*opens),
             detail: format!("the send window opens {}", zone.local(*opens)),
+            ahead: Vec::new(),
         });
     }
     let line = limit::line_of(db, run.run_id).await?;
@@ -120,11 +124,18 @@ fn in_line(line: Line) -> Binding {
         ahead => format!("has {ahead} before it"),
     };
     let detail = format!("it waits under the {} limit{name} and {ahead}", line.kind);
-    Binding { rule: Rule::Limit, open: false, until: line.opens_at, detail }
+    let ahead = line.next.iter().map(|run_id| id::show("run", *run_id)).collect();
+    Binding { rule: Rule::Limit, open: false, until: line.opens_at, detail, ahead }
 }
 
 fn standing(run: &RunRow, wait: Option<&str>, now: DateTime<Utc>) -> Binding {
-    let bound = |rule, detail: String| Binding { rule, open: false, until: run.next_at, detail };
+    let bound = |rule, detail: String| Binding {
+        rule,
+        open: false,
+        until: run.next_at,
+        detail,
+        ahead: Vec::new(),
+    };
     let reason = run.reason.as_deref().unwrap_or("no reason was given");
     match run.state.as_str() {
         "ready" => {

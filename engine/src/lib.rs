@@ -14,6 +14,7 @@ pub mod id;
 pub mod limit;
 pub mod operation;
 pub mod outbox;
+pub mod rehearsal;
 pub mod relay;
 pub mod run;
 pub mod signal;

@@ -8,10 +8,13 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
+use serde_json::Value;
 use sqlx::postgres::types::PgInterval;
 use sqlx::{PgConnection, PgExecutor};
 use uuid::Uuid;
 
+use crate::context::draw_for;
+use crate::definition::StepDefinition;
 use crate::timing::Zone;
 
 /// The kind of limit that counts all limited steps of a customer; its name is empty.
@@ -200,6 +203,8 @@ pub struct Line {
     pub name: String,
     /// How many stand before it, counted up to 1,000.
     pub ahead: i64,
+    /// The runs at the head of the line, before it; at most 5.
+    pub next: Vec<Uuid>,
     /// When the limit is looked at again.
     pub opens_at: Option<DateTime<Utc>>,
 }
@@ -214,12 +219,33 @@ pub async fn line_of(db: impl PgExecutor<'_>, run_id: Uuid) -> Result<Option<Lin
         r#"select l.kind, l.name,
              (select count(*) from (select from engine.lane_jobs a
                 where a.lane = q.lane and (a.pass, a.run_id) < (q.pass, q.run_id) limit 1000) a) as "ahead!",
+             array(select a.run_id from engine.lane_jobs a
+               where a.lane = q.lane and (a.pass, a.run_id) < (q.pass, q.run_id)
+               order by a.pass, a.run_id limit 5) as "next!: Vec<Uuid>",
              nullif(greatest(l.wake_at, engine.now()), 'infinity') as opens_at
            from engine.lane_jobs q join engine.limits l on l.id = q.lane where q.run_id = $1"#,
         run_id,
     )
     .fetch_optional(db)
     .await
+}
+
+/// The limits that count a step of a run, each as its kind and its name; the first that has a rule is the run's
+/// line. `named` says by which name each kind counts the run.
+pub(crate) fn keys<'a>(step: &'a StepDefinition, named: &'a Value) -> Vec<[&'a str; 2]> {
+    let key = |kind: &'a String| match kind.as_str() {
+        CUSTOMER => Some([CUSTOMER, ""]),
+        STEP => Some([STEP, step.kind]),
+        kind => Some([kind, named.get(kind)?.as_str()?]),
+    };
+    step.limits.iter().filter_map(key).collect()
+}
+
+/// How much of each gap's jitter a run adds when it takes its turn, 0 to 1.
+pub(crate) fn share(definition: &str, subject_id: Uuid, step: &str, iteration: i32) -> f32 {
+    #[expect(clippy::cast_precision_loss, reason = "a spread needs no exact draw")]
+    let share = draw_for(definition, subject_id, step, iteration, "gap") as f32 / u64::MAX as f32;
+    share
 }
 
 /// The instant at which the local day of a zone ends, and the cap of that day.

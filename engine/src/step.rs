@@ -54,6 +54,12 @@ pub trait Step: Send + Sync {
     /// Runs one attempt. Called again with [`Context::wake`] set once what it waited for has come.
     fn run<'a>(&'a self, cx: &'a Context) -> BoxFuture<'a, Result<Outcome, StepError>>;
 
+    /// What the step would do, told without touching anything outside: for tests of definitions and for whoever
+    /// looks ahead. A step of [`Effect::Pure`] need not tell, as it can be run: it reads its context alone.
+    fn rehearse(&self, _cx: &Context) -> Option<Result<Outcome, StepError>> {
+        None
+    }
+
     /// Asks the outside whether an intent that a crash or a lost answer left open was carried out.
     /// Only steps of [`Effect::AtMostOnce`] are asked.
     fn reconcile<'a>(

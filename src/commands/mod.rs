@@ -11,5 +11,7 @@ pub(crate) mod jobs;
 pub(crate) mod migrate;
 pub(crate) mod operations;
 pub(crate) mod runs;
+pub(crate) mod scenarios;
 pub(crate) mod seed;
+pub(crate) mod simulate;
 pub(crate) mod workflows;

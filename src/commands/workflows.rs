@@ -13,6 +13,7 @@ use sqlx::PgPool;
 use sqlx::postgres::PgPoolOptions;
 use uuid::Uuid;
 
+use super::{scenarios, simulate};
 use crate::database::{Database, Role};
 use crate::listing::{self, Listing};
 use crate::settings::Settings;
@@ -29,6 +30,10 @@ pub(crate) enum Command {
         #[arg(required = true)]
         files: Vec<PathBuf>,
     },
+    /// Plays the scenarios of files on a clock that jumps, and shows what did not come as it must.
+    Test(scenarios::Args),
+    /// Shows what a sequence will do to a cohort, before anybody is enrolled.
+    Simulate(Box<simulate::Args>),
     /// Lists a customer's sequences.
     List {
         /// For which customer (`cus_…`); the only one where there is one.
@@ -74,6 +79,8 @@ pub(crate) async fn run(command: Command, settings: Settings) -> Result<Ending> 
             Ok(Ending::Done)
         }
         Command::Validate { files } => validate(&files, &registry(&settings)?),
+        Command::Test(args) => scenarios::run(&args, &settings),
+        Command::Simulate(args) => simulate::run(*args, settings).await,
         Command::List { customer, listing } => list(customer, &listing, &settings).await,
         Command::Show { name, customer } => show(&name, customer, &settings).await,
         Command::Apply { file, customer } => apply(&file, customer, &settings).await,
@@ -81,7 +88,7 @@ pub(crate) async fn run(command: Command, settings: Settings) -> Result<Ending> 
 }
 
 /// The step types, without a database behind them: enough to read documents.
-fn registry(settings: &Settings) -> Result<Registry> {
+pub(super) fn registry(settings: &Settings) -> Result<Registry> {
     let nowhere = PgPoolOptions::new().connect_lazy("postgres://localhost")?;
     Ok(process::definitions(nowhere, &settings.data_dir).registry().clone())
 }
@@ -108,12 +115,12 @@ fn validate(files: &[PathBuf], registry: &Registry) -> Result<Ending> {
     Ok(ending)
 }
 
-fn source(file: &Path) -> Result<String> {
+pub(super) fn source(file: &Path) -> Result<String> {
     std::fs::read_to_string(file).with_context(|| format!("can't read {}", file.display()))
 }
 
 /// Reads a file's document, or draws what is wrong with it.
-fn read(file: &Path, source: &str, registry: &Registry) -> Result<Definition, String> {
+pub(super) fn read(file: &Path, source: &str, registry: &Registry) -> Result<Definition, String> {
     let json = file.extension().is_some_and(|extension| extension == "json");
     let format = if json { Format::Json } else { Format::Toml };
     definition::read(&file.display().to_string(), source, format, registry)

@@ -42,4 +42,9 @@ impl Step for ActivityLog {
         }
         .boxed()
     }
+
+    fn rehearse(&self, _: &Context) -> Option<Result<Outcome, StepError>> {
+        // Without its texts, which later steps don't read.
+        Some(Ok(Outcome::default()))
+    }
 }

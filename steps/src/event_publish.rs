@@ -83,4 +83,9 @@ impl Step for EventPublish {
         }
         .boxed()
     }
+
+    fn rehearse(&self, _: &Context) -> Option<Result<Outcome, StepError>> {
+        // Without its texts, which later steps don't read.
+        Some(Ok(Outcome::default()))
+    }
 }

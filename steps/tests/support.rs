@@ -9,7 +9,7 @@ use engine::context::{Context, Parts};
 use engine::definition::{Definition, Format, read};
 use engine::step::{Outcome, StepError, Wake};
 use engine::timing::Zone;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use sqlx::postgres::PgPoolOptions;
 use steps::{Mailboxes, Services};
 use uuid::Uuid;
@@ -62,7 +62,7 @@ pub(crate) fn parts(definition: &Arc<Definition>) -> Parts {
         attempt: 1,
         now: now(),
         zone: Zone::utc(),
-        outputs: Map::new(),
+        outputs: std::sync::Arc::default(),
         wake: None,
         load_subject: Arc::new(move |_: Uuid, _: Uuid| {
             let contact: Value = contact.clone();

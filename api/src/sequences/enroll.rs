@@ -118,7 +118,7 @@ async fn shown(
     Ok(Report { enrolled: enrollments.len(), refused, enrollments })
 }
 
-fn unreadable(error: LoadError) -> Problem {
+pub(super) fn unreadable(error: LoadError) -> Problem {
     match error {
         LoadError::Unreadable(detail) | LoadError::Foreign(detail) => {
             Problem::new(Kind::Conflict).detail(detail)

@@ -15,9 +15,10 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use crate::contact::{self, Contact};
+use crate::customer::{self, Customer};
 use crate::mailbox::{self, Mailbox};
 use crate::sequence::Sequence;
-use crate::{customer, suppression};
+use crate::suppression;
 
 /// The kind of limit that counts what goes to a recipient's domain; its name is the domain in lower case.
 pub const DOMAIN_LIMIT: &str = "domain";
@@ -267,17 +268,7 @@ async fn runs(
     welcome: &[Contact],
 ) -> Result<Vec<NewRun>, sqlx::Error> {
     let customer = customer::find(&mut *tx, customer_id).await?;
-    let customer = customer.and_then(|customer| Zone::parse(&customer.time_zone).ok());
-    let sender = mailbox.time_zone.as_deref().and_then(|zone| Zone::parse(zone).ok());
-    let zone = |contact: &Contact| {
-        let first = new.definition.timing.zone.iter().find_map(|source| match source.as_str() {
-            "subject" => contact::zone(contact),
-            "sender" => sender.clone(),
-            "customer" => customer.clone(),
-            name => Zone::parse(name).ok(),
-        });
-        first.or_else(|| customer.clone()).unwrap_or_else(Zone::utc)
-    };
+    let zones = Zones::new(customer.as_ref(), Some(mailbox));
     Ok(welcome
         .iter()
         .map(|contact| NewRun {
@@ -285,7 +276,7 @@ async fn runs(
             customer_id,
             definition_id: new.sequence.definition_id,
             subject_id: contact.id,
-            zone: zone(contact).name().to_owned(),
+            zone: zones.of(new.definition, contact).name().to_owned(),
             actor: new.actor.clone(),
             start_at: new.start_at,
             limit_keys: limit_keys(mailbox, contact),
@@ -293,6 +284,33 @@ async fn runs(
             parent: None,
         })
         .collect())
+}
+
+/// The zones of those who are no contact: what a contact's run falls back on.
+pub(crate) struct Zones {
+    customer: Option<Zone>,
+    sender: Option<Zone>,
+}
+
+impl Zones {
+    pub(crate) fn new(customer: Option<&Customer>, sender: Option<&Mailbox>) -> Self {
+        let parse = |name: &str| Zone::parse(name).ok();
+        Self {
+            customer: customer.and_then(|customer| parse(&customer.time_zone)),
+            sender: sender.and_then(|sender| parse(sender.time_zone.as_deref()?)),
+        }
+    }
+
+    /// The first zone that is known, in the order of the definition's `[timing] zone`.
+    pub(crate) fn of(&self, definition: &Definition, contact: &Contact) -> Zone {
+        let first = definition.timing.zone.iter().find_map(|source| match source.as_str() {
+            "subject" => contact::zone(contact),
+            "sender" => self.sender.clone(),
+            "customer" => self.customer.clone(),
+            name => Zone::parse(name).ok(),
+        });
+        first.or_else(|| self.customer.clone()).unwrap_or_else(Zone::utc)
+    }
 }
 
 /// By what an enrollment's sends are counted.

@@ -8,6 +8,7 @@ mod read;
 
 pub use control::act;
 pub(crate) use control::{Told, tell};
+pub(crate) use enroll::Zones;
 pub use enroll::{
     DOMAIN_LIMIT, EnrollError, EnrollReport, NewEnrollments, RefusalReason, Refused, Sender, enroll,
 };

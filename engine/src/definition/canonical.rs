@@ -5,10 +5,11 @@
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
-/// The document with sorted keys, without what only editors read.
+/// The document with sorted keys, without what only editors and tests read.
 pub(super) fn document(mut value: Value) -> Value {
     if let Value::Object(entries) = &mut value {
         entries.remove("$schema");
+        entries.remove("scenario");
     }
     sorted(value)
 }

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 
+use super::check_scenarios::{self, Known};
 use super::check_steps::{self, Surroundings};
 use super::check_timing;
 use super::keys;
@@ -15,8 +16,18 @@ use super::tree::{self, Entry, Node, Span};
 use crate::step::{Registry, Subject};
 
 /// The keys of a document.
-const KEYS: [&str; 9] =
-    ["name", "title", "subject", "timing", "exit", "retry", "enroll", "steps", "templates"];
+const KEYS: [&str; 10] = [
+    "name",
+    "title",
+    "subject",
+    "timing",
+    "exit",
+    "retry",
+    "enroll",
+    "steps",
+    "templates",
+    "scenario",
+];
 
 /// The longest name and id.
 const NAME: usize = 64;
@@ -45,6 +56,15 @@ pub(super) fn document(
     let steps = check_steps::steps(entries, &root.span, &surroundings, found);
     let exit_on = exit_on(entries, registry, found);
     let enroll = enroll(entries, found);
+    let scenarios = match (&steps, subject) {
+        (Some(steps), Some(subject)) => {
+            let steps = steps.iter().map(|step| step.id.as_str()).collect();
+            let known = Known { registry, subject: subject.name, steps };
+            check_scenarios::scenarios(entries, &known, found)
+        }
+        // Half of it would be wrong.
+        _ => Vec::new(),
+    };
     if found.count() > 0 {
         return None;
     }
@@ -58,6 +78,7 @@ pub(super) fn document(
         steps: steps?,
         templates,
         enroll,
+        scenarios,
         document: serde_json::Value::Null,
         hash: [0; 32],
     })

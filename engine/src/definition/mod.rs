@@ -6,6 +6,7 @@
 
 mod canonical;
 mod check;
+mod check_scenarios;
 mod check_steps;
 mod check_timing;
 mod expression;
@@ -20,6 +21,7 @@ mod read_toml;
 mod references;
 mod refusals;
 mod rewrite;
+mod scenario;
 mod schema;
 mod shape;
 mod suggest;
@@ -33,6 +35,7 @@ use serde_json::Value;
 pub use expression::Expression;
 pub use model::{Definition, Enroll, OnFailure, Retry, StepDefinition, Template, Timing};
 pub use refusals::{Problem, Refusals};
+pub use scenario::{Expectation, Expected, Happening, Moment, Scenario, What};
 pub use schema::schema;
 
 use crate::step::Registry;

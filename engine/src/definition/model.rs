@@ -25,6 +25,8 @@ pub struct Definition {
     pub templates: BTreeMap<String, Template>,
     /// Whether a subject may be enrolled again.
     pub enroll: Enroll,
+    /// Its own tests; a version that is read back from the database has none.
+    pub scenarios: Vec<super::Scenario>,
     /// The document in its canonical form.
     pub document: serde_json::Value,
     /// The SHA-256 of the canonical form.

@@ -48,6 +48,7 @@ pub fn schema(registry: &Registry) -> Value {
             "retry": { "$ref": "#/$defs/retry" },
             "enroll": enroll(),
             "templates": templates(),
+            "scenario": scenarios(&signals, &subjects),
             "steps": {
                 "type": "array", "minItems": 1, "maxItems": STEPS,
                 "description": "The steps, in their order.",
@@ -212,6 +213,59 @@ fn enroll() -> Value {
             "type": "string", "pattern": "^(never|always|after [0-9]+ days?)$", "default": "never",
             "description": "Whether a subject that was enrolled before may be enrolled again.",
         } },
+    })
+}
+
+fn scenarios(signals: &[&str], subjects: &[&str]) -> Value {
+    let moment = json!({
+        "type": "string",
+        "description": "A time after the start such as `2 days` or `3 business days`, or a local time such as `2026-03-04 10:00`.",
+    });
+    let step = json!({ "type": "string", "description": "A step's id." });
+    let when = json!({
+        "type": "object", "additionalProperties": false, "required": ["at"],
+        "properties": {
+            "at": moment.clone(),
+            "signal": { "enum": signals, "description": "The signal that comes." },
+            "data": { "type": "object", "description": "What the signal carries." },
+            "step": step.clone(),
+            "sets": {
+                "type": "object",
+                "description": "What comes to be known of the step, such as `{ clicked = true }`.",
+            },
+        },
+    });
+    let then = json!({
+        "type": "object", "additionalProperties": false,
+        "properties": {
+            "step": step.clone(),
+            "never": step,
+            "ends": { "enum": ["completed", "exited", "held"], "description": "How the run ends." },
+            "reason": { "type": "string", "description": "Why it ends so, such as `email.replied`." },
+            "by": moment.clone(),
+            "at": moment,
+        },
+    });
+    let mut properties = json!({
+        "name": { "type": "string", "minLength": 1, "description": "What it shows." },
+        "start": {
+            "type": "string", "pattern": "^[0-9]{4}-[0-9]{2}-[0-9]{2} [0-9]{2}:[0-9]{2}$",
+            "default": "2026-03-02 09:00", "description": "When the run starts, in local time.",
+        },
+        "zone": { "type": "string", "default": "UTC", "description": "Where the person lives." },
+        "when": { "type": "array", "items": when, "description": "What happens." },
+        "then": { "type": "array", "items": then, "description": "What must come of it." },
+    });
+    for subject in subjects {
+        properties[*subject] = json!({ "type": "object", "description": "The subject's fields." });
+    }
+    json!({
+        "type": "array", "maxItems": 100,
+        "description": "Tests of the sequence, run by `salesos workflows test`.",
+        "items": {
+            "type": "object", "additionalProperties": false, "required": ["name", "then"],
+            "properties": properties,
+        },
     })
 }
 

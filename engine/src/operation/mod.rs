@@ -92,7 +92,7 @@ pub async fn order(tx: &mut PgConnection, new: &NewOperation) -> Result<Uuid, sq
            insert into engine.operations (id, customer_id, wish, selection, actor, reason, per_second, total)
            values ($1, $2, $3, $4, $5, $6, $7, $8)
          )
-         select from pg_notify('engine', '')",
+         select from pg_notify('engine', 'operations')",
         id,
         new.selection.customer_id,
         serde_json::to_value(&new.wish).expect("a wish has text keys only"),

@@ -127,7 +127,8 @@ pub async fn start(tx: &mut PgConnection, runs: &[NewRun]) -> Result<(), StartEr
              insert into engine.timers (run_id, due_at, customer_id, queue, step, boost)
              select id, start_at, customer_id, first_queue, first_step, boost from wanted where later
            )
-           select (select count(*) from made) as "started!" from pg_notify('engine', '')"#,
+           select (select count(*) from made) as "started!"
+           from pg_notify('engine', case when exists (select from wanted where later) then '' else 'jobs' end)"#,
         &columns.ids,
         &columns.customers,
         &columns.definitions,

@@ -4,15 +4,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 use tokio::sync::SemaphorePermit;
 use tokio_util::task::AbortOnDropHandle;
 use uuid::Uuid;
 
 use super::finish::{Finished, child_of, decide, given_up, held, later};
 use super::{Shared, StepJob};
-use crate::context::{Context, Parts, draw};
-use crate::decision::{self, Input, Memory, Position, Situation, Waiting};
+use crate::context::{Context, Parts, draw_for, seen_together};
+use crate::decision::{self, Delivered, Input, Look, Memory, Position, Situation, heard};
 use crate::definition::Definition;
 use crate::definition_store::LoadError;
 use crate::step::{Effect, Outcome, Reconciled, StepError, Verdict, Wake};
@@ -40,13 +40,6 @@ pub(super) struct Work {
     pub(super) position: Position,
     pub(super) zone: Zone,
     pub(super) inbox: Vec<Delivered>,
-}
-
-/// A signal in the run's inbox.
-pub(super) struct Delivered {
-    id: Uuid,
-    name: String,
-    data: Value,
 }
 
 /// Works at a job.
@@ -181,40 +174,14 @@ async fn delivered(
 
 /// Finds out why the step runs, and works at it where there is something to do.
 async fn work_at(shared: &Arc<Shared>, job: &StepJob, work: &Work) -> (Input, Vec<Uuid>) {
-    let awaited = match &work.memory.waiting {
-        // While a failed attempt backs off, the signal that it took up has to wait with it.
-        Some(Waiting::Signal { .. }) if job.attempt > 1 && too_early(job) => None,
-        Some(Waiting::Signal { signal, key, .. }) => find(&work.inbox, signal, key.as_deref()),
-        Some(Waiting::Timer { .. }) | None => None,
-    };
-    if let Some(signal) = awaited {
-        let wake = Wake::Signal { name: signal.name.clone(), data: signal.data.clone() };
-        return (run(shared, job, work, Some(wake)).await, vec![signal.id]);
+    match decision::look(situation(job, work), &work.inbox, job.next_at) {
+        Look::Heard(signal) => (run(shared, job, work, Some(signal.wake())).await, vec![signal.id]),
+        Look::Ending(signal) => exit(shared, job, work, signal).await,
+        Look::Due => (run(shared, job, work, Some(Wake::Timer)).await, Vec::new()),
+        // Something that does not concern the run's wait, such as a signal for a later step, brought it up.
+        Look::Early => (Input::StillWaiting { not_before: job.next_at }, Vec::new()),
+        Look::Entering => enter(shared, job, work).await,
     }
-    let ends = |signal: &&Delivered| work.definition.exit_on.contains(&signal.name);
-    // What is being undone is undone to the end.
-    let ending = work.inbox.iter().find(ends).filter(|_| work.memory.undoing.is_none());
-    if let Some(signal) = ending {
-        return exit(shared, job, work, signal).await;
-    }
-    let until = match &work.memory.waiting {
-        None if too_early(job) => {
-            return (Input::StillWaiting { not_before: job.next_at }, Vec::new());
-        }
-        None => return enter(shared, job, work).await,
-        Some(Waiting::Timer { until }) => Some(*until),
-        Some(Waiting::Signal { until, .. }) => *until,
-    };
-    if until.is_some_and(|until| until <= job.now) && !too_early(job) {
-        (run(shared, job, work, Some(Wake::Timer)).await, Vec::new())
-    } else {
-        (Input::StillWaiting { not_before: job.next_at }, Vec::new())
-    }
-}
-
-/// Whether something that does not concern the run's wait, such as a signal for a later step, brought it up.
-fn too_early(job: &StepJob) -> bool {
-    job.next_at.is_some_and(|at| at > job.now)
 }
 
 /// Ends the run for a signal. An intent that a crash left open is settled first: what happened is recorded,
@@ -235,13 +202,6 @@ async fn exit(
         Reconciled::Unknown(_) => true,
     };
     (Input::ExitSignal { name: signal.name.clone(), unknown }, vec![signal.id])
-}
-
-fn find<'a>(inbox: &'a [Delivered], name: &str, key: Option<&str>) -> Option<&'a Delivered> {
-    inbox.iter().find(|signal| {
-        signal.name == name
-            && key.is_none_or(|key| signal.data.get("key").and_then(Value::as_str) == Some(key))
-    })
 }
 
 /// Enters a step: its condition, its window, then itself. A signal that came before a step waits for it is
@@ -273,10 +233,9 @@ async fn enter(shared: &Arc<Shared>, job: &StepJob, work: &Work) -> (Input, Vec<
     }
     let input = run(shared, job, work, None).await;
     if let Input::Outcome(Outcome { verdict: Verdict::Wait { signal, key, .. }, .. }) = &input
-        && let Some(signal) = find(&work.inbox, signal, key.as_deref())
+        && let Some(signal) = heard(&work.inbox, signal, key.as_deref())
     {
-        let wake = Wake::Signal { name: signal.name.clone(), data: signal.data.clone() };
-        return (run(shared, job, work, Some(wake)).await, vec![signal.id]);
+        return (run(shared, job, work, Some(signal.wake())).await, vec![signal.id]);
     }
     (input, Vec::new())
 }
@@ -362,18 +321,6 @@ fn context(shared: &Shared, job: &StepJob, work: &Work, wake: Option<Wake>) -> C
     })
 }
 
-/// What steps gave, with what came to be known of them since.
-fn seen_together(outputs: &Map<String, Value>, observed: &Value) -> Map<String, Value> {
-    let mut together = outputs.clone();
-    for (step, fields) in observed.as_object().into_iter().flatten() {
-        let output = together.entry(step.clone()).or_insert_with(|| Value::Object(Map::new()));
-        if let (Value::Object(output), Value::Object(fields)) = (output, fields) {
-            output.extend(fields.clone());
-        }
-    }
-    together
-}
-
 pub(super) fn situation<'a>(job: &'a StepJob, work: &'a Work) -> Situation<'a> {
     Situation {
         definition: &work.definition,
@@ -381,6 +328,12 @@ pub(super) fn situation<'a>(job: &'a StepJob, work: &'a Work) -> Situation<'a> {
         memory: &work.memory,
         now: job.now,
         zone: &work.zone,
-        draw: draw(&[job.run_id.as_bytes(), job.step.as_bytes(), &job.attempt.to_be_bytes()]),
+        draw: draw_for(
+            &work.definition.name,
+            job.subject_id,
+            &job.step,
+            job.iteration,
+            &format!("attempt {}", job.attempt),
+        ),
     }
 }

@@ -7,6 +7,7 @@ use sqlx::{Executor, PgConnection};
 use tokio::sync::mpsc;
 
 use super::claimed::Claimed;
+use super::pace::Pace;
 use super::plans::Plans;
 use super::{Shared, StepJob, WorkerError, found, measure};
 use crate::clock;
@@ -20,9 +21,8 @@ const WIDEST: i64 = 50_000;
 const NARROWEST: i64 = 2_000;
 /// What a claim may take before the next one looks less far back.
 const SLOW: Duration = Duration::from_millis(8);
-/// How often somebody looks at everything, and for how many times as long as that took nobody does again.
+/// How often somebody looks at everything.
 const LOOK_BACK: Duration = Duration::from_millis(500);
-const LOOK_BACK_SHARE: u32 = 10;
 /// How many jobs a look at everything takes.
 const LOOKED_BACK: usize = 50;
 
@@ -60,6 +60,7 @@ pub(super) async fn look_back(
     ready: mpsc::Sender<StepJob>,
 ) -> Result<(), WorkerError> {
     let mut connection = claiming(&shared).await?;
+    let mut pace = Pace::new(LOOK_BACK);
     loop {
         let room = shared.room().min(LOOKED_BACK);
         let began = clock::started();
@@ -70,7 +71,8 @@ pub(super) async fn look_back(
                 return Ok(());
             }
         }
-        tokio::time::sleep(LOOK_BACK.max(began.elapsed() * LOOK_BACK_SHARE)).await;
+        pace.looked(began);
+        tokio::time::sleep(pace.left()).await;
     }
 }
 

@@ -9,7 +9,6 @@ use uuid::Uuid;
 
 use super::execute::{Work, situation};
 use super::{Shared, StepJob};
-use crate::context::draw;
 use crate::decision::{self, Input, Intent, Memory, Next, Transition};
 use crate::definition_store;
 use crate::fact::Fact;
@@ -147,7 +146,7 @@ pub(super) fn decide(
         | Next::Complete
         | Next::Exit { .. } => None,
     };
-    let consumed = if needs_its_signals(&transition) { Vec::new() } else { consumed };
+    let consumed = if transition.needs_its_signals() { Vec::new() } else { consumed };
     let step = &work.definition.steps[index];
     let target = (step.id.clone(), step.kind.to_owned());
     let child = child.filter(|_| transition.child.is_some());
@@ -162,15 +161,6 @@ pub(super) fn decide(
         facts,
         consumed,
     }
-}
-
-/// Whether an attempt has failed and will need the signals again that it had.
-fn needs_its_signals(transition: &Transition) -> bool {
-    let stays = match transition.next {
-        Next::Again { .. } | Next::Hold { .. } => true,
-        Next::Enter { .. } | Next::Listen { .. } | Next::Complete | Next::Exit { .. } => false,
-    };
-    stays && transition.kind == Some("step.failed")
 }
 
 /// Why a memory can't be kept; `None` where it can.
@@ -188,19 +178,8 @@ fn too_large(memory: &Memory) -> Option<String> {
 /// The line in which the run waits for a step; `None` where the step has no limits.
 fn lane(job: &StepJob, work: &Work, step: usize) -> Option<Lane> {
     let definition = &work.definition.steps[step];
-    let pairs: Vec<[&str; 2]> = definition
-        .limits
-        .iter()
-        .filter_map(|kind| match kind.as_str() {
-            limit::CUSTOMER => Some([limit::CUSTOMER, ""]),
-            limit::STEP => Some([limit::STEP, definition.kind]),
-            kind => Some([kind, job.limit_keys.get(kind)?.as_str()?]),
-        })
-        .collect();
-    let drawn =
-        draw(&[job.run_id.as_bytes(), definition.id.as_bytes(), &job.iteration.to_be_bytes()]);
-    #[expect(clippy::cast_precision_loss, reason = "a spread needs no exact draw")]
-    let share = drawn as f32 / u64::MAX as f32;
+    let pairs = limit::keys(definition, &job.limit_keys);
+    let share = limit::share(&work.definition.name, job.subject_id, &definition.id, job.iteration);
     let closes_at = decision::closing(situation(job, work), step);
     (!pairs.is_empty()).then(|| Lane { limits: json!(pairs), closes_at, share })
 }

@@ -22,6 +22,7 @@ mod measure;
 #[cfg(test)]
 mod model;
 mod operate;
+mod pace;
 mod plans;
 mod promote;
 mod record;
@@ -180,6 +181,8 @@ struct Shared {
     unbegun: Semaphore,
     /// Jobs under suspicion run one at a time, so that a death points at one of them.
     suspects: Semaphore,
+    /// How far the jobs go that this process made of timers.
+    tails: promote::Tails,
     intents: mpsc::Sender<IntentRequest>,
     /// Told when the committer has recorded the last outcome that could come.
     recorded: Notify,
@@ -289,6 +292,7 @@ impl Worker {
             leases: Semaphore::new(self.settings.leases),
             unbegun: Semaphore::new(self.settings.unbegun()),
             suspects: Semaphore::new(1),
+            tails: promote::Tails::default(),
             intents,
             recorded: Notify::new(),
         });
@@ -300,6 +304,7 @@ impl Worker {
         let of = || Arc::clone(&shared);
         tasks.spawn("listen", &fetching, listen::run(of()));
         tasks.spawn("promote", &fetching, promote::run(of()));
+        tasks.spawn("promote what stands below", &fetching, promote::look_back(of()));
         tasks.spawn("sweep", &fetching, sweep::run(of()));
         tasks.spawn("family", &fetching, family::run(of()));
         tasks.spawn("fetch", &fetching, fetch::run(of(), ready.clone()));

@@ -200,12 +200,12 @@ pub(super) async fn record(
              from o
              where o.goes_on and j.run_id = o.run_id and j.worker is not distinct from $1 and j.attempt = o.attempt
                and j.step = o.step and j.iteration = o.iteration
-             returning o.*, j.boost, null::bigint[] as held, null::bigint[] as asked
+             returning o.*, j.boost, j.pass, null::bigint[] as held, null::bigint[] as asked
            ), freed as (
              delete from engine.jobs j using o
              where not o.goes_on and j.run_id = o.run_id and j.worker is not distinct from $1 and j.attempt = o.attempt
                and j.step = o.step and j.iteration = o.iteration
-             returning o.*, j.boost, j.granted as held, case when o.to_limits is not null then (
+             returning o.*, j.boost, j.pass, j.granted as held, case when o.to_limits is not null then (
                select array_agg(l.id order by k.place)
                from jsonb_array_elements(o.to_limits) with ordinality as k(pair, place)
                join engine.limits l on l.customer_id = j.customer_id and l.kind = k.pair ->> 0
@@ -262,8 +262,9 @@ pub(super) async fn record(
            ), laned as (
              insert into engine.lane_jobs
                (run_id, customer_id, queue, step, iteration, attempt, boost, lane, limits, share, pass, closes_at)
+             -- Who stood first in the queue stands first in line.
              select run_id, customer_id, to_queue, to_step, to_iteration, to_attempt, boost, asked[1], asked, share,
-               engine.pass() - boost, closes_at
+               pass, closes_at
              from ran where stands = 'lane'
              returning lane
            ), counted as (

@@ -6,15 +6,26 @@ use std::time::Duration;
 use uuid::Uuid;
 
 use super::execute::SUSPECT_AFTER;
+use super::pace::Pace;
 use super::{Shared, WorkerError, found};
-use crate::transaction;
+use crate::{clock, transaction};
 
 const EVERY: Duration = Duration::from_secs(1);
-/// After how many beats the live runs are looked through, one page at a time.
-const LOOK_THROUGH: u64 = 10;
-/// After how many beats a page of limits is counted anew.
-const RECOUNT: u64 = 60;
+/// How often the live runs are looked through, one page at a time.
+const LOOK_THROUGH: Duration = Duration::from_secs(10);
+/// How often a page of limits is counted anew.
+const RECOUNT: Duration = Duration::from_secs(60);
 const PAGE: i64 = 1_000;
+
+/// Which workers' jobs are taken back.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Dead {
+    /// Of those that are found dead now.
+    Found,
+    /// Also of those that nothing else is known of, such as one that claimed at the instant of its death. Walks
+    /// all that is leased.
+    Unknown,
+}
 
 /// Sweeps until told to stop.
 pub(super) async fn run(shared: Arc<Shared>) -> Result<(), WorkerError> {
@@ -22,16 +33,27 @@ pub(super) async fn run(shared: Arc<Shared>) -> Result<(), WorkerError> {
     beat.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let mut seen = (Uuid::nil(), Uuid::nil());
     let mut limit = 0;
+    let (mut all, mut through, mut count) =
+        (Pace::new(EVERY / 2), Pace::new(LOOK_THROUGH), Pace::new(RECOUNT));
     for turn in 0_u64.. {
         beat.tick().await;
-        if found(take_back(&shared).await)? > 0 {
+        let began = clock::started();
+        let dead = if all.due() { Dead::Unknown } else { Dead::Found };
+        if found(take_back(&shared, dead).await)? > 0 {
             shared.wake.notify_one();
         }
-        if turn % LOOK_THROUGH == 0 {
-            seen = found(look_through(&shared, seen).await)?;
+        if dead == Dead::Unknown {
+            all.looked(began);
         }
-        if turn % RECOUNT == 0 {
+        if through.due() {
+            let began = clock::started();
+            seen = found(look_through(&shared, seen).await)?;
+            through.looked(began);
+        }
+        if count.due() {
+            let began = clock::started();
             limit = found(recount(&shared, limit).await)?;
+            count.looked(began);
         }
         if turn % 3_600 == 0 {
             sqlx::query!("select from engine.make_partitions()").execute(&shared.worker.db).await?;
@@ -44,7 +66,7 @@ pub(super) async fn run(shared: Arc<Shared>) -> Result<(), WorkerError> {
 /// on only those that it had begun do, so that what waited beside a deadly job is not held for it. A lost
 /// lock alone is not death: a restart of Postgres frees all of them, and the workers come back within the
 /// two seconds.
-pub(super) async fn take_back(shared: &Shared) -> Result<i64, WorkerError> {
+pub(super) async fn take_back(shared: &Shared, dead: Dead) -> Result<i64, WorkerError> {
     let back = sqlx::query_scalar!(
         r#"with dead as (
              delete from engine.workers w
@@ -59,7 +81,7 @@ pub(super) async fn take_back(shared: &Shared) -> Result<i64, WorkerError> {
              select id from dead
              union
              select j.worker from engine.jobs j
-             where j.worker is not null and not exists (select from engine.workers w where w.id = j.worker)
+             where $2 and j.worker is not null and not exists (select from engine.workers w where w.id = j.worker)
            ), back as (
              update engine.jobs j set worker = null, claimed_at = null, begun = false, granted = null,
                crashes = j.crashes + (j.crashes < $1 or j.begun)::int,
@@ -74,6 +96,7 @@ pub(super) async fn take_back(shared: &Shared) -> Result<i64, WorkerError> {
            )
            select count(*) as "back!" from back"#,
         SUSPECT_AFTER,
+        dead == Dead::Unknown,
     )
     .fetch_one(&shared.worker.queue)
     .await?;
@@ -135,6 +158,9 @@ async fn recount(shared: &Shared, after: i64) -> Result<i64, WorkerError> {
     )
     .fetch_all(&mut *tx)
     .await?;
+    if page.is_empty() {
+        return Ok(0);
+    }
     // A statement of its own: it sees what committed before the locks were had.
     let mended = sqlx::query!(
         "with counted as (

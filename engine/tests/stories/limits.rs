@@ -14,7 +14,7 @@ use super::story::Story;
 const ONE: &str = "[[steps]]\nid = \"a\"\ntype = \"act\"\nlimits = [\"line\"]\n";
 const COMPLETED: &str = "select count(*) from engine.runs where state = 'completed'";
 
-async fn set(story: &Story, kind: &str, name: &str, rule: &Rule) {
+pub(crate) async fn set(story: &Story, kind: &str, name: &str, rule: &Rule) {
     let mut tx = story.db.begin().await.unwrap();
     limit::set(&mut tx, story.customer, kind, name, rule).await.unwrap();
     tx.commit().await.unwrap();

@@ -12,6 +12,7 @@ use engine::step::{
     Effect, FieldType, NewChild, Outcome, Reconciled, Reference, Registry, Step, StepError,
     StepType, Subject, Verdict, Wake,
 };
+use engine::timing::Delay;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use schemars::JsonSchema;
@@ -84,6 +85,8 @@ struct Keys {
     wait: bool,
     kilobytes: Option<usize>,
     minutes: Option<i64>,
+    length: Option<String>,
+    until: Option<String>,
 }
 
 #[derive(Clone, Copy, PartialEq)]
@@ -94,6 +97,10 @@ enum Kind {
     Listen,
     Leave,
     Spawn,
+    /// Lets time pass, as people mean it.
+    Delay,
+    /// Goes one way or the other, by a draw.
+    Toss,
 }
 
 struct Acting {
@@ -147,6 +154,25 @@ impl Acting {
         Ok(Outcome { verdict, ..Outcome::default() })
     }
 
+    fn delay(&self, cx: &Context) -> Outcome {
+        if cx.wake().is_some() {
+            return Outcome::default();
+        }
+        let delay = match (&self.keys.length, &self.keys.until) {
+            (Some(length), _) => Delay::parse_for(length).unwrap(),
+            (None, until) => Delay::parse_until(until.as_deref().unwrap_or_default()).unwrap(),
+        };
+        let window = cx.definition().timing.window.as_ref();
+        let until = delay.due(cx.now(), cx.zone(), window, None);
+        Outcome { verdict: Verdict::Sleep { until }, ..Outcome::default() }
+    }
+
+    fn toss(&self, cx: &Context) -> Outcome {
+        let step = self.keys.goto.clone().filter(|_| cx.draw("toss").is_multiple_of(2));
+        let verdict = step.map_or(Verdict::Done, |step| Verdict::Goto { step });
+        Outcome { verdict, ..Outcome::default() }
+    }
+
     fn fact(&self, data: Value) -> Outcome {
         Outcome { facts: vec![Fact { kind: "test.fact", data }], ..Outcome::default() }
     }
@@ -179,6 +205,8 @@ impl Step for Acting {
         match self.kind {
             Kind::Act | Kind::Send => self.act(cx).boxed(),
             Kind::Sleep | Kind::Listen => std::future::ready(Ok(self.wait(cx))).boxed(),
+            Kind::Delay => std::future::ready(Ok(self.delay(cx))).boxed(),
+            Kind::Toss => std::future::ready(Ok(self.toss(cx))).boxed(),
             Kind::Spawn => std::future::ready(self.spawn(cx)).boxed(),
             Kind::Leave => {
                 let verdict = Verdict::Exit { reason: "left".into() };
@@ -208,7 +236,7 @@ impl Step for Acting {
     }
 
     fn waits(&self) -> bool {
-        matches!(self.kind, Kind::Sleep | Kind::Listen)
+        matches!(self.kind, Kind::Sleep | Kind::Listen | Kind::Delay)
     }
 
     fn starts_runs(&self) -> bool {
@@ -216,7 +244,7 @@ impl Step for Acting {
     }
 
     fn diverts(&self) -> bool {
-        self.kind == Kind::Leave || self.keys.goto.is_some()
+        self.kind == Kind::Leave || (self.keys.goto.is_some() && self.kind != Kind::Toss)
     }
 }
 
@@ -245,6 +273,8 @@ pub(crate) fn registry(board: &Arc<Board>) -> Registry {
         .step(step_type("listen", Kind::Listen, board))
         .step(step_type("leave", Kind::Leave, board))
         .step(step_type("spawn", Kind::Spawn, board))
+        .step(step_type("delay", Kind::Delay, board))
+        .step(step_type("toss", Kind::Toss, board))
         .limit("line")
         .limit("pool")
         .subject(Subject {

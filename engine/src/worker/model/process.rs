@@ -10,7 +10,7 @@ use tokio_util::task::AbortOnDropHandle;
 use super::super::execute::execute;
 use super::super::finish::Finished;
 use super::super::hold::Hold;
-use super::super::{Shared, StepJob, Worker, commit, fetch, grant, intend};
+use super::super::{Shared, StepJob, Worker, commit, fetch, grant, intend, promote};
 use super::Broken;
 use super::bench::ROOM;
 use crate::clock;
@@ -60,6 +60,7 @@ impl Process {
             leases: Semaphore::new(ROOM),
             unbegun: Semaphore::new(ROOM),
             suspects: Semaphore::new(1),
+            tails: promote::Tails::default(),
             intents,
             recorded: Notify::new(),
         });

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use chrono::DateTime;
 use serde_json::json;
 use sqlx::{Connection, Executor};
 use uuid::Uuid;
@@ -25,7 +26,6 @@ pub(super) struct System<'a> {
     pub(super) bench: &'a mut Bench,
     processes: Vec<Process>,
     newest_process: i64,
-    tails: promote::Tails,
     /// The runs of the case, in the order in which they were started.
     pub(super) runs: Vec<Uuid>,
     /// Before all of them.
@@ -60,7 +60,6 @@ impl<'a> System<'a> {
             bench,
             processes: Vec::new(),
             newest_process: 0,
-            tails: promote::Tails::default(),
             runs: Vec::new(),
             before: clock::new_id(),
             stopped: BTreeMap::new(),
@@ -111,11 +110,11 @@ impl<'a> System<'a> {
                 self.processes[*process] = self.born().await?;
             }
             Transition::Sweep => {
-                sweep::take_back(&self.processes[0].shared).await?;
+                sweep::take_back(&self.processes[0].shared, sweep::Dead::Unknown).await?;
             }
             Transition::Advance { minutes } => self.advance(*minutes).await?,
             Transition::Promote => {
-                promote::promote(&self.processes[0].shared, &mut self.tails).await?;
+                promote::promote(&self.processes[0].shared, DateTime::UNIX_EPOCH, None).await?;
             }
             Transition::Signal { run, name, key } => self.signal(*run, name, *key).await?,
             Transition::Ask { run, wish } => self.ask(*run, *wish).await?,
