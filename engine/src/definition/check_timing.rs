@@ -139,11 +139,11 @@ fn holidays(entries: &[Entry], found: &mut Findings<'_>) -> Vec<Calendar> {
             Ok(calendar) => calendars.push(calendar),
             Err(_) => {
                 let message = format!("there is no holiday calendar `{name}`");
-                let help = match suggest::nearest(name, Calendar::names()) {
+                let help = match Calendar::nearest(name) {
                     Some(known) => format!("did you mean `{known}`?"),
                     None => {
                         let known: Vec<&str> = Calendar::names().collect();
-                        format!("write a country's two letters: {}", suggest::one_of(&known))
+                        format!("write a country's code: {}", known.join(", "))
                     }
                 };
                 found.add(Problem::at(span.clone(), message).help(help));

@@ -183,12 +183,26 @@ fn timing() -> Value {
                     "holidays": {
                         "type": "array",
                         "items": { "enum": Calendar::names().collect::<Vec<_>>() },
-                        "description": "Countries on whose holidays nothing is sent.",
+                        "description": holidays(),
                     },
                 },
             },
         },
     })
+}
+
+/// What `holidays` says, with the calendars that are known for some years only.
+fn holidays() -> String {
+    let known = |name: &str| {
+        let until = Calendar::parse(name).ok()?.complete_until()?;
+        Some(format!("{name} to {until}"))
+    };
+    let known: Vec<String> = Calendar::names().filter_map(known).collect();
+    format!(
+        "Countries on whose holidays nothing is sent. Feasts that follow the moon, or are decided year by \
+         year, are known for some years only: {}.",
+        known.join(", ")
+    )
 }
 
 fn retry() -> Value {

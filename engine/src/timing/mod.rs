@@ -7,7 +7,6 @@ mod delay;
 mod delay_text;
 mod duration;
 mod holiday;
-mod holiday_rule;
 mod local_time;
 mod place;
 mod spelling;
