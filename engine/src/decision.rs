@@ -457,7 +457,7 @@ pub fn opening(situation: Situation<'_>, step: usize) -> Option<DateTime<Utc>> {
     let window = situation.definition.timing.window.as_ref()?;
     match window.opens_at(situation.now, situation.zone) {
         Opening::Open { .. } => None,
-        Opening::Opens { at } => Some(at),
+        Opening::Opens { at, .. } => Some(at),
     }
 }
 

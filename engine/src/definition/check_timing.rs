@@ -75,7 +75,7 @@ fn window(entry: &Entry, found: &mut Findings<'_>) -> Option<Window> {
     Window::new(days, from?, to?, holidays)
         .map_err(|words| {
             let at = tree::find(entries, "to").map_or(&entry.key_span, |to| &to.node.span);
-            let help = "a window opens and closes on the same day, as in 08:30 to 17:00";
+            let help = "a window opens before it closes, as in 08:30 to 17:00, or 22:00 to 06:00 of the next day";
             found.add(Problem::told(at.clone(), &words, help));
         })
         .ok()

@@ -172,7 +172,8 @@ fn timing() -> Value {
             "window": {
                 "type": "object", "additionalProperties": false,
                 "required": ["from", "to"],
-                "description": "When windowed steps may act.",
+                "description": "When windowed steps may act. A `to` before `from` is one of the next day: the \
+                    night belongs to the day on which it begins.",
                 "properties": {
                     "days": {
                         "type": "array", "minItems": 1, "items": { "enum": DAYS },
