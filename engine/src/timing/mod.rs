@@ -9,6 +9,8 @@ mod delay_text;
 mod duration;
 mod holiday;
 mod local_time;
+#[cfg(test)]
+mod oracle;
 mod place;
 mod spelling;
 mod window;
