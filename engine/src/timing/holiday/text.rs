@@ -177,7 +177,7 @@ fn dates(text: &str) -> Option<Vec<NaiveDate>> {
     for word in text.split_whitespace() {
         let (first, last) = word.split_once("..").unwrap_or((word, word));
         let (first, last): (NaiveDate, NaiveDate) = (first.parse().ok()?, last.parse().ok()?);
-        if last < first || !dates.last().is_none_or(|before| *before < first) {
+        if last < first || dates.last().is_some_and(|before| *before >= first) {
             return None;
         }
         dates.extend(first.iter_days().take_while(|date| *date <= last));
