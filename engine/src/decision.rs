@@ -188,7 +188,7 @@ pub fn advance(situation: Situation<'_>, input: Input) -> Transition {
 }
 
 fn settled(situation: Situation<'_>, outcome: Outcome) -> Transition {
-    let Outcome { verdict, output, facts: _ } = outcome;
+    let Outcome { verdict, output, facts: _, local: _ } = outcome;
     match verdict {
         Verdict::Done => done(situation, output),
         Verdict::Start { child, wait: false } => {

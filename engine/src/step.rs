@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, NaiveDateTime, Utc};
 use futures_util::future::BoxFuture;
 use serde_json::Value;
 use uuid::Uuid;
@@ -111,6 +111,9 @@ pub struct Outcome {
     pub output: Option<Value>,
     /// What the domain is to write in the same transaction.
     pub facts: Vec<Fact>,
+    /// The local time that the verdict's instant was resolved from, where people meant one: should the
+    /// zone's rules change while the run waits, it is resolved anew. `None` for a length of time.
+    pub local: Option<NaiveDateTime>,
 }
 
 /// Where a run goes after a step.

@@ -32,7 +32,7 @@ impl Step for Branch {
                 Some(step) => Verdict::Goto { step: step.clone() },
                 None => Verdict::Done,
             };
-            Ok(Outcome { verdict, output: Some(json!({ "held": holds })), facts: Vec::new() })
+            Ok(Outcome { verdict, output: Some(json!({ "held": holds })), ..Outcome::default() })
         }
         .boxed()
     }

@@ -75,7 +75,7 @@ impl Step for Split {
     fn run<'a>(&'a self, cx: &'a Context) -> BoxFuture<'a, Result<Outcome, StepError>> {
         let step = self.way(cx.draw("split")).to_owned();
         let output = Some(json!({ "way": step }));
-        let outcome = Outcome { verdict: Verdict::Goto { step }, output, facts: Vec::new() };
+        let outcome = Outcome { verdict: Verdict::Goto { step }, output, ..Outcome::default() };
         async move { Ok(outcome) }.boxed()
     }
 

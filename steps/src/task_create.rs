@@ -4,7 +4,7 @@ use crm::writers::{CreatedTask, TASK_CREATED};
 use engine::context::Context;
 use engine::fact::Fact;
 use engine::step::{Outcome, Reference, Step, StepError, Verdict, Wake};
-use engine::timing::Delay;
+use engine::timing::{DaysOff, Delay};
 use futures_util::future::{BoxFuture, FutureExt};
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -84,8 +84,11 @@ impl Step for TaskCreate {
                     until: Some(after(length)),
                 },
             };
+            let local = self.wait_until_done.as_ref().and_then(|length| {
+                length.0.local(&DaysOff::NONE, cx.now(), cx.zone(), window, None)
+            });
             let fact = Fact { kind: TASK_CREATED, data: json!(task) };
-            Ok(Outcome { verdict, output: None, facts: vec![fact] })
+            Ok(Outcome { verdict, output: None, facts: vec![fact], local })
         }
         .boxed()
     }

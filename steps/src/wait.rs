@@ -3,7 +3,7 @@
 use chrono::NaiveDate;
 use engine::context::Context;
 use engine::step::{Outcome, Reference, Step, StepError, Verdict};
-use engine::timing::Delay;
+use engine::timing::{DaysOff, Delay};
 use futures_util::future::{BoxFuture, FutureExt};
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -70,8 +70,9 @@ impl Step for Wait {
             let date = self.date(cx).await?;
             let window = cx.definition().timing.window.as_ref();
             let until = self.delay.due(cx.now(), cx.zone(), window, date);
+            let local = self.delay.local(&DaysOff::NONE, cx.now(), cx.zone(), window, date);
             let verdict = if until > cx.now() { Verdict::Sleep { until } } else { Verdict::Done };
-            Ok(Outcome { verdict, ..Outcome::default() })
+            Ok(Outcome { verdict, local, ..Outcome::default() })
         }
         .boxed()
     }

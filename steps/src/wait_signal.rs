@@ -1,10 +1,9 @@
 //! `wait.signal`: waits for something from outside, for a while or for ever.
 
-use chrono::DateTime;
-use chrono::Utc;
+use chrono::{DateTime, NaiveDateTime, Utc};
 use engine::context::Context;
 use engine::step::{Outcome, Reference, Step, StepError, Verdict, Wake};
-use engine::timing::Delay;
+use engine::timing::{DaysOff, Delay};
 use futures_util::future::{BoxFuture, FutureExt};
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -44,6 +43,12 @@ impl WaitSignal {
         let window = cx.definition().timing.window.as_ref();
         self.timeout.as_ref().map(|length| length.0.due(cx.now(), cx.zone(), window, None))
     }
+
+    /// The local time at which it waits no more.
+    fn local(&self, cx: &Context) -> Option<NaiveDateTime> {
+        let window = cx.definition().timing.window.as_ref();
+        self.timeout.as_ref()?.0.local(&DaysOff::NONE, cx.now(), cx.zone(), window, None)
+    }
 }
 
 impl Step for WaitSignal {
@@ -61,7 +66,8 @@ impl Step for WaitSignal {
             }
         };
         let output = came.map(|came| json!({ "came": came }));
-        async move { Ok(Outcome { verdict, output, ..Outcome::default() }) }.boxed()
+        let local = if came.is_none() { self.local(cx) } else { None };
+        async move { Ok(Outcome { verdict, output, local, ..Outcome::default() }) }.boxed()
     }
 
     fn references(&self) -> Vec<Reference> {

@@ -30,7 +30,7 @@ impl WorkflowStart {
                 Ok(Outcome {
                     verdict: Verdict::Start { child, wait: self.wait },
                     output: Some(output),
-                    facts: Vec::new(),
+                    ..Outcome::default()
                 })
             }
         }

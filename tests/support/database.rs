@@ -107,7 +107,7 @@ impl TestDatabase {
         let wrong: Vec<(uuid::Uuid, String, Option<Vec<String>>)> = sqlx::query_as(
             "select id, state, kinds from (
                select r.id, r.state, r.seq, r.ended_at, h.numbers, h.kinds, h.ends, case
-                   when h.last in ('run.started', 'run.resumed', 'run.retried') then 'live'
+                   when h.last in ('run.started', 'run.resumed', 'run.retried', 'run.replanned') then 'live'
                    when h.last in ('run.skipped', 'run.jumped', 'run.undoing') then
                      case when r.state = 'paused' then 'paused' else 'live' end
                    else substr(h.last, 5) end as adds_up_to

@@ -73,7 +73,7 @@ fn from_b(attempt: i16, input: Input) -> Transition {
 }
 
 fn verdict(verdict: Verdict) -> Input {
-    Input::Outcome(Outcome { verdict, output: Some(json!(1)), facts: Vec::new() })
+    Input::Outcome(Outcome { verdict, output: Some(json!(1)), ..Outcome::default() })
 }
 
 fn retry(after: Option<Duration>) -> Input {

@@ -66,21 +66,38 @@ impl Delay {
         window: Option<&Window>,
         date: Option<NaiveDate>,
     ) -> DateTime<Utc> {
-        let wall = zone.wall(from);
         let due = match self {
             Self::Elapsed(duration) => elapsed(from, *duration),
-            Self::Days(count) => later(wall, *count).map(|local| zone.resolve(local)),
-            Self::BusinessDays(count) => {
-                let works = |date: &NaiveDate| works(*date, zone, window, days_off);
-                business_day(wall.date(), *count, works)
-                    .map(|date| zone.resolve(date.and_time(wall.time())))
+            Self::Days(_) | Self::BusinessDays(_) | Self::Next { .. } | Self::Date { .. } => {
+                self.local(days_off, from, zone, window, date).map(|local| zone.resolve(local))
             }
-            Self::Next { weekday, at } => next_weekday(from, zone, *weekday, *at),
-            Self::Date { offset_days, at, .. } => date
-                .and_then(|date| relative(date, *offset_days))
-                .map(|date| zone.resolve(at.on(date))),
         };
         due.map_or(from, |due| due.max(from))
+    }
+
+    /// The local time that is meant, be it skipped or shown twice there; `None` for a length of time, and
+    /// without the value of a field. The arguments are those of [`Delay::due_around`].
+    pub fn local(
+        &self,
+        days_off: &DaysOff,
+        from: DateTime<Utc>,
+        zone: &Zone,
+        window: Option<&Window>,
+        date: Option<NaiveDate>,
+    ) -> Option<NaiveDateTime> {
+        let wall = zone.wall(from);
+        match self {
+            Self::Elapsed(_) => None,
+            Self::Days(count) => later(wall, *count),
+            Self::BusinessDays(count) => {
+                let works = |date: &NaiveDate| works(*date, zone, window, days_off);
+                Some(business_day(wall.date(), *count, works)?.and_time(wall.time()))
+            }
+            Self::Next { weekday, at } => next_weekday(from, zone, *weekday, *at),
+            Self::Date { offset_days, at, .. } => {
+                date.and_then(|date| relative(date, *offset_days)).map(|date| at.on(date))
+            }
+        }
     }
 }
 
@@ -127,13 +144,13 @@ fn next_weekday(
     zone: &Zone,
     weekday: Weekday,
     at: LocalTime,
-) -> Option<DateTime<Utc>> {
+) -> Option<NaiveDateTime> {
     let today = zone.wall(from).date();
     (0..=14)
         .filter_map(|ahead| today.checked_add_days(Days::new(ahead)))
         .filter(|date| date.weekday() == weekday)
-        .map(|date| zone.resolve(at.on(date)))
-        .find(|due| *due > from)
+        .map(|date| at.on(date))
+        .find(|local| zone.resolve(*local) > from)
 }
 
 #[cfg(test)]

@@ -3,7 +3,8 @@
 //! Independent tasks, each with one job: `lease` says that this worker lives, `listen` wakes, `fetch`
 //! claims, `grant` claims what waits under limits, `backend` hands jobs to apalis, `execute` runs a step, `finish` says what came of it,
 //! `intend` writes intents, `commit` records in groups, `promote` makes due timers jobs, `family` tells
-//! parents and children of ends, `operate` works off bulk commands, `retain` lets go what is over, `sweep` takes back what dead workers held. Handlers never touch the queue's
+//! parents and children of ends, `operate` works off bulk commands, `replan` plans waits anew after an update
+//! of the tz database, `retain` lets go what is over, `sweep` takes back what dead workers held. Handlers never touch the queue's
 //! tables. Every write names the lease under which the job was claimed.
 
 mod backend;
@@ -25,6 +26,7 @@ mod operate;
 mod plans;
 mod promote;
 mod record;
+mod replan;
 mod retain;
 mod sweep;
 
@@ -43,6 +45,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
+pub use replan::{Replanned, replanned};
 pub use retain::Retention;
 
 use crate::context::IntentRequest;
@@ -305,6 +308,7 @@ impl Worker {
         tasks.spawn("fetch", &fetching, fetch::run(of(), ready.clone()));
         tasks.spawn("look back", &fetching, fetch::look_back(of(), ready.clone()));
         tasks.spawn("retain", &fetching, retain::run(of()));
+        tasks.spawn("replan", &fetching, replan::run(of()));
         tasks.spawn("operate", &fetching, operate::run(of()));
         tasks.spawn("grant", &fetching, grant::run(of(), ready.clone()));
         tasks.spawn("lease", &recording, lease::keep(of()));

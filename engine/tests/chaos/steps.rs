@@ -118,7 +118,7 @@ impl Acting {
         }
         let until = cx.now() + self.length(cx);
         let output = Some(json!({ "due_at": until }));
-        Ok(Outcome { verdict: Verdict::Sleep { until }, output, facts: Vec::new() })
+        Ok(Outcome { verdict: Verdict::Sleep { until }, output, ..Outcome::default() })
     }
 
     /// From half of the named seconds up to all of them.

@@ -12,6 +12,7 @@ mod moves;
 mod operations;
 mod races;
 mod relayed;
+mod replanned;
 mod replay;
 mod retained;
 mod steps;

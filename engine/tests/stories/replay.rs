@@ -22,7 +22,7 @@ pub(crate) fn replay(history: &[HistoryRow]) -> (&'static str, String) {
             "run.completed" => state = "completed",
             "run.exited" => state = "exited",
             "run.cancelled" => state = "cancelled",
-            "step.intended" | "step.waiting" | "step.deferred" => {}
+            "step.intended" | "step.waiting" | "step.deferred" | "run.replanned" => {}
             "step.done" | "step.skipped" | "step.failed" => {
                 let to = row.data.as_ref().and_then(|data| data["to"].as_str());
                 if let Some(to) = to.filter(|_| !ended) {

@@ -134,7 +134,7 @@ impl Acting {
             Some(kilobytes) => json!("x".repeat(kilobytes * 1024)),
             None => json!({ "calls": count }),
         };
-        Ok(Outcome { verdict, output: Some(output), facts: Vec::new() })
+        Ok(Outcome { verdict, output: Some(output), ..Outcome::default() })
     }
 
     fn spawn(&self, cx: &Context) -> Result<Outcome, StepError> {
@@ -170,7 +170,10 @@ impl Acting {
         };
         let came = matches!(cx.wake(), Some(Wake::Signal { .. }));
         let output = Some(json!({ "came": came, "calls": count }));
-        Outcome { verdict, output, facts: Vec::new() }
+        // A sleeper means a local time, a listener a length of time.
+        let sleeps = matches!(verdict, Verdict::Sleep { .. });
+        let local = until.filter(|_| sleeps).map(|until| cx.zone().wall(until));
+        Outcome { verdict, output, local, ..Outcome::default() }
     }
 }
 
