@@ -3,6 +3,7 @@
 //! Pure: every function gets its instant; nothing here reads a clock, a file or the network. Offsets come
 //! from jiff's bundled tz database only, so that every process of a version resolves alike.
 
+mod cron;
 mod delay;
 mod delay_text;
 mod duration;
@@ -15,6 +16,7 @@ mod window;
 mod zone;
 
 pub use chrono::Weekday;
+pub use cron::{Cron, CronError, Occurrence};
 pub use delay::Delay;
 pub use duration::{duration, write_duration};
 pub use holiday::Calendar;
