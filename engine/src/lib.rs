@@ -1,4 +1,4 @@
-//! Durable execution on Postgres: definitions, runs, step jobs, timers, signals, history, outbox.
+//! Durable execution on Postgres: definitions, runs, step jobs, timers, signals, schedules, history, outbox.
 //!
 //! Knows no sales word: no contact, no mail, no HTTP, no provider. Decisions are pure functions in the
 //! middle; statements and loops stand at the rim.
@@ -16,6 +16,7 @@ pub mod operation;
 pub mod outbox;
 pub mod relay;
 pub mod run;
+pub mod schedule;
 pub mod signal;
 pub mod step;
 pub mod timing;

@@ -18,5 +18,6 @@ pub(super) async fn run(shared: Arc<Shared>) -> Result<(), WorkerError> {
         shared.grant.notify_one();
         shared.family.notify_one();
         shared.operate.notify_one();
+        shared.schedule.notify_one();
     }
 }

@@ -3,7 +3,7 @@
 //! Independent tasks, each with one job: `lease` says that this worker lives, `listen` wakes, `fetch`
 //! claims, `grant` claims what waits under limits, `backend` hands jobs to apalis, `execute` runs a step, `finish` says what came of it,
 //! `intend` writes intents, `commit` records in groups, `promote` makes due timers jobs, `family` tells
-//! parents and children of ends, `operate` works off bulk commands, `retain` lets go what is over, `sweep` takes back what dead workers held. Handlers never touch the queue's
+//! parents and children of ends, `operate` works off bulk commands, `schedule` fires schedules, `retain` lets go what is over, `sweep` takes back what dead workers held. Handlers never touch the queue's
 //! tables. Every write names the lease under which the job was claimed.
 
 mod backend;
@@ -26,6 +26,7 @@ mod plans;
 mod promote;
 mod record;
 mod retain;
+mod schedule;
 mod sweep;
 
 use std::future::Future;
@@ -174,6 +175,7 @@ struct Shared {
     grant: Notify,
     family: Notify,
     operate: Notify,
+    schedule: Notify,
     /// How many more jobs may be leased, and how many more of them may wait to be begun: those would only keep
     /// others from them.
     leases: Semaphore,
@@ -286,6 +288,7 @@ impl Worker {
             grant: Notify::new(),
             family: Notify::new(),
             operate: Notify::new(),
+            schedule: Notify::new(),
             leases: Semaphore::new(self.settings.leases),
             unbegun: Semaphore::new(self.settings.unbegun()),
             suspects: Semaphore::new(1),
@@ -306,6 +309,7 @@ impl Worker {
         tasks.spawn("look back", &fetching, fetch::look_back(of(), ready.clone()));
         tasks.spawn("retain", &fetching, retain::run(of()));
         tasks.spawn("operate", &fetching, operate::run(of()));
+        tasks.spawn("schedule", &fetching, schedule::run(of()));
         tasks.spawn("grant", &fetching, grant::run(of(), ready.clone()));
         tasks.spawn("lease", &recording, lease::keep(of()));
         tasks.spawn("intend", &recording, intend::run(of(), wishes));

@@ -175,8 +175,8 @@ async fn tell(
     Ok(i64::try_from(fresh).unwrap_or(i64::MAX))
 }
 
-/// What the domain gets to write of runs that came into another state.
-async fn facts(
+/// What the domain gets to write of runs that came into another state, not by a step.
+pub(super) async fn facts(
     tx: &mut PgConnection,
     customer_id: Uuid,
     changed: &[(Uuid, run::State)],

@@ -14,6 +14,7 @@ mod races;
 mod relayed;
 mod replay;
 mod retained;
+mod schedules;
 mod steps;
 mod story;
 mod suspects;
