@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::{MOST, Plan, Planned, Schedule, ScheduleError, Timing, find};
+use super::{CHANNEL, MOST, Plan, Planned, Schedule, ScheduleError, Timing, find};
 use crate::timing::tzdb_version;
 use crate::{clock, definition_store};
 
@@ -99,7 +99,7 @@ async fn written(
     customer_id: Uuid,
     id: Uuid,
 ) -> Result<Schedule, sqlx::Error> {
-    sqlx::query!("select from pg_notify('engine', '')").fetch_one(&mut *tx).await?;
+    sqlx::query!("select from pg_notify($1, '')", CHANNEL).fetch_one(&mut *tx).await?;
     find(tx, customer_id, id).await?.ok_or(sqlx::Error::RowNotFound)
 }
 
@@ -244,10 +244,11 @@ pub async fn fire(tx: &mut PgConnection, locked: &Schedule) -> Result<bool, sqlx
                where schedule_id = $2 and occurrence_at >= date_trunc('second', engine.now()))), 'queued'
            from room returning id
          )
-         select from queued, pg_notify('engine', '')",
+         select from queued, pg_notify($4, '')",
         clock::new_id(),
         locked.id,
         super::MOST_WAITING,
+        CHANNEL,
     )
     .fetch_optional(tx)
     .await?;

@@ -30,6 +30,8 @@ use crate::timing::{Cron, Zone};
 
 /// The topic of the event that every fire tells.
 pub const FIRED: &str = "schedule.fired";
+/// On which the workers are told of changes; apart from the runs' channel, on which much is told.
+pub(crate) const CHANNEL: &str = "schedules";
 /// The most schedules of a customer.
 pub const MOST: i64 = 1_000;
 /// The longest jitter.
