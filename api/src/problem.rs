@@ -29,12 +29,14 @@ pub enum Kind {
     EmailTaken,
     /// The customer has a contact of this address.
     DuplicateContact,
-    /// The customer has a sequence of this name.
+    /// The customer has one of this name.
     NameTaken,
     /// The sequence takes nobody.
     SequenceNotActive,
     /// The state does not allow it.
     WrongState,
+    /// It was changed since the caller read it.
+    ChangedMeanwhile,
     /// The body is over the limit.
     TooLarge,
     /// The body is of another type.
@@ -75,6 +77,9 @@ impl Kind {
                 (Status::CONFLICT, "sequence-not-active", "The sequence takes nobody")
             }
             Self::WrongState => (Status::CONFLICT, "wrong-state", "The state does not allow this"),
+            Self::ChangedMeanwhile => {
+                (Status::PRECONDITION_FAILED, "changed-meanwhile", "It was changed meanwhile")
+            }
             Self::TooLarge => (Status::PAYLOAD_TOO_LARGE, "too-large", "The body is too large"),
             Self::UnsupportedMediaType => (
                 Status::UNSUPPORTED_MEDIA_TYPE,
@@ -98,6 +103,7 @@ impl Kind {
             StatusCode::NOT_FOUND => Self::NotFound,
             StatusCode::METHOD_NOT_ALLOWED => Self::MethodNotAllowed,
             StatusCode::CONFLICT => Self::Conflict,
+            StatusCode::PRECONDITION_FAILED => Self::ChangedMeanwhile,
             StatusCode::PAYLOAD_TOO_LARGE => Self::TooLarge,
             StatusCode::UNSUPPORTED_MEDIA_TYPE => Self::UnsupportedMediaType,
             StatusCode::UNPROCESSABLE_ENTITY => Self::Invalid,
@@ -227,6 +233,7 @@ impl IntoResponse for Problem {
             | Kind::NameTaken
             | Kind::SequenceNotActive
             | Kind::WrongState
+            | Kind::ChangedMeanwhile
             | Kind::TooLarge
             | Kind::UnsupportedMediaType
             | Kind::Invalid

@@ -3,6 +3,7 @@
 
 #[path = "../../tests/support/database.rs"]
 mod database;
+mod schedules;
 
 use api::{Services, Settings};
 use axum::Router;
@@ -110,7 +111,15 @@ async fn a_contact_is_seen_by_its_customer_alone() {
 async fn every_resource_wants_a_token_and_the_checks_of_health_want_none() {
     let database = database::database().await;
     let (door, _) = door(&database).await;
-    for path in ["contacts", "sequences", "enrollments", "activities", "ops/jobs", "auth/me"] {
+    for path in [
+        "contacts",
+        "sequences",
+        "enrollments",
+        "activities",
+        "ops/jobs",
+        "ops/schedules",
+        "auth/me",
+    ] {
         let path = format!("/api/v1/{path}");
         assert_eq!(call(&door, "GET", &path, "", Value::Null).await.0, 401, "{path}");
         let session = sign_up(&door, &format!("u{}@example.com", path.replace('/', ""))).await;
