@@ -55,6 +55,9 @@ enum Command {
     /// Step jobs: what is held, and trying it again.
     #[command(subcommand)]
     Jobs(commands::jobs::Command),
+    /// What comes again by the calendar: a run of a workflow, or an event.
+    #[command(subcommand)]
+    Schedules(commands::schedules::Command),
     /// What bulk commands started: watch it, stop it.
     #[command(subcommand)]
     Operations(commands::operations::Command),
@@ -102,6 +105,7 @@ async fn run(command: Command, settings: Settings) -> anyhow::Result<Ending> {
         Command::Enroll(args) => commands::enroll::run(args, settings).await,
         Command::Runs(command) => commands::runs::run(command, settings).await,
         Command::Jobs(command) => commands::jobs::run(command, settings).await,
+        Command::Schedules(command) => commands::schedules::run(command, settings).await,
         Command::Operations(command) => commands::operations::run(command, settings).await,
     }
 }

@@ -11,5 +11,6 @@ pub(crate) mod jobs;
 pub(crate) mod migrate;
 pub(crate) mod operations;
 pub(crate) mod runs;
+pub(crate) mod schedules;
 pub(crate) mod seed;
 pub(crate) mod workflows;

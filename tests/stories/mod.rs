@@ -8,4 +8,5 @@ mod enrolling;
 mod held;
 mod life;
 mod records;
+mod schedules;
 mod versions;

@@ -1,0 +1,93 @@
+//! Schedules by the command line: added, previewed, fired by a running `dev`, paused and removed.
+
+use std::time::Duration;
+
+use crate::salesos::{Dev, Folder, until};
+
+const SOON: Duration = Duration::from_secs(30);
+
+const REVIEW: &str = "name = \"review\"\ntitle = \"Review\"\nsubject = \"contact\"\n\
+    [[steps]]\nid = \"note\"\ntype = \"activity.log\"\ntitle = \"Look at {{ contact.email }}\"\n";
+
+#[tokio::test]
+async fn a_schedule_starts_runs_about_a_contact_as_the_clock_passes() {
+    let folder = Folder::new().await;
+    let dev = Dev::start(&folder, &["--time-scale", "3600"]).await;
+    folder.run(&["seed"]).await.done();
+    let file = folder.write("review.toml", REVIEW);
+    folder.run(&["workflows", "apply", file.to_str().unwrap()]).await.done();
+    let contact: uuid::Uuid =
+        sqlx::query_scalar("select id from contacts limit 1").fetch_one(&dev.db).await.unwrap();
+    let contact = engine_id("con", contact);
+
+    let add = ["schedules", "add", "hourly", "--cron", "0 * * * *", "--zone", "Europe/Vienna"];
+    let wrong = [&add[..4], &["0 25 * * *"]].concat();
+    let said = folder.run(&wrong).await.refused(1);
+    assert_eq!(
+        said,
+        "--cron '0 25 * * *': `25` is no hour; write 0 to 23, where 0 is midnight (column 3)"
+    );
+    let start = ["--workflow", "review", "--contact", &contact, "--overlap", "allow", "--json"];
+    let added = folder.run(&[&add[..], &start].concat()).await.json();
+    assert_eq!(
+        (&added["workflow"], &added["contact"]),
+        (&"review".into(), &contact.as_str().into())
+    );
+    let said = folder.run(&add).await.refused(1);
+    assert!(said.contains("there is a schedule `hourly` already"), "{said}");
+
+    let fired = "select count(*) from engine.schedule_fires where outcome = 'started'";
+    until("three fires", SOON, || async { (dev.count(fired).await >= 3).then_some(()) }).await;
+    let paused = folder.run(&["schedules", "pause", "hourly"]).await.done();
+    assert_eq!(paused, "hourly: paused\n");
+    assert_eq!(folder.run(&["schedules", "pause", "hourly"]).await.code, 3);
+    let count = dev.count(fired).await;
+    let done = "select count(*) from engine.runs where state = 'completed'";
+    until("its runs to end", SOON, || async { (dev.count(done).await == count).then_some(()) })
+        .await;
+    let fires = folder.run(&["schedules", "fires", "hourly", "--json"]).await.json();
+    let fires = fires.as_array().unwrap();
+    let started: Vec<&str> = fires.iter().filter_map(|fire| fire["run"].as_str()).collect();
+    assert_eq!(i64::try_from(started.len()).unwrap(), count, "{fires:?}");
+    let history = folder.run(&["runs", "history", started[0], "--json"]).await.json();
+    let actor = history[0]["actor"].as_str().unwrap();
+    assert_eq!(actor, format!("schedule:{}", added["id"].as_str().unwrap()));
+
+    let listed = folder.run(&["schedules", "list"]).await.done();
+    assert!(listed.contains("hourly") && listed.contains("paused"), "{listed}");
+    let unknown = folder.run(&["schedules", "show", "hurly"]).await.refused(3);
+    assert_eq!(unknown, "there is no schedule `hurly`; did you mean `hourly`?");
+    let resumed = folder.run(&["schedules", "resume", "hourly"]).await.done();
+    assert!(
+        resumed.starts_with("hourly: fires next ") && resumed.ends_with("Europe/Vienna\n"),
+        "{resumed}"
+    );
+    folder.run(&["schedules", "fire", "hourly"]).await.done();
+    until("a fire by hand", SOON, || async { (dev.count(fired).await > count).then_some(()) })
+        .await;
+    assert_eq!(folder.run(&["schedules", "remove", "hourly"]).await.done(), "hourly: removed\n");
+    assert_eq!(folder.run(&["schedules", "list"]).await.code, 3);
+    dev.interrupt().await;
+}
+
+#[tokio::test]
+async fn a_preview_of_an_expression_needs_no_database() {
+    let folder = Folder::bare();
+    let preview = ["schedules", "preview", "--cron", "30 2 * * sun", "--zone", "Europe/Berlin"];
+    let from = ["--from", "2026-03-27T00:00:00Z", "--limit", "2"];
+    let said = folder.run(&[&preview[..], &from].concat()).await.done();
+    let expected = "Sun 2026-03-29 03:00 +02:00 Europe/Berlin, moved from 2026-03-29 02:30:00, which the clock skips\n\
+        Sun 2026-04-05 02:30 +02:00 Europe/Berlin\n";
+    assert_eq!(said, expected);
+    let wrong = ["schedules", "preview", "--cron", "@daily", "--zone", "Europe/Viena"];
+    let said = folder.run(&[&wrong[..], &from].concat()).await.refused(1);
+    assert!(said.ends_with("did you mean `Europe/Vienna`?"), "{said}");
+}
+
+/// An id as it is shown, by its kind and number alone: the letters of base 32 without i, l, o and u.
+fn engine_id(prefix: &str, id: uuid::Uuid) -> String {
+    const LETTERS: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
+    let letter =
+        |at: u32| char::from(LETTERS[usize::try_from(id.as_u128() >> (5 * at) & 31).unwrap()]);
+    format!("{prefix}_{}", (0..26).rev().map(letter).collect::<String>())
+}
