@@ -97,11 +97,10 @@ fn numbers(range: RangeInclusive<u32>) -> BoxedStrategy<(String, Meant)> {
     });
     prop_oneof![2 => Just(("*".to_owned(), Meant::Any)), 3 => several, 2 => between]
         // A range over everything restricts nothing.
-        .prop_map(move |(text, meant)| match meant {
-            Meant::Numbers(numbers) if (first..=last).all(|n| numbers.contains(&n)) => {
-                (text, Meant::Any)
-            }
-            meant => (text, meant),
+        .prop_map(move |(text, meant)| {
+            let of = |numbers: &Vec<u32>| (first..=last).all(|number| numbers.contains(&number));
+            let all = matches!(&meant, Meant::Numbers(numbers) if of(numbers));
+            (text, if all { Meant::Any } else { meant })
         })
         .boxed()
 }
