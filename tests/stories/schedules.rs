@@ -1,4 +1,5 @@
-//! Schedules by the command line: added, previewed, fired by a running `dev`, paused and removed.
+//! Schedules by the command line: added, previewed, fired by a running `dev`, paused and removed; and fired once
+//! each by a `dev` that is killed again and again.
 
 use std::time::Duration;
 
@@ -18,7 +19,7 @@ async fn a_schedule_starts_runs_about_a_contact_as_the_clock_passes() {
     folder.run(&["workflows", "apply", file.to_str().unwrap()]).await.done();
     let contact: uuid::Uuid =
         sqlx::query_scalar("select id from contacts limit 1").fetch_one(&dev.db).await.unwrap();
-    let contact = engine_id("con", contact);
+    let contact = shown("con", contact);
 
     let add = ["schedules", "add", "hourly", "--cron", "0 * * * *", "--zone", "Europe/Vienna"];
     let wrong = [&add[..4], &["0 25 * * *"]].concat();
@@ -71,6 +72,52 @@ async fn a_schedule_starts_runs_about_a_contact_as_the_clock_passes() {
 }
 
 #[tokio::test]
+async fn a_process_that_is_killed_again_and_again_fires_every_occurrence_once() {
+    const DAY_A_SECOND: [&str; 2] = ["--time-scale", "86400"];
+    const FIRES: &str = "select count(*) from engine.schedule_fires";
+    let folder = Folder::new().await;
+    let dev = Dev::start(&folder, &DAY_A_SECOND).await;
+    folder.run(&["seed"]).await.done();
+    let file = folder.write("review.toml", REVIEW);
+    folder.run(&["workflows", "apply", file.to_str().unwrap()]).await.done();
+    let contact: uuid::Uuid =
+        sqlx::query_scalar("select id from contacts limit 1").fetch_one(&dev.db).await.unwrap();
+    let contact = shown("con", contact);
+    for name in ["one", "two", "three", "four"] {
+        let add = ["schedules", "add", name, "--cron", "@hourly", "--zone", "UTC"];
+        let start = ["--workflow", "review", "--contact", &contact, "--overlap", "allow"];
+        folder.run(&[&add[..], &start].concat()).await.done();
+    }
+    dev.kill().await;
+    let mut least = 0;
+    for _ in 0..5 {
+        let dev = Dev::start(&folder, &DAY_A_SECOND).await;
+        least = least.max(dev.count(FIRES).await) + 40;
+        until("more fires", SOON, || async { (dev.count(FIRES).await >= least).then_some(()) })
+            .await;
+        dev.kill().await;
+    }
+    let dev = Dev::start(&folder, &DAY_A_SECOND).await;
+    for name in ["one", "two", "three", "four"] {
+        folder.run(&["schedules", "pause", name]).await.done();
+    }
+    let hours = "select sum(n)::bigint from (select (extract(epoch from max(occurrence_at) - min(occurrence_at)) / 3600)
+      ::bigint + 1 as n from engine.schedule_fires group by schedule_id) s";
+    let count = dev.count(FIRES).await;
+    assert!(count >= least, "{count} fires");
+    assert_eq!(dev.count(hours).await, count, "an hour was left out");
+    let started =
+        "select count(distinct run_id) from engine.schedule_fires where outcome = 'started'";
+    assert_eq!(dev.count(started).await, count);
+    assert_eq!(dev.count("select count(*) from engine.runs").await, count);
+    let told = "select count(*) from engine.outbox where topic = 'schedule.fired'";
+    assert_eq!(dev.count(told).await, count);
+    let open = "select count(*) from engine.runs where state <> 'completed'";
+    until("all runs to end", SOON, || async { (dev.count(open).await == 0).then_some(()) }).await;
+    dev.interrupt().await;
+}
+
+#[tokio::test]
 async fn a_preview_of_an_expression_needs_no_database() {
     let folder = Folder::bare();
     let preview = ["schedules", "preview", "--cron", "30 2 * * sun", "--zone", "Europe/Berlin"];
@@ -85,7 +132,7 @@ async fn a_preview_of_an_expression_needs_no_database() {
 }
 
 /// An id as it is shown, by its kind and number alone: the letters of base 32 without i, l, o and u.
-fn engine_id(prefix: &str, id: uuid::Uuid) -> String {
+fn shown(prefix: &str, id: uuid::Uuid) -> String {
     const LETTERS: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
     let letter =
         |at: u32| char::from(LETTERS[usize::try_from(id.as_u128() >> (5 * at) & 31).unwrap()]);

@@ -341,14 +341,19 @@ async fn a_hundred_fires_wait_in_their_order_and_no_more() {
     story.sql("update engine.schedules set paused_at = engine.now(), occurrence_at = null, fire_at = null").await;
     story.signal(story.customer, "stop", "1").await;
     story.until_count("select count(*) from engine.runs where state = 'exited'", 1).await;
-    // A paused schedule starts nothing that waits, either.
-    settled(&story).await;
-    story.until_count("select waiting::bigint from engine.schedules", 100).await;
+    // A paused schedule starts nothing that waits, either, also where one behind it does.
+    let other = add(&story, &plan("other", "0 0 1 1 *")).await;
+    let mut tx = story.db.begin().await.unwrap();
+    assert!(schedule::fire(&mut tx, &other).await.unwrap());
+    tx.commit().await.unwrap();
+    until_fired(&story, other.id, 1).await;
+    let waiting = "select waiting::bigint from engine.schedules where name = 'often'";
+    story.until_count(waiting, 100).await;
     story.sql("update engine.schedules set paused_at = null").await;
     until_fired(&story, often, 2).await;
     let second = &fires(&story, often).await[1];
     assert_eq!(second.outcome, "started");
-    story.until_count("select waiting::bigint from engine.schedules", 99).await;
+    story.until_count(waiting, 99).await;
     worker.stop().await;
     story.end().await;
 }
