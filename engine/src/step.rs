@@ -40,7 +40,8 @@ pub struct StepType {
     pub windowed: bool,
     /// The kinds of limit under which it takes its turn, where the step does not say `limits`.
     pub limits: &'static [&'static str],
-    /// The JSON Schema of the step's own keys, from the struct's doc comments.
+    /// The JSON Schema of the step's own keys, from the struct's doc comments. A key whose change a live run may
+    /// take on says so at its field: `#[schemars(extend("x-change" = "copy"))]` for words, `"timing"` for times.
     pub schema: fn() -> schemars::Schema,
     /// Reads the step's own keys (those that no other step type shares) into something that can run.
     pub parse: ParseStep,

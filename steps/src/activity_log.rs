@@ -17,8 +17,10 @@ use crate::template::render;
 #[serde(deny_unknown_fields)]
 pub(crate) struct ActivityLog {
     /// The line; a template.
+    #[schemars(extend("x-change" = "copy"))]
     title: String,
     /// More; a template.
+    #[schemars(extend("x-change" = "copy"))]
     body: Option<String>,
 }
 

@@ -26,10 +26,13 @@ const MAX_VARIANTS: usize = 26;
 #[serde(deny_unknown_fields)]
 struct Keys {
     /// The template of `[templates]` whose text is sent.
+    #[schemars(extend("x-change" = "copy"))]
     template: String,
     /// The step whose mail it answers in the same thread; the subject is that mail's then.
+    #[schemars(extend("x-change" = "copy"))]
     thread: Option<String>,
     /// Subjects of which each run gets one, by weight.
+    #[schemars(extend("x-change" = "copy"))]
     #[serde(default)]
     variants: Vec<Variant>,
 }

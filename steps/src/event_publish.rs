@@ -35,6 +35,7 @@ struct Keys {
     topic: String,
     /// What it tells, by name; the values are templates.
     #[serde(default)]
+    #[schemars(extend("x-change" = "copy"))]
     data: BTreeMap<String, String>,
 }
 

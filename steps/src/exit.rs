@@ -12,6 +12,7 @@ use serde::Deserialize;
 pub(crate) struct Exit {
     /// Why, in words that people read; `finished` where nothing stands.
     #[serde(default = "finished")]
+    #[schemars(extend("x-change" = "copy"))]
     reason: String,
 }
 

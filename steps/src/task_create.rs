@@ -20,13 +20,17 @@ pub(crate) use crm::task::COMPLETED;
 #[serde(deny_unknown_fields)]
 pub(crate) struct TaskCreate {
     /// What kind of task, such as `call` or `linkedin`.
+    #[schemars(extend("x-change" = "copy"))]
     #[serde(default = "general")]
     kind: String,
     /// What to do; a template.
+    #[schemars(extend("x-change" = "copy"))]
     title: String,
     /// Until when, counted from now, such as `2 business days`.
+    #[schemars(extend("x-change" = "timing"))]
     due: Option<Length>,
     /// How long the run waits for it to be done, such as `5 days`; without it the run goes on at once.
+    #[schemars(extend("x-change" = "timing"))]
     wait_until_done: Option<Length>,
 }
 

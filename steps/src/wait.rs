@@ -22,8 +22,10 @@ pub(crate) struct Wait {
 #[serde(deny_unknown_fields)]
 struct Keys {
     /// How long, such as `2 hours`, `4 days` (the same local time) or `3 business days`.
+    #[schemars(extend("x-change" = "timing"))]
     r#for: Option<String>,
     /// Until when, such as `next tuesday 09:30` or `contact.created_on + 14 days 09:00`.
+    #[schemars(extend("x-change" = "timing"))]
     until: Option<String>,
 }
 

@@ -17,6 +17,7 @@ pub(crate) struct WaitSignal {
     /// The signal, such as `email.replied`.
     signal: String,
     /// How long at most, such as `6 days`; without it the run waits until the signal comes.
+    #[schemars(extend("x-change" = "timing"))]
     #[serde(rename = "timeout", default)]
     timeout: Option<Length>,
     /// The step to go to when the signal comes; the next one where nothing stands.

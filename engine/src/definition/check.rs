@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use super::check_steps::{self, Surroundings};
 use super::check_timing;
 use super::keys;
+use super::migrate;
 use super::model::{Definition, Enroll, Template};
 use super::refusals::{Findings, Problem};
 use super::suggest;
@@ -15,8 +16,18 @@ use super::tree::{self, Entry, Node, Span};
 use crate::step::{Registry, Subject};
 
 /// The keys of a document.
-const KEYS: [&str; 9] =
-    ["name", "title", "subject", "timing", "exit", "retry", "enroll", "steps", "templates"];
+const KEYS: [&str; 10] = [
+    "name",
+    "title",
+    "subject",
+    "timing",
+    "exit",
+    "retry",
+    "enroll",
+    "steps",
+    "templates",
+    "migrate",
+];
 
 /// The longest name and id.
 const NAME: usize = 64;
@@ -45,6 +56,7 @@ pub(super) fn document(
     let steps = check_steps::steps(entries, &root.span, &surroundings, found);
     let exit_on = exit_on(entries, registry, found);
     let enroll = enroll(entries, found);
+    let migrate = migrate::migrate(entries, steps.as_deref(), found);
     if found.count() > 0 {
         return None;
     }
@@ -58,6 +70,7 @@ pub(super) fn document(
         steps: steps?,
         templates,
         enroll,
+        migrate,
         document: serde_json::Value::Null,
         hash: [0; 32],
     })

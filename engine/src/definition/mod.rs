@@ -11,6 +11,7 @@ mod check_timing;
 mod expression;
 mod graph;
 mod keys;
+mod migrate;
 mod model;
 mod own_keys;
 mod parse_error;
@@ -31,7 +32,11 @@ mod type_names;
 use serde_json::Value;
 
 pub use expression::Expression;
-pub use model::{Definition, Enroll, OnFailure, Retry, StepDefinition, Template, Timing};
+pub use migrate::HASH_DIGITS;
+pub use model::{
+    Definition, Destination, Enroll, Migrate, OnFailure, Origin, Retry, StepDefinition, Template,
+    Timing,
+};
 pub use refusals::{Problem, Refusals};
 pub use schema::schema;
 
@@ -102,6 +107,11 @@ fn read_bounded(
     }
 }
 
+/// The first digits of a content hash, by which people name a version.
+pub fn short_hash(hash: &[u8]) -> String {
+    hash.iter().take(HASH_DIGITS / 2).map(|byte| format!("{byte:02x}")).collect()
+}
+
 impl Definition {
     /// The document in its canonical form, equal for every way of writing it.
     pub fn canonical(&self) -> &Value {
@@ -111,6 +121,11 @@ impl Definition {
     /// The SHA-256 of the canonical form: equal exactly when the documents say the same.
     pub fn content_hash(&self) -> [u8; 32] {
         self.hash
+    }
+
+    /// The first digits of the hash, by which people name a version.
+    pub fn short_hash(&self) -> String {
+        short_hash(&self.hash)
     }
 
     /// Where a step stands, by its id.

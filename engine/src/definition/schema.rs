@@ -48,6 +48,7 @@ pub fn schema(registry: &Registry) -> Value {
             "retry": { "$ref": "#/$defs/retry" },
             "enroll": enroll(),
             "templates": templates(),
+            "migrate": migrate(),
             "steps": {
                 "type": "array", "minItems": 1, "maxItems": STEPS,
                 "description": "The steps, in their order.",
@@ -223,6 +224,30 @@ fn templates() -> Value {
         "additionalProperties": {
             "type": "object", "additionalProperties": false,
             "properties": { "subject": text.clone(), "text": text.clone(), "html": text },
+        },
+    })
+}
+
+fn migrate() -> Value {
+    json!({
+        "type": "array", "maxItems": 50,
+        "description": "How runs of older versions come into this one though steps came, went or were joined anew.",
+        "items": {
+            "type": "object", "additionalProperties": false,
+            "properties": {
+                "from": {
+                    "anyOf": [
+                        { "type": "integer", "minimum": 1 },
+                        { "type": "string", "pattern": "^[0-9a-fA-F]{12}$" },
+                    ],
+                    "description": "The version that is left: its number, or the first twelve digits of its hash. Every older one where nothing stands.",
+                },
+                "map": {
+                    "type": "object",
+                    "additionalProperties": { "type": "string" },
+                    "description": "Where a run goes that stands at a step of the older version, by the step's old id: the id of a step of this version, `exit`, or `stay` to keep the older version. At any other step it stands at the step of the same id.",
+                },
+            },
         },
     })
 }
