@@ -256,9 +256,11 @@ fn stopped(situation: Situation<'_>, output: Option<Value>, waiting: Waiting) ->
     }
     memory.waiting = Some(waiting);
     let next = still_waiting(Situation { memory: &memory, ..situation }, None);
+    // From when it counts, so that the delay can be worked out anew once the definition says another.
+    let from = situation.now;
     let detail = match &next {
-        Next::Again { at, .. } => json!({ "until": at }),
-        Next::Listen { signal, until } => json!({ "signal": signal, "until": until }),
+        Next::Again { at, .. } => json!({ "until": at, "from": from }),
+        Next::Listen { signal, until } => json!({ "signal": signal, "until": until, "from": from }),
         Next::Enter { .. } | Next::Hold { .. } | Next::Complete | Next::Exit { .. } => Value::Null,
     };
     Transition {

@@ -3,6 +3,7 @@
 //! Knows no sales word: no contact, no mail, no HTTP, no provider. Decisions are pure functions in the
 //! middle; statements and loops stand at the rim.
 
+pub mod change;
 pub mod clock;
 pub mod context;
 pub mod decision;

@@ -3,7 +3,7 @@
 //! Independent tasks, each with one job: `lease` says that this worker lives, `listen` wakes, `fetch`
 //! claims, `grant` claims what waits under limits, `backend` hands jobs to apalis, `execute` runs a step, `finish` says what came of it,
 //! `intend` writes intents, `commit` records in groups, `promote` makes due timers jobs, `family` tells
-//! parents and children of ends, `operate` works off bulk commands, `retain` lets go what is over, `sweep` takes back what dead workers held. Handlers never touch the queue's
+//! parents and children of ends, `operate` works off bulk commands and `migrate` changes of versions, `retain` lets go what is over, `sweep` takes back what dead workers held. Handlers never touch the queue's
 //! tables. Every write names the lease under which the job was claimed.
 
 mod backend;
@@ -19,6 +19,7 @@ mod intend;
 mod lease;
 mod listen;
 mod measure;
+mod migrate;
 #[cfg(test)]
 mod model;
 mod operate;

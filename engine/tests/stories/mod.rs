@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that can't go on fails")]
 
+mod changes;
+mod cohorts;
 mod crashes;
 mod failures;
 mod families;
@@ -18,5 +20,6 @@ mod steps;
 mod story;
 mod suspects;
 mod undoing;
+mod versions;
 mod waits;
 mod walks;

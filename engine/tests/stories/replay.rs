@@ -17,6 +17,9 @@ pub(crate) fn replay(history: &[HistoryRow]) -> (&'static str, String) {
                 step = row.data.as_ref().unwrap()["to"].as_str().unwrap().to_owned();
                 state = if state == "paused" { "paused" } else { "live" };
             }
+            "run.migrated" => {
+                step = row.step.clone().expect("a run that is moved stands at a step")
+            }
             "run.paused" => state = "paused",
             "run.held" => state = "held",
             "run.completed" => state = "completed",

@@ -82,7 +82,9 @@ struct Keys {
     workflow: Option<String>,
     #[serde(default)]
     wait: bool,
+    #[schemars(extend("x-change" = "copy"))]
     kilobytes: Option<usize>,
+    #[schemars(extend("x-change" = "timing"))]
     minutes: Option<i64>,
 }
 
