@@ -20,7 +20,8 @@ const AFTER_HELP: &str = "\
 Commands work on the database of DATABASE_URL, else on that of the `salesos dev` that runs on \
 SALESOS_DATA_DIR (.salesos where nothing is said); .env.example lists all settings.
 
-Exit status: 0 done, 1 failed or refused, 2 wrong usage, 3 nothing matched.";
+Exit status: 0 done, 1 failed or refused, 2 wrong usage, 3 nothing matched. A plan ends with 0 where it \
+would change nothing, 1 where it is refused, 2 where it can be applied.";
 
 /// Sales sequences as durable workflows on Postgres.
 #[derive(Parser)]
@@ -69,6 +70,8 @@ enum Ending {
     Refused,
     /// Nothing matched.
     NothingMatched,
+    /// There is something to apply.
+    Changes,
 }
 
 #[tokio::main]
@@ -81,6 +84,7 @@ async fn main() -> ExitCode {
     match ended {
         Ok(Ending::Done) => ExitCode::SUCCESS,
         Ok(Ending::Refused) => ExitCode::from(1),
+        Ok(Ending::Changes) => ExitCode::from(2),
         Ok(Ending::NothingMatched) => ExitCode::from(3),
         Err(error) => {
             eprintln!("error: {error:#}");

@@ -43,6 +43,10 @@ pub enum Kind {
     Invalid,
     /// A definition has problems, all of which are listed.
     DefinitionRefused,
+    /// A change of a sequence has somebody in its way, all of whom are listed.
+    PlanRefused,
+    /// What was planned is not what would be done by now.
+    PlanChanged,
     /// Something here is broken.
     Internal,
     /// It took too long, or the database does not answer; worth trying again.
@@ -84,6 +88,12 @@ impl Kind {
             Self::Invalid => (Status::UNPROCESSABLE_ENTITY, "invalid", "Some values are not good"),
             Self::DefinitionRefused => {
                 (Status::UNPROCESSABLE_ENTITY, "definition-refused", "The definition has problems")
+            }
+            Self::PlanRefused => {
+                (Status::CONFLICT, "plan-refused", "Somebody stands in the way of the change")
+            }
+            Self::PlanChanged => {
+                (Status::PRECONDITION_FAILED, "plan-changed", "The plan is not the newest")
             }
             Self::Internal => (Status::INTERNAL_SERVER_ERROR, "internal", "Something broke here"),
             Self::Unavailable => (Status::SERVICE_UNAVAILABLE, "unavailable", "Try again soon"),
@@ -231,6 +241,8 @@ impl IntoResponse for Problem {
             | Kind::UnsupportedMediaType
             | Kind::Invalid
             | Kind::DefinitionRefused
+            | Kind::PlanRefused
+            | Kind::PlanChanged
             | Kind::Internal => {}
         }
         response.extensions_mut().insert(self);

@@ -10,6 +10,8 @@ pub(crate) mod import;
 pub(crate) mod jobs;
 pub(crate) mod migrate;
 pub(crate) mod operations;
+mod plan_text;
 pub(crate) mod runs;
 pub(crate) mod seed;
+mod versions;
 pub(crate) mod workflows;

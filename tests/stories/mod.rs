@@ -2,6 +2,7 @@
 
 mod api;
 mod bad_input;
+mod changing;
 mod crash;
 mod demo;
 mod enrolling;

@@ -31,7 +31,7 @@ pub(super) fn router() -> Router<State> {
 
 /// A sequence as people read it; listings leave the definition out.
 #[derive(Serialize)]
-struct SequenceBody {
+pub(super) struct SequenceBody {
     id: String,
     name: String,
     title: String,
@@ -43,7 +43,7 @@ struct SequenceBody {
     updated_at: DateTime<Utc>,
 }
 
-fn show(sequence: Sequence, definition: Option<Value>) -> SequenceBody {
+pub(super) fn show(sequence: Sequence, definition: Option<Value>) -> SequenceBody {
     SequenceBody {
         id: id::show("seq", sequence.id),
         name: sequence.name,
@@ -102,7 +102,7 @@ async fn create(
 }
 
 /// Every problem of a definition, with its place and as a drawing.
-fn refused(refusals: &Refusals) -> Problem {
+pub(super) fn refused(refusals: &Refusals) -> Problem {
     let problem = Problem::new(Kind::DefinitionRefused).rendered(refusals.render(false));
     refusals.problems.iter().fold(problem, |problem, found| {
         problem.fault(Fault {

@@ -3,6 +3,7 @@
 mod definitions;
 mod enroll;
 mod enrollments;
+mod versions;
 
 use axum::Router;
 
@@ -10,5 +11,9 @@ use crate::State;
 
 /// All routes of the service.
 pub(crate) fn router() -> Router<State> {
-    Router::new().merge(definitions::router()).merge(enroll::router()).merge(enrollments::router())
+    Router::new()
+        .merge(definitions::router())
+        .merge(versions::router())
+        .merge(enroll::router())
+        .merge(enrollments::router())
 }
