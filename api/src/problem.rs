@@ -114,7 +114,10 @@ pub struct Fault {
     /// The field, as its path in the body or its name in the query.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub field: Option<String>,
-    /// The line of a definition, from 1.
+    /// The part of the body, as a JSON Pointer (RFC 6901); for a body of TOML, the part of its document.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pointer: Option<String>,
+    /// The line of a definition as `rendered` shows it, from 1.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub line: Option<usize>,
     /// The column in characters, from 1.

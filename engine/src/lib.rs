@@ -20,4 +20,5 @@ pub mod signal;
 pub mod step;
 pub mod timing;
 pub mod transaction;
+mod work;
 pub mod worker;

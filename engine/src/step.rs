@@ -40,10 +40,25 @@ pub struct StepType {
     pub windowed: bool,
     /// The kinds of limit under which it takes its turn, where the step does not say `limits`.
     pub limits: &'static [&'static str],
+    /// What conditions and texts of later steps may read of it.
+    pub outputs: &'static [Output],
+    /// A step of this type as TOML, with the steps it names, for the reference.
+    pub example: &'static str,
     /// The JSON Schema of the step's own keys, from the struct's doc comments.
     pub schema: fn() -> schemars::Schema,
     /// Reads the step's own keys (those that no other step type shares) into something that can run.
     pub parse: ParseStep,
+}
+
+/// Something that a step gives, read as `steps.<id>.<name>`; missing until the step has given it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Output {
+    /// Its name.
+    pub name: &'static str,
+    /// Its type in conditions.
+    pub kind: FieldType,
+    /// What it says, in a sentence.
+    pub description: &'static str,
 }
 
 /// Reads a step's own keys. The message of an error is a fragment that says what to write instead.

@@ -23,6 +23,8 @@ use crate::{Ending, customer, process};
 pub(crate) enum Command {
     /// Prints the JSON Schema of workflow files, for editors.
     Schema,
+    /// Prints the reference of the step types, as Markdown.
+    Reference,
     /// Checks files and shows everything that is wrong with them.
     Validate {
         /// TOML or JSON files.
@@ -71,6 +73,10 @@ pub(crate) async fn run(command: Command, settings: Settings) -> Result<Ending> 
         Command::Schema => {
             let schema = definition::schema(&registry(&settings)?);
             println!("{}", serde_json::to_string_pretty(&schema)?);
+            Ok(Ending::Done)
+        }
+        Command::Reference => {
+            print!("{}", definition::manual(&registry(&settings)?));
             Ok(Ending::Done)
         }
         Command::Validate { files } => validate(&files, &registry(&settings)?),

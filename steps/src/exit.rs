@@ -6,6 +6,8 @@ use futures_util::future::{BoxFuture, FutureExt};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use crate::Manual;
+
 /// Ends the run.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -14,6 +16,16 @@ pub(crate) struct Exit {
     #[serde(default = "finished")]
     reason: String,
 }
+
+/// What the reference says of it.
+pub(crate) const MANUAL: Manual = Manual {
+    outputs: &[],
+    example: r#"[[steps]]
+id = "end"
+type = "exit"
+reason = "no answer after four mails"
+"#,
+};
 
 fn finished() -> String {
     "finished".into()

@@ -3,13 +3,14 @@
 use crm::writers::{CreatedTask, TASK_CREATED};
 use engine::context::Context;
 use engine::fact::Fact;
-use engine::step::{Outcome, Reference, Step, StepError, Verdict, Wake};
+use engine::step::{FieldType, Outcome, Output, Reference, Step, StepError, Verdict, Wake};
 use engine::timing::Delay;
 use futures_util::future::{BoxFuture, FutureExt};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::json;
 
+use crate::Manual;
 use crate::template::render;
 
 /// The signal that tells of a finished task; its data carry the task's `key` and its outcome.
@@ -29,6 +30,30 @@ pub(crate) struct TaskCreate {
     /// How long the run waits for it to be done, such as `5 days`; without it the run goes on at once.
     wait_until_done: Option<Length>,
 }
+
+/// What the reference says of it.
+pub(crate) const MANUAL: Manual = Manual {
+    outputs: &[
+        Output {
+            name: "done",
+            kind: FieldType::Bool,
+            description: "Whether the task was done in time, where the run waited for it.",
+        },
+        Output {
+            name: "outcome",
+            kind: FieldType::Text,
+            description: "What whoever did it wrote down.",
+        },
+    ],
+    example: r#"[[steps]]
+id = "call"
+type = "task.create"
+kind = "call"
+title = "Call {{ contact.first_name | default('them') }}"
+due = "1 business days"
+wait_until_done = "3 business days"
+"#,
+};
 
 /// How long, as in `wait`.
 #[derive(Deserialize, JsonSchema)]

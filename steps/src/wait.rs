@@ -9,6 +9,8 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::Value;
 
+use crate::Manual;
+
 /// Lets time pass: `for` a length of time, or `until` a local time.
 #[derive(Deserialize, JsonSchema)]
 #[serde(try_from = "Keys")]
@@ -26,6 +28,26 @@ struct Keys {
     /// Until when, such as `next tuesday 09:30` or `contact.created_on + 14 days 09:00`.
     until: Option<String>,
 }
+
+/// What the reference says of it.
+pub(crate) const MANUAL: Manual = Manual {
+    outputs: &[],
+    example: r#"[[steps]]
+id = "settle"
+type = "wait"
+for = "3 business days"
+
+[[steps]]
+id = "tuesday"
+type = "wait"
+until = "next tuesday 09:30"
+
+[[steps]]
+id = "fortnight"
+type = "wait"
+until = "contact.created_on + 14 days 09:00"
+"#,
+};
 
 impl TryFrom<Keys> for Wait {
     type Error = String;

@@ -3,12 +3,14 @@
 use chrono::DateTime;
 use chrono::Utc;
 use engine::context::Context;
-use engine::step::{Outcome, Reference, Step, StepError, Verdict, Wake};
+use engine::step::{FieldType, Outcome, Output, Reference, Step, StepError, Verdict, Wake};
 use engine::timing::Delay;
 use futures_util::future::{BoxFuture, FutureExt};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::json;
+
+use crate::Manual;
 
 /// Waits for a signal, then goes on; after `timeout` it goes to `on_timeout`, or on.
 #[derive(Deserialize, JsonSchema)]
@@ -24,6 +26,31 @@ pub(crate) struct WaitSignal {
     /// The step to go to when it does not come in time; the next one where nothing stands.
     on_timeout: Option<String>,
 }
+
+/// What the reference says of it.
+pub(crate) const MANUAL: Manual = Manual {
+    outputs: &[Output {
+        name: "came",
+        kind: FieldType::Bool,
+        description: "Whether the signal came in time.",
+    }],
+    example: r#"[[steps]]
+id = "interest"
+type = "wait.signal"
+signal = "email.clicked"
+timeout = "5 days"
+on_timeout = "end"
+
+[[steps]]
+id = "call"
+type = "task.create"
+title = "Call {{ contact.first_name | default('them') }}"
+
+[[steps]]
+id = "end"
+type = "exit"
+"#,
+};
 
 /// How long, as in `wait`.
 #[derive(Deserialize, JsonSchema)]

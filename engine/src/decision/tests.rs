@@ -30,6 +30,8 @@ fn workflow(on_failure: &str) -> Definition {
             timeout: Duration::from_secs(1),
             windowed: false,
             limits: &[],
+            outputs: &[],
+            example: "",
             schema: || schemars::schema_for!(()),
             parse: Arc::new(|_| Ok(Arc::new(Nothing))),
         })

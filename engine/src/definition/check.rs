@@ -85,7 +85,7 @@ fn name<'n>(entries: &'n [Entry], at: &Span, found: &mut Findings<'_>) -> Option
         if keys::misspelled(entries, "name", |key| KEYS.contains(&key)) {
             return None;
         }
-        let problem = Problem::at(at.clone(), "a sequence needs a `name`");
+        let problem = Problem::at(at.clone(), "a sequence needs a `name`").around();
         found.add(problem.help("write `name = \"outbound-intro\"` at the top"));
         return None;
     };
@@ -109,7 +109,8 @@ fn subject<'r>(
         if keys::misspelled(entries, "subject", |key| KEYS.contains(&key)) {
             return None;
         }
-        let problem = Problem::at(at.clone(), "a sequence needs a `subject`: what a run is about");
+        let message = "a sequence needs a `subject`: what a run is about";
+        let problem = Problem::at(at.clone(), message).around();
         let example = known.first().unwrap_or(&"contact");
         found.add(problem.help(format!("write `subject = \"{example}\"` at the top")));
         return None;
@@ -145,9 +146,10 @@ fn exit_on(entries: &[Entry], registry: &Registry, found: &mut Findings<'_>) -> 
 pub(super) fn signal(name: &str, at: &Span, registry: &Registry, found: &mut Findings<'_>) {
     let known: Vec<&str> = registry.signal_names().collect();
     if !known.contains(&name) {
-        let help = suggest::help(name, known);
-        let message = format!("there is no signal `{name}`");
-        found.add(Problem::unknown(at.clone(), message).help(help));
+        found.note(|| {
+            let message = format!("there is no signal `{name}`");
+            Problem::unknown(at.clone(), message).help(suggest::help(name, known))
+        });
     }
 }
 
@@ -183,7 +185,7 @@ fn template(entry: &Entry, registry: &Registry, found: &mut Findings<'_>) -> Tem
     };
     let template = Template { subject: read("subject"), text: read("text"), html: read("html") };
     if texts.iter().all(|text| text.key == "subject") {
-        let problem = Problem::at(entry.key_span.clone(), format!("{place} has no text"));
+        let problem = Problem::at(entry.key_span.clone(), format!("{place} has no text")).around();
         found.add(problem.help("add `text = \"\"\"…\"\"\"`, or `html`"));
     }
     template

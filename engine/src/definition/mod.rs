@@ -8,13 +8,16 @@ mod canonical;
 mod check;
 mod check_steps;
 mod check_timing;
+mod cost;
 mod expression;
 mod graph;
 mod keys;
+mod manual;
 mod model;
 mod own_keys;
 mod parse_error;
 mod path;
+mod pointer;
 mod read_json;
 mod read_toml;
 mod references;
@@ -31,6 +34,7 @@ mod type_names;
 use serde_json::Value;
 
 pub use expression::Expression;
+pub use manual::manual;
 pub use model::{Definition, Enroll, OnFailure, Retry, StepDefinition, Template, Timing};
 pub use refusals::{Problem, Refusals};
 pub use schema::schema;
@@ -65,7 +69,7 @@ pub fn read(
         let kib = source.len().div_ceil(1024);
         let message = format!("this document has {kib} KiB; 256 KiB is the most");
         found.add(Problem::at(0..0, message).help("take long texts out, or split the sequence"));
-        return Err(found.refusals(file));
+        return Err(found.refusals(file, None));
     }
     read_bounded(file, source, format, registry)
 }
@@ -98,9 +102,12 @@ fn read_bounded(
             definition.hash = canonical::hash(&definition.document);
             Ok(definition)
         }
-        (_, _) => Err(found.refusals(file)),
+        (_, root) => Err(found.refusals(file, root.as_ref())),
     }
 }
+
+#[cfg(test)]
+mod hostile_tests;
 
 impl Definition {
     /// The document in its canonical form, equal for every way of writing it.

@@ -76,7 +76,7 @@ fn step(kind: &StepType, limits: &[&str], definitions: &mut Map<String, Value>) 
     point_into(&mut schema, &prefix);
     let mut properties = schema["properties"].as_object().cloned().unwrap_or_default();
     for key in SHARED {
-        properties.entry(key).or_insert_with(|| shared(key, kind, limits));
+        properties.entry(key).or_insert_with(|| shared_of(key, kind, limits));
     }
     let mut required = vec![json!("id"), json!("type")];
     required.extend(schema["required"].as_array().cloned().unwrap_or_default());
@@ -113,20 +113,34 @@ fn point_into(schema: &mut Value, prefix: &str) {
     }
 }
 
-fn shared(key: &str, kind: &StepType, limits: &[&str]) -> Value {
+/// A shared key with what holds for a type.
+fn shared_of(key: &str, kind: &StepType, limits: &[&str]) -> Value {
+    let mut schema = shared(key, limits);
+    match key {
+        "type" => schema = json!({ "const": kind.name }),
+        "windowed" => schema["default"] = json!(kind.windowed),
+        _ => {}
+    }
+    schema
+}
+
+/// A key that all types share.
+pub(super) fn shared(key: &str, limits: &[&str]) -> Value {
     match key {
         "id" => json!({
             "type": "string", "pattern": "^[a-z0-9][a-z0-9_-]{0,63}$",
             "not": { "enum": ["hold", "continue", "compensate"] },
             "description": "The stable id by which a live run is found.",
         }),
-        "type" => json!({ "const": kind.name }),
+        "type" => {
+            json!({ "type": "string", "description": "What the step does: one of the types below." })
+        }
         "when" => json!({
             "type": "string",
             "description": "A CEL condition; where it is false, the step is skipped.",
         }),
         "windowed" => json!({
-            "type": "boolean", "default": kind.windowed,
+            "type": "boolean",
             "description": "Whether the step may act inside the send window only.",
         }),
         "retry" => json!({ "$ref": "#/$defs/retry" }),
@@ -191,7 +205,7 @@ fn timing() -> Value {
     })
 }
 
-fn retry() -> Value {
+pub(super) fn retry() -> Value {
     json!({
         "type": "object", "additionalProperties": false,
         "description": "How failed attempts are made again.",

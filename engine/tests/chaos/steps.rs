@@ -212,6 +212,8 @@ fn step_type(name: &'static str, kind: Kind, outside: Outside) -> StepType {
         timeout: Duration::from_secs(20),
         windowed: false,
         limits: if kind == Kind::Turn { &["line"] } else { &[] },
+        outputs: &[],
+        example: "",
         schema: || schemars::schema_for!(Keys),
         parse: Arc::new(move |value| match serde_json::from_value::<Keys>(value) {
             Ok(keys) => Ok(Arc::new(Acting { keys, kind, outside })),

@@ -228,6 +228,8 @@ fn step_type(name: &'static str, kind: Kind, board: &Arc<Board>) -> StepType {
         timeout: Duration::from_secs(60),
         windowed: false,
         limits: &[],
+        outputs: &[],
+        example: "",
         schema: || schemars::schema_for!(Keys),
         parse: Arc::new(move |value| match serde_json::from_value::<Keys>(value) {
             Ok(keys) => Ok(Arc::new(Acting { keys, kind, board: Arc::clone(&board) })),
