@@ -6,6 +6,7 @@ mod broken;
 mod changing;
 #[path = "../../tests/support/database.rs"]
 mod database;
+mod language;
 mod mutations;
 mod requests;
 mod sending;
