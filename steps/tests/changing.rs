@@ -38,9 +38,9 @@ async fn an_update_asks_for_the_fields_that_it_names_and_no_other() {
 async fn an_update_that_can_not_be_written_as_meant_fails() {
     let zone = "type = \"crm.update\"\nset = { time_zone = \"{{ contact.title }}\" }";
     let error = run(entered(zone)).await.unwrap_err();
-    let reason = |error: StepError| match error {
-        StepError::Fail { reason } => reason,
-        other => panic!("{other:?}"),
+    let reason = |error: StepError| {
+        let StepError::Fail { reason } = error else { panic!("{error:?}") };
+        reason
     };
     assert!(reason(error).starts_with("there is no time zone `VP Sales`"));
     let hole = "type = \"crm.update\"\nset = { title = \"{{ contact.nothing }}\" }";

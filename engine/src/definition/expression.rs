@@ -126,7 +126,7 @@ impl schemars::JsonSchema for Expression {
 
 /// Reads a condition and checks its names and types; spans of the problems count from its first byte.
 pub(super) fn check(source: &str, scope: &Scope<'_>) -> Result<Expression, Vec<Problem>> {
-    let parsed = Parsed::read(source).map_err(|problem| vec![problem])?;
+    let parsed = Parsed::read(source).map_err(|problem| vec![*problem])?;
     let problems = type_check::condition(&parsed, scope);
     if problems.is_empty() { Ok(Expression::prepare(source, &parsed.tree)) } else { Err(problems) }
 }
@@ -156,14 +156,13 @@ pub(super) struct Parsed<'s> {
 }
 
 impl<'s> Parsed<'s> {
-    fn read(source: &'s str) -> Result<Self, Problem> {
+    fn read(source: &'s str) -> Result<Self, Box<Problem>> {
         bounded(source)?;
         let parser = cel::parser::Parser::default();
         let (tree, places) = parser.parse_with_source_info(source).map_err(|errors| {
             let at = errors.errors.first().map_or(0, |error| offset(source, error.pos));
-            Problem::at(at..at + 1, "this is no condition that can be read")
-                .label("the reader stops here")
-                .help(slip(source, at))
+            let problem = Problem::at(at..at + 1, "this is no condition that can be read");
+            Box::new(problem.label("the reader stops here").help(slip(source, at)))
         })?;
         Ok(Self { source, tree, places })
     }
@@ -217,15 +216,19 @@ fn in_one_line(problem: &Problem) -> String {
 }
 
 /// Refuses what could exhaust the parser's stack. Text literals are skipped.
-fn bounded(source: &str) -> Result<(), Problem> {
+fn bounded(source: &str) -> Result<(), Box<Problem>> {
     let whole = 0..source.len();
     if source.trim().is_empty() {
-        return Err(Problem::at(whole, "the condition is empty")
-            .help("write one such as `steps.intro.clicked`, or remove the key"));
+        return Err(Box::new(
+            Problem::at(whole, "the condition is empty")
+                .help("write one such as `steps.intro.clicked`, or remove the key"),
+        ));
     }
     if source.len() > LENGTH {
-        return Err(Problem::at(whole, format!("this condition is longer than {LENGTH} bytes"))
-            .help("split it over several branches"));
+        return Err(Box::new(
+            Problem::at(whole, format!("this condition is longer than {LENGTH} bytes"))
+                .help("split it over several branches"),
+        ));
     }
     let (mut depth, mut operators, mut quote, mut escaped) = (0_usize, 0_usize, None, false);
     for (at, letter) in source.char_indices() {
@@ -243,8 +246,10 @@ fn bounded(source: &str) -> Result<(), Problem> {
             (None, _) => {}
         }
         if depth > DEPTH || operators > OPERATORS {
-            return Err(Problem::at(at..at + 1, "this condition is too large to be read")
-                .help("split it over several branches, or take brackets away"));
+            return Err(Box::new(
+                Problem::at(at..at + 1, "this condition is too large to be read")
+                    .help("split it over several branches, or take brackets away"),
+            ));
         }
     }
     Ok(())

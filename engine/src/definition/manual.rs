@@ -230,7 +230,9 @@ fn default_of(schema: &Value) -> String {
         Value::Array(list) if list.is_empty() => String::new(),
         Value::Object(entries) if entries.values().all(is_nothing) => String::new(),
         Value::String(text) => format!("`{text}`"),
-        other => format!("`{other}`"),
+        other @ (Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_)) => {
+            format!("`{other}`")
+        }
     }
 }
 
