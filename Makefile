@@ -1,6 +1,6 @@
 # What each target does stands in CONTRIBUTING.md.
 .DEFAULT_GOAL := run
-.PHONY: run test check bench bench-quick chaos coverage dist migration sqlx setup
+.PHONY: run test check bench bench-quick chaos coverage dist fuzz migration sqlx setup
 
 setup:
 	@scripts/setup
@@ -13,6 +13,9 @@ test: setup
 
 chaos: setup
 	@scripts/chaos
+
+fuzz: setup
+	@scripts/fuzz $(TARGETS)
 
 check: setup
 	cargo fmt --all --check

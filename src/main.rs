@@ -20,7 +20,8 @@ const AFTER_HELP: &str = "\
 Commands work on the database of DATABASE_URL, else on that of the `salesos dev` that runs on \
 SALESOS_DATA_DIR (.salesos where nothing is said); .env.example lists all settings.
 
-Exit status: 0 done, 1 failed or refused, 2 wrong usage, 3 nothing matched.";
+Exit status: 0 done, 1 failed or refused, 2 wrong usage, 3 nothing matched. A plan ends with 0 where it \
+would change nothing, 1 where it is refused, 2 where it can be applied.";
 
 /// Sales sequences as durable workflows on Postgres.
 #[derive(Parser)]
@@ -55,6 +56,9 @@ enum Command {
     /// Step jobs: what is held, and trying it again.
     #[command(subcommand)]
     Jobs(commands::jobs::Command),
+    /// What comes again by the calendar: a run of a workflow, or an event.
+    #[command(subcommand)]
+    Schedules(commands::schedules::Command),
     /// What bulk commands started: watch it, stop it.
     #[command(subcommand)]
     Operations(commands::operations::Command),
@@ -69,6 +73,8 @@ enum Ending {
     Refused,
     /// Nothing matched.
     NothingMatched,
+    /// There is something to apply.
+    Changes,
 }
 
 #[tokio::main]
@@ -81,6 +87,7 @@ async fn main() -> ExitCode {
     match ended {
         Ok(Ending::Done) => ExitCode::SUCCESS,
         Ok(Ending::Refused) => ExitCode::from(1),
+        Ok(Ending::Changes) => ExitCode::from(2),
         Ok(Ending::NothingMatched) => ExitCode::from(3),
         Err(error) => {
             eprintln!("error: {error:#}");
@@ -102,6 +109,7 @@ async fn run(command: Command, settings: Settings) -> anyhow::Result<Ending> {
         Command::Enroll(args) => commands::enroll::run(args, settings).await,
         Command::Runs(command) => commands::runs::run(command, settings).await,
         Command::Jobs(command) => commands::jobs::run(command, settings).await,
+        Command::Schedules(command) => commands::schedules::run(command, settings).await,
         Command::Operations(command) => commands::operations::run(command, settings).await,
     }
 }

@@ -10,18 +10,19 @@ use crm::inbound::{self, Inbound, Kind};
 use engine::definition_store::Definitions;
 use engine::outbox::Event;
 use engine::relay::{self, Sink};
-use engine::worker::{self, Retention, Worker};
+use engine::worker::{self, Worker};
 use engine::{clock, id, run};
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use providers::mail::{InboundKind, InboundMail, MailProvider};
 use providers::mock::{MockMail, PersonaSettings};
 use sqlx::{PgConnection, PgPool};
-use steps::{Mailboxes, Services};
+use steps::{AllowedHosts, Http, Mailboxes, Services};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::database::{Database, Role};
+use crate::settings::Settings;
 use crate::telemetry;
 
 /// By which the people who answer mock mail are drawn; the same for every start.
@@ -31,28 +32,34 @@ const INBOUND_BATCH: usize = 500;
 const KEEP_UP_EVERY: Duration = Duration::from_secs(5);
 const INBOUND_EVERY: Duration = Duration::from_millis(100);
 
-/// The definitions that this binary can read; mock mail lies under the data folder.
+/// The definitions that this binary can read; mock mail lies under the data folder. Who only reads them asks
+/// no other system.
 pub(crate) fn definitions(db: PgPool, data_dir: &Path) -> Definitions {
+    working(db, data_dir, AllowedHosts::default())
+}
+
+/// The same for who also runs their steps, which may ask these hosts.
+fn working(db: PgPool, data_dir: &Path, hosts: AllowedHosts) -> Definitions {
     let mailboxes = Mailboxes { data_dir: data_dir.to_path_buf(), seed: SEED };
-    Definitions::new(steps::registry(&Services { db, mailboxes }))
+    Definitions::new(steps::registry(&Services { db, mailboxes, http: Http::new(hosts) }))
 }
 
 /// Starts everything that works in the background.
 pub(crate) async fn start(
     database: &Database,
     data_dir: PathBuf,
-    retention: Retention,
+    settings: &Settings,
     tasks: &TaskTracker,
     stop: &CancellationToken,
 ) -> Result<()> {
     let db = database.pool(Role::Worker, 16).await?;
     let worker = Worker {
         queue: worker::pool(database.options(Role::Worker)).await?,
-        definitions: definitions(db.clone(), &data_dir),
+        definitions: working(db.clone(), &data_dir, settings.http_allow.clone()),
         writers: crm::writers::all(),
         settings: worker::Settings {
             name: format!("process {}", std::process::id()),
-            retention,
+            retention: settings.retention,
             ..worker::Settings::default()
         },
         db: db.clone(),

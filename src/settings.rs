@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Result, bail};
 use engine::worker::Retention;
+use steps::AllowedHosts;
 
 /// What a process needs to know. Secrets have no `Debug`.
 pub(crate) struct Settings {
@@ -22,6 +23,8 @@ pub(crate) struct Settings {
     pub(crate) refresh_seconds: u64,
     /// What a customer without a mailbox sends through.
     pub(crate) email_provider: EmailProvider,
+    /// The hosts that workflows may ask.
+    pub(crate) http_allow: AllowedHosts,
     /// How long what is over stays.
     pub(crate) retention: Retention,
     /// Which events are told, as `tracing` filters them.
@@ -59,6 +62,7 @@ impl Settings {
             access_seconds: seconds("JWT_ACCESS_EXPIRY", get("JWT_ACCESS_EXPIRY"), "15m")?,
             refresh_seconds: seconds("JWT_REFRESH_EXPIRY", get("JWT_REFRESH_EXPIRY"), "7d")?,
             email_provider: email_provider(get)?,
+            http_allow: http_allow(get("SALESOS_HTTP_ALLOW"))?,
             retention: Retention {
                 history: length("RETENTION_HISTORY", get("RETENTION_HISTORY"), "365d")?,
                 signals: length("RETENTION_SIGNALS", get("RETENTION_SIGNALS"), "90d")?,
@@ -86,6 +90,13 @@ fn email_provider(get: impl Fn(&str) -> Option<String>) -> Result<EmailProvider>
         (Some(other), _) => {
             bail!("EMAIL_PROVIDER is `{other}`; this version sends through mock only")
         }
+    }
+}
+
+fn http_allow(given: Option<String>) -> Result<AllowedHosts> {
+    match AllowedHosts::parse(&given.unwrap_or_default()) {
+        Ok(hosts) => Ok(hosts),
+        Err(problem) => bail!("SALESOS_HTTP_ALLOW: {problem}"),
     }
 }
 
@@ -147,11 +158,12 @@ mod tests {
                 access_seconds,
                 refresh_seconds,
                 email_provider,
+                http_allow,
                 retention,
                 log_filter,
             } = settings.expect("defaults are good");
             let texts = (database_url, data_dir, jwt_secret, log_filter);
-            (texts, access_seconds, refresh_seconds, email_provider, retention)
+            (texts, access_seconds, refresh_seconds, email_provider, http_allow, retention)
         };
         assert_eq!(shown(copied), shown(unset));
     }

@@ -29,12 +29,14 @@ pub enum Kind {
     EmailTaken,
     /// The customer has a contact of this address.
     DuplicateContact,
-    /// The customer has a sequence of this name.
+    /// The customer has one of this name.
     NameTaken,
     /// The sequence takes nobody.
     SequenceNotActive,
     /// The state does not allow it.
     WrongState,
+    /// It was changed since the caller read it.
+    ChangedMeanwhile,
     /// The body is over the limit.
     TooLarge,
     /// The body is of another type.
@@ -43,6 +45,10 @@ pub enum Kind {
     Invalid,
     /// A definition has problems, all of which are listed.
     DefinitionRefused,
+    /// A change of a sequence has somebody in its way, all of whom are listed.
+    PlanRefused,
+    /// What was planned is not what would be done by now.
+    PlanChanged,
     /// Something here is broken.
     Internal,
     /// It took too long, or the database does not answer; worth trying again.
@@ -75,6 +81,9 @@ impl Kind {
                 (Status::CONFLICT, "sequence-not-active", "The sequence takes nobody")
             }
             Self::WrongState => (Status::CONFLICT, "wrong-state", "The state does not allow this"),
+            Self::ChangedMeanwhile => {
+                (Status::PRECONDITION_FAILED, "changed-meanwhile", "It was changed meanwhile")
+            }
             Self::TooLarge => (Status::PAYLOAD_TOO_LARGE, "too-large", "The body is too large"),
             Self::UnsupportedMediaType => (
                 Status::UNSUPPORTED_MEDIA_TYPE,
@@ -84,6 +93,12 @@ impl Kind {
             Self::Invalid => (Status::UNPROCESSABLE_ENTITY, "invalid", "Some values are not good"),
             Self::DefinitionRefused => {
                 (Status::UNPROCESSABLE_ENTITY, "definition-refused", "The definition has problems")
+            }
+            Self::PlanRefused => {
+                (Status::CONFLICT, "plan-refused", "Somebody stands in the way of the change")
+            }
+            Self::PlanChanged => {
+                (Status::PRECONDITION_FAILED, "plan-changed", "The plan is not the newest")
             }
             Self::Internal => (Status::INTERNAL_SERVER_ERROR, "internal", "Something broke here"),
             Self::Unavailable => (Status::SERVICE_UNAVAILABLE, "unavailable", "Try again soon"),
@@ -98,6 +113,7 @@ impl Kind {
             StatusCode::NOT_FOUND => Self::NotFound,
             StatusCode::METHOD_NOT_ALLOWED => Self::MethodNotAllowed,
             StatusCode::CONFLICT => Self::Conflict,
+            StatusCode::PRECONDITION_FAILED => Self::ChangedMeanwhile,
             StatusCode::PAYLOAD_TOO_LARGE => Self::TooLarge,
             StatusCode::UNSUPPORTED_MEDIA_TYPE => Self::UnsupportedMediaType,
             StatusCode::UNPROCESSABLE_ENTITY => Self::Invalid,
@@ -114,7 +130,10 @@ pub struct Fault {
     /// The field, as its path in the body or its name in the query.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub field: Option<String>,
-    /// The line of a definition, from 1.
+    /// The part of the body, as a JSON Pointer (RFC 6901); for a body of TOML, the part of its document.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pointer: Option<Box<str>>,
+    /// The line of a definition as `rendered` shows it, from 1.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub line: Option<usize>,
     /// The column in characters, from 1.
@@ -227,10 +246,13 @@ impl IntoResponse for Problem {
             | Kind::NameTaken
             | Kind::SequenceNotActive
             | Kind::WrongState
+            | Kind::ChangedMeanwhile
             | Kind::TooLarge
             | Kind::UnsupportedMediaType
             | Kind::Invalid
             | Kind::DefinitionRefused
+            | Kind::PlanRefused
+            | Kind::PlanChanged
             | Kind::Internal => {}
         }
         response.extensions_mut().insert(self);

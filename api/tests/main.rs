@@ -3,6 +3,7 @@
 
 #[path = "../../tests/support/database.rs"]
 mod database;
+mod schedules;
 
 use api::{Services, Settings};
 use axum::Router;
@@ -107,10 +108,42 @@ async fn a_contact_is_seen_by_its_customer_alone() {
 }
 
 #[tokio::test]
+async fn a_definition_that_is_refused_points_to_each_mistake_and_says_what_to_write() {
+    let database = database::database().await;
+    let (door, _) = door(&database).await;
+    let session = sign_up(&door, "ann@example.com").await;
+    let token = session["access_token"].as_str().unwrap();
+    let body = json!({ "definition": { "naem": "a", "timing": { "zone": ["Europe/Viena"] }, "steps": [{}] } });
+    let (status, problem) = call(&door, "POST", "/api/v1/sequences", token, body).await;
+    assert_eq!((status, &problem["type"]), (422, &json!("/problems/definition-refused")));
+    let errors = problem["errors"].as_array().unwrap();
+    let at = |pointer: &str| {
+        let found = errors.iter().find(|error| error["pointer"] == pointer);
+        found.unwrap_or_else(|| panic!("nothing points to {pointer}: {problem}"))
+    };
+    let misspelled = at("/definition/naem");
+    assert_eq!(misspelled["message"], "a sequence has no key `naem`");
+    assert_eq!(misspelled["help"], "did you mean `name`?");
+    assert_eq!((&misspelled["line"], &misspelled["column"]), (&json!(2), &json!(3)));
+    assert_eq!(at("/definition/timing/zone/0")["help"], "did you mean `Europe/Vienna`?");
+    assert_eq!(at("/definition/steps/0")["message"], "this step has no `id`");
+    assert!(problem["rendered"].as_str().unwrap().contains("did you mean `Europe/Vienna`?"));
+    database.drop().await;
+}
+
+#[tokio::test]
 async fn every_resource_wants_a_token_and_the_checks_of_health_want_none() {
     let database = database::database().await;
     let (door, _) = door(&database).await;
-    for path in ["contacts", "sequences", "enrollments", "activities", "ops/jobs", "auth/me"] {
+    for path in [
+        "contacts",
+        "sequences",
+        "enrollments",
+        "activities",
+        "ops/jobs",
+        "ops/schedules",
+        "auth/me",
+    ] {
         let path = format!("/api/v1/{path}");
         assert_eq!(call(&door, "GET", &path, "", Value::Null).await.0, 401, "{path}");
         let session = sign_up(&door, &format!("u{}@example.com", path.replace('/', ""))).await;

@@ -35,7 +35,7 @@ const ARGUMENTS: [&str; 22] = [
 ];
 
 /// Seconds and memory.
-pub(crate) fn ahead(amounts: &Amounts) -> Result<Vec<Figure>> {
+pub(crate) async fn ahead(amounts: &Amounts) -> Result<Vec<Figure>> {
     let began = clock::started();
     let mut child = Command::new(env!("CARGO_BIN_EXE_salesos"))
         .args(["workflows", "simulate", "workflows/outbound-intro.toml", "--people"])
@@ -49,7 +49,7 @@ pub(crate) fn ahead(amounts: &Amounts) -> Result<Vec<Figure>> {
             break ended;
         }
         resident = resident.max(high_water(child.id()).unwrap_or(0.0));
-        std::thread::sleep(Duration::from_millis(20));
+        tokio::time::sleep(Duration::from_millis(20)).await;
     };
     if !ended.success() {
         bail!("the command failed");

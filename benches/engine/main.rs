@@ -148,7 +148,7 @@ async fn measure(url: &str, amounts: &Amounts, parts: &[&str]) -> Result<(Vec<Fi
             "sleepers" => crowd::sleepers(url, amounts).await,
             "snapshot" => crowd::snapshot(url, amounts).await,
             "year" => crowd::year(url, amounts).await,
-            _ahead => ahead::ahead(amounts),
+            _ahead => ahead::ahead(amounts).await,
         }?;
         measured.iter().for_each(print);
         eprintln!("{part} took {} s", began.elapsed().as_secs());

@@ -122,6 +122,8 @@ fn registry(told: Told) -> Registry {
             timeout: Duration::from_secs(10),
             windowed: false,
             limits: &[],
+            outputs: &[],
+            example: "",
             schema: || schemars::schema_for!(NoKeys),
             parse: Arc::new(move |_| Ok(Arc::new(Nothing(told.clone(), effect)))),
         }

@@ -77,6 +77,7 @@ fn contact(event: &Event) -> Option<Uuid> {
 fn activity(event: &Event) -> Option<NewActivity> {
     let (kind, title) = match event.topic.as_str() {
         "contact.created" => (Kind::System, "Contact created"),
+        "contact.updated" => (Kind::System, "Contact updated"),
         "contact.unsubscribed" => (Kind::System, "Contact unsubscribed"),
         "email.sent" => (Kind::Email, "Email sent"),
         "email.opened" => (Kind::Email, "Email opened"),

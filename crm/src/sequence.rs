@@ -1,6 +1,7 @@
 //! Sequences: a customer's workflows over contacts. Owns `sequences`; the document itself is the engine's.
 
 use chrono::{DateTime, Utc};
+use engine::change::{self, OrderError, Ordered, Plan};
 use engine::definition::Definition;
 use engine::{clock, definition_store};
 use sqlx::{PgConnection, PgExecutor};
@@ -83,6 +84,54 @@ pub async fn keep(
     .fetch_one(tx)
     .await?;
     Ok(kept)
+}
+
+/// A definition on its way to become what a sequence follows, and its runs with it.
+#[derive(Debug, Clone, Copy)]
+pub struct Change<'a> {
+    /// What is planned.
+    pub plan: &'a Plan,
+    /// The hash of the plan that a person has seen, where they name one.
+    pub shown: Option<&'a str>,
+    /// Where steps lead beyond what the definition says.
+    pub asked: &'a change::Map,
+    /// Who wants it, such as `user:usr_…` or `cli`.
+    pub actor: &'a str,
+    /// Why, in a person's words.
+    pub reason: Option<&'a str>,
+}
+
+/// Why a change was not applied.
+#[derive(Debug, thiserror::Error)]
+pub enum ApplyError {
+    /// The plan is refused, or it is not what was shown.
+    #[error(transparent)]
+    Order(#[from] OrderError),
+    /// The sequence was not kept.
+    #[error(transparent)]
+    Sequence(#[from] SequenceError),
+    /// The database refused.
+    #[error(transparent)]
+    Database(#[from] sqlx::Error),
+}
+
+/// Keeps a definition as a sequence, the version of which new enrollments follow from now on, and orders the
+/// operation that brings the runs over which may come; `None` where there are none.
+///
+/// # Errors
+/// Why it was not applied, or what the statements returned; the caller rolls back.
+pub async fn apply(
+    tx: &mut PgConnection,
+    customer_id: Uuid,
+    (definition, source): (&Definition, &str),
+    change: Change<'_>,
+) -> Result<(Sequence, Option<Uuid>), ApplyError> {
+    let Change { plan, shown, asked, actor, reason } = change;
+    change::verify(tx, customer_id, definition, asked, plan, shown).await?;
+    let kept = keep(tx, customer_id, definition, source, Existing::Update).await?;
+    let ordered = Ordered { plan, definition_id: kept.definition_id, asked, actor, reason };
+    let operation = change::order(tx, customer_id, ordered).await?;
+    Ok((kept, operation))
 }
 
 /// A sequence by id.

@@ -18,6 +18,9 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use crate::activity::{self, Kind, NewActivity};
+use crate::consumer;
+use crate::contact::{self, Change, Changing};
+use crate::engagement::{self, Adjustment};
 use crate::enrollment::{self, Told};
 use crate::message::{self, Accepted, End, Failed, Intended, Intent, Sent};
 use crate::task::{self, NewTask};
@@ -30,6 +33,20 @@ pub const ACTIVITY_LOGGED: &str = "activity.logged";
 pub const TASK_CREATED: &str = "task.created";
 /// An event of the workflow's own; data: [`PublishedEvent`].
 pub const EVENT_PUBLISHED: &str = "event.published";
+
+/// A contact is to be changed; data: [`Change`].
+pub const CONTACT_UPDATED: &str = "contact.updated";
+/// A contact's score is to be moved; data: [`AdjustedScore`].
+pub const SCORE_ADJUSTED: &str = "score.adjusted";
+
+/// The data of [`SCORE_ADJUSTED`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct AdjustedScore {
+    /// How many points; fewer than none takes away.
+    pub points: i32,
+    /// Why, in words that people read.
+    pub reason: String,
+}
 
 /// The data of [`ACTIVITY_LOGGED`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -75,6 +92,14 @@ pub fn all() -> FactWriters {
         .writer(Arc::new(Writer {
             kind: TASK_CREATED,
             write: |tx, facts| tasks(tx, facts).boxed(),
+        }))
+        .writer(Arc::new(Writer {
+            kind: CONTACT_UPDATED,
+            write: |tx, facts| updated(tx, facts).boxed(),
+        }))
+        .writer(Arc::new(Writer {
+            kind: SCORE_ADJUSTED,
+            write: |tx, facts| adjusted(tx, facts).boxed(),
         }))
         .writer(Arc::new(Writer {
             kind: EVENT_PUBLISHED,
@@ -174,6 +199,34 @@ async fn logged(tx: &mut PgConnection, facts: &[RunFact]) -> Result<(), sqlx::Er
         })
         .collect();
     outbox::publish(tx, &events).await
+}
+
+async fn updated(tx: &mut PgConnection, facts: &[RunFact]) -> Result<(), sqlx::Error> {
+    let mut changing = Vec::with_capacity(facts.len());
+    for fact in facts {
+        changing.push(Changing {
+            customer_id: fact.customer_id,
+            contact_id: fact.subject_id,
+            change: read::<Change>(fact)?,
+        });
+    }
+    contact::change(tx, &changing).await
+}
+
+async fn adjusted(tx: &mut PgConnection, facts: &[RunFact]) -> Result<(), sqlx::Error> {
+    let mut adjustments = Vec::with_capacity(facts.len());
+    for fact in facts {
+        let AdjustedScore { points, reason } = read::<AdjustedScore>(fact)?;
+        adjustments.push(Adjustment {
+            customer_id: fact.customer_id,
+            contact_id: fact.subject_id,
+            id: consumer::id_of(&format!("score/{}", fact.key())),
+            points,
+            reason,
+            at: fact.at,
+        });
+    }
+    engagement::adjust(tx, &adjustments).await
 }
 
 async fn tasks(tx: &mut PgConnection, facts: &[RunFact]) -> Result<(), sqlx::Error> {

@@ -34,6 +34,8 @@ fn registry() -> Registry {
         timeout: Duration::from_secs(1),
         windowed: false,
         limits: &[],
+        outputs: &[],
+        example: "",
         schema: || schemars::json_schema!({ "type": "object", "properties": {} }),
         parse: Arc::new(|_| Ok(Arc::new(Rest))),
     };

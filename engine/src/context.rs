@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use serde_json::{Map, Value, json};
@@ -122,6 +123,11 @@ impl Context {
     /// The id of the step that runs.
     pub fn step(&self) -> &str {
         &self.parts.definition.steps[self.parts.step].id
+    }
+
+    /// How long this attempt may take.
+    pub fn timeout(&self) -> Duration {
+        self.parts.definition.steps[self.parts.step].timeout
     }
 
     /// How often the run had turned back before, from 0: no step runs twice under one iteration.

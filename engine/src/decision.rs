@@ -208,7 +208,7 @@ pub fn advance(situation: Situation<'_>, input: Input) -> Transition {
 }
 
 fn settled(situation: Situation<'_>, outcome: Outcome) -> Transition {
-    let Outcome { verdict, output, facts: _ } = outcome;
+    let Outcome { verdict, output, facts: _, local: _ } = outcome;
     match verdict {
         Verdict::Done => done(situation, output),
         Verdict::Start { child, wait: false } => {
@@ -276,9 +276,11 @@ fn stopped(situation: Situation<'_>, output: Option<Value>, waiting: Waiting) ->
     }
     memory.waiting = Some(waiting);
     let next = still_waiting(Situation { memory: &memory, ..situation }, None);
+    // From when it counts, so that the delay can be worked out anew once the definition says another.
+    let from = situation.now;
     let detail = match &next {
-        Next::Again { at, .. } => json!({ "until": at }),
-        Next::Listen { signal, until } => json!({ "signal": signal, "until": until }),
+        Next::Again { at, .. } => json!({ "until": at, "from": from }),
+        Next::Listen { signal, until } => json!({ "signal": signal, "until": until, "from": from }),
         Next::Enter { .. } | Next::Hold { .. } | Next::Complete | Next::Exit { .. } => Value::Null,
     };
     Transition {
@@ -477,7 +479,7 @@ pub fn opening(situation: Situation<'_>, step: usize) -> Option<DateTime<Utc>> {
     let window = situation.definition.timing.window.as_ref()?;
     match window.opens_at(situation.now, situation.zone) {
         Opening::Open { .. } => None,
-        Opening::Opens { at } => Some(at),
+        Opening::Opens { at, .. } => Some(at),
     }
 }
 

@@ -1,10 +1,12 @@
-//! Definitions as they are kept: one row per customer, name and version, never changed once written.
+//! Definitions as they are kept: one row per customer, name and version. What it says is never changed once
+//! written; which one was applied last is noted beside.
 //!
 //! Owns `engine.definitions`. Reading a document is `definition`'s part.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use chrono::{DateTime, Utc};
 use serde_json::Value;
 use sqlx::{PgConnection, PgExecutor};
 use uuid::Uuid;
@@ -51,9 +53,7 @@ pub async fn keep(
     definition: &Definition,
     source: &str,
 ) -> Result<Stored, sqlx::Error> {
-    sqlx::query!("select from pg_advisory_xact_lock(hashtextextended($1, 3))", definition.name)
-        .execute(&mut *tx)
-        .await?;
+    lock(tx, &definition.name).await?;
     let same = sqlx::query!(
         "select id, version from engine.definitions where customer_id = $1 and name = $2 and hash = $3",
         customer_id,
@@ -63,6 +63,16 @@ pub async fn keep(
     .fetch_optional(&mut *tx)
     .await?;
     if let Some(same) = same {
+        sqlx::query!(
+            "update engine.definitions set applied = nextval('engine.applied')
+             where id = $1 and applied < (select max(applied) from engine.definitions
+               where customer_id = $2 and name = $3)",
+            same.id,
+            customer_id,
+            definition.name,
+        )
+        .execute(&mut *tx)
+        .await?;
         return Ok(Stored { id: same.id, version: same.version, new: false });
     }
     let first = &definition.steps[0];
@@ -88,6 +98,17 @@ pub async fn keep(
     Ok(Stored { id: kept.id, version: kept.version, new: true })
 }
 
+/// Lets one at a time keep versions of a name, to the end of the transaction.
+///
+/// # Errors
+/// What the statement returned.
+pub(crate) async fn lock(tx: &mut PgConnection, name: &str) -> Result<(), sqlx::Error> {
+    sqlx::query!("select from pg_advisory_xact_lock(hashtextextended($1, 3))", name)
+        .execute(tx)
+        .await?;
+    Ok(())
+}
+
 /// The signals that a run of this definition could ever take.
 fn heard(definition: &Definition) -> Vec<String> {
     let mut heard: BTreeSet<String> = definition.exit_on.iter().cloned().collect();
@@ -108,7 +129,7 @@ fn heard(definition: &Definition) -> Vec<String> {
     heard.into_iter().collect()
 }
 
-/// The newest version of a workflow of a customer, by name.
+/// The version of a workflow of a customer that was applied last, by name.
 ///
 /// # Errors
 /// What the statement returned.
@@ -118,12 +139,72 @@ pub async fn newest(
     name: &str,
 ) -> Result<Option<i64>, sqlx::Error> {
     sqlx::query_scalar!(
-        "select id from engine.definitions where customer_id = $1 and name = $2 order by version desc limit 1",
+        "select id from engine.definitions where customer_id = $1 and name = $2
+         order by applied desc, version desc limit 1",
         customer_id,
         name,
     )
     .fetch_optional(db)
     .await
+}
+
+/// A version of a workflow, as a list of them shows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VersionRow {
+    /// Its id.
+    pub id: i64,
+    /// Its number, from 1.
+    pub version: i32,
+    /// The SHA-256 of its canonical form.
+    pub hash: Vec<u8>,
+    /// When it was kept first.
+    pub created_at: DateTime<Utc>,
+    /// Whether it is the one that was applied last.
+    pub current: bool,
+    /// Its place in the order in which versions were applied.
+    pub applied: i64,
+    /// How many open runs follow it.
+    pub runs: i64,
+}
+
+/// How many versions of one workflow a list shows at the most.
+const LISTED: i64 = 1_000;
+
+/// The versions of a workflow of a customer, the newest first, at most 1,000.
+///
+/// # Errors
+/// What the statement returned.
+pub async fn versions(
+    db: impl PgExecutor<'_>,
+    customer_id: Uuid,
+    name: &str,
+) -> Result<Vec<VersionRow>, sqlx::Error> {
+    sqlx::query_as!(
+        VersionRow,
+        r#"with followed as (
+             select definition_id, count(*) as runs from engine.runs
+             where customer_id = $1 and ended_at is null group by definition_id
+           )
+           select d.id, d.version, d.hash, d.created_at,
+             d.applied = max(d.applied) over () as "current!", d.applied, coalesce(f.runs, 0) as "runs!"
+           from engine.definitions d left join followed f on f.definition_id = d.id
+           where d.customer_id = $1 and d.name = $2 order by d.version desc limit $3"#,
+        customer_id,
+        name,
+        LISTED,
+    )
+    .fetch_all(db)
+    .await
+}
+
+/// The number of a version.
+///
+/// # Errors
+/// What the statement returned.
+pub(crate) async fn number(db: impl PgExecutor<'_>, id: i64) -> Result<Option<i32>, sqlx::Error> {
+    sqlx::query_scalar!("select version from engine.definitions where id = $1", id)
+        .fetch_optional(db)
+        .await
 }
 
 /// A version's document.

@@ -4,11 +4,11 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 use sqlx::PgPool;
 
-use crate::decision::{self, Memory, Position, Situation};
+use crate::definition::Definition;
 use crate::definition_store::{Definitions, LoadError};
 use crate::limit::Line;
 use crate::run::{self, RunRow};
-use crate::timing::Zone;
+use crate::timing::{Closed, Closure, DaysOff, Window, Zone};
 use crate::{clock, id, limit};
 
 /// What binds a run.
@@ -17,8 +17,14 @@ use crate::{clock, id, limit};
 pub enum Rule {
     /// A delay, or the pause before another attempt.
     Delay,
-    /// Its send window.
+    /// The days and hours of its send window.
     Window,
+    /// A public holiday.
+    Holiday,
+    /// One of the customer's own days off.
+    DayOff,
+    /// The absence of a person.
+    Absence,
     /// A limit, under which it waits for its turn.
     Limit,
     /// A signal that it waits for.
@@ -75,36 +81,12 @@ pub async fn explain(
     let wait = run::waits_for(db, run.run_id).await?;
     let mut rules = vec![standing(run, wait.as_deref(), now)];
     let definition = definitions.load(db, run.definition_id).await?;
-    let open_run = run.ended_at.is_none();
-    let window = match (definition.index_of(&run.step), Zone::parse(&run.zone)) {
-        (Some(step), Ok(zone)) if open_run => {
-            let memory = Memory::default();
-            let position = Position { step, iteration: 0, attempt: run.attempt };
-            let at = run.next_at.unwrap_or(now).max(now);
-            let situation = Situation {
-                definition: &definition,
-                position,
-                memory: &memory,
-                now: at,
-                zone: &zone,
-                draw: 0,
-            };
-            decision::opening(situation, step).map(|opens| (opens, zone))
-        }
-        _ => None,
-    };
-    if let Some((opens, zone)) = &window {
-        rules.push(Binding {
-            rule: Rule::Window,
-            open: false,
-            until: Some(*opens),
-            detail: format!("the send window opens {}", zone.local(*opens)),
-            ahead: Vec::new(),
-        });
-    }
+    let closures = closures(run, &definition, run.next_at.unwrap_or(now).max(now));
+    let opens_at = closures.last().and_then(|closed| closed.until);
+    rules.extend(closures);
     let line = limit::line_of(db, run.run_id).await?;
     rules.extend(line.map(in_line));
-    let next_eligible_at = window.map(|(opens, _)| opens).or(run.next_at);
+    let next_eligible_at = opens_at.or(run.next_at);
     let would_change = would_change(run, wait.as_deref(), &definition.exit_on);
     Ok(Explanation {
         state: run.state.clone(),
@@ -113,6 +95,35 @@ pub async fn explain(
         rules,
         would_change,
     })
+}
+
+/// What keeps the send window of an open run's step closed at an instant, in the order in which it ends.
+fn closures(run: &RunRow, definition: &Definition, at: DateTime<Utc>) -> Vec<Binding> {
+    let step = definition.index_of(&run.step).filter(|_| run.ended_at.is_none());
+    let windowed = step.is_some_and(|step| definition.steps[step].windowed);
+    let window = definition.timing.window.as_ref().filter(|_| windowed);
+    let (Some(window), Ok(zone)) = (window, Zone::parse(&run.zone)) else { return Vec::new() };
+    let closures = window.closures(at, &zone, &DaysOff::NONE).into_iter();
+    closures.map(|closure| closed(closure, window, &zone)).collect()
+}
+
+fn closed(closure: Closure, window: &Window, zone: &Zone) -> Binding {
+    let until = zone.local(closure.until);
+    let (rule, detail) = match closure.rule {
+        Closed::Window => {
+            let mut detail = format!("the send window opens {until}");
+            for calendar in window.incomplete(zone.wall(closure.until).date()) {
+                let year = calendar.complete_until().unwrap_or_default();
+                let name = calendar.name();
+                detail.push_str(&format!("; not all holidays of {name} are known after {year}"));
+            }
+            (Rule::Window, detail)
+        }
+        Closed::Holiday(name) => (Rule::Holiday, format!("{name} is a holiday, until {until}")),
+        Closed::OwnDayOff => (Rule::DayOff, format!("it is a day off, until {until}")),
+        Closed::Absence => (Rule::Absence, format!("somebody is away, until {until}")),
+    };
+    Binding { rule, open: false, until: Some(closure.until), detail, ahead: Vec::new() }
 }
 
 /// The line of a limit in which it stands.

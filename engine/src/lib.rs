@@ -1,8 +1,9 @@
-//! Durable execution on Postgres: definitions, runs, step jobs, timers, signals, history, outbox.
+//! Durable execution on Postgres: definitions, runs, step jobs, timers, signals, schedules, history, outbox.
 //!
 //! Knows no sales word: no contact, no mail, no HTTP, no provider. Decisions are pure functions in the
 //! middle; statements and loops stand at the rim.
 
+pub mod change;
 pub mod clock;
 pub mod context;
 pub mod decision;
@@ -17,8 +18,10 @@ pub mod outbox;
 pub mod rehearsal;
 pub mod relay;
 pub mod run;
+pub mod schedule;
 pub mod signal;
 pub mod step;
 pub mod timing;
 pub mod transaction;
+mod work;
 pub mod worker;

@@ -248,6 +248,45 @@ pub(crate) fn share(definition: &str, subject_id: Uuid, step: &str, iteration: i
     share
 }
 
+/// A limit that has a cap for the day.
+pub(crate) struct Capped {
+    pub(crate) kind: String,
+    pub(crate) name: String,
+    pub(crate) cap: i32,
+    pub(crate) ramp: Option<i32>,
+    pub(crate) ramp_from: Option<chrono::NaiveDate>,
+    pub(crate) zone: Zone,
+    /// What is left of today's, where today has been counted.
+    pub(crate) left_today: Option<i32>,
+}
+
+/// The limits of a customer that have a cap for the day, by kind and name; at most 1,000.
+pub(crate) async fn daily(
+    db: impl PgExecutor<'_>,
+    customer_id: Uuid,
+) -> Result<Vec<Capped>, sqlx::Error> {
+    let rows = sqlx::query!(
+        r#"select kind, name, daily_cap as "cap!", daily_ramp, ramp_from, zone,
+             case when budget_until > engine.now() then budget_left end as left_today
+           from engine.limits where customer_id = $1 and daily_cap is not null order by kind, name limit 1000"#,
+        customer_id,
+    )
+    .fetch_all(db)
+    .await?;
+    Ok(rows
+        .into_iter()
+        .map(|row| Capped {
+            kind: row.kind,
+            name: row.name,
+            cap: row.cap,
+            ramp: row.daily_ramp,
+            ramp_from: row.ramp_from,
+            zone: Zone::parse(&row.zone).unwrap_or_else(|_| Zone::utc()),
+            left_today: row.left_today,
+        })
+        .collect())
+}
+
 /// The instant at which the local day of a zone ends, and the cap of that day.
 pub(crate) fn day(
     now: DateTime<Utc>,

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, NaiveDateTime, Utc};
 use futures_util::future::BoxFuture;
 use serde_json::Value;
 use uuid::Uuid;
@@ -40,10 +40,26 @@ pub struct StepType {
     pub windowed: bool,
     /// The kinds of limit under which it takes its turn, where the step does not say `limits`.
     pub limits: &'static [&'static str],
-    /// The JSON Schema of the step's own keys, from the struct's doc comments.
+    /// What conditions and texts of later steps may read of it.
+    pub outputs: &'static [Output],
+    /// A step of this type as TOML, with the steps it names, for the reference.
+    pub example: &'static str,
+    /// The JSON Schema of the step's own keys, from the struct's doc comments. A key whose change a live run may
+    /// take on says so at its field: `#[schemars(extend("x-change" = "copy"))]` for words, `"timing"` for times.
     pub schema: fn() -> schemars::Schema,
     /// Reads the step's own keys (those that no other step type shares) into something that can run.
     pub parse: ParseStep,
+}
+
+/// Something that a step gives, read as `steps.<id>.<name>`; missing until the step has given it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Output {
+    /// Its name.
+    pub name: &'static str,
+    /// Its type in conditions.
+    pub kind: FieldType,
+    /// What it says, in a sentence.
+    pub description: &'static str,
 }
 
 /// Reads a step's own keys. The message of an error is a fragment that says what to write instead.
@@ -117,6 +133,9 @@ pub struct Outcome {
     pub output: Option<Value>,
     /// What the domain is to write in the same transaction.
     pub facts: Vec<Fact>,
+    /// The local time that the verdict's instant was resolved from, where people meant one: should the
+    /// zone's rules change while the run waits, it is resolved anew. `None` for a length of time.
+    pub local: Option<NaiveDateTime>,
 }
 
 /// Where a run goes after a step.

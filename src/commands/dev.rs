@@ -126,7 +126,7 @@ async fn work(
     }
     let definitions = process::definitions(owner.clone(), &data_dir);
     let seeded = if args.demo { Some(seed::seed(&owner, &definitions).await?) } else { None };
-    process::start(database, data_dir.clone(), settings.retention, &tasks, stop).await?;
+    process::start(database, data_dir.clone(), settings, &tasks, stop).await?;
     let api_url = format!("http://{}", listener.local_addr()?);
     serve(settings, database, &data_dir, listener, &tasks, stop).await?;
     let running = Running {

@@ -4,6 +4,7 @@ use anyhow::Result;
 use engine::id;
 use engine::operation::{self, Operation};
 use serde::Serialize;
+use serde_json::Value;
 use sqlx::PgPool;
 
 use crate::Ending;
@@ -63,7 +64,7 @@ async fn list(db: &PgPool, args: &Listing) -> Result<Ending> {
         vec![
             row.id.clone(),
             operation.status.clone(),
-            operation.wish["action"].as_str().unwrap_or("signal").to_owned(),
+            what(&operation.wish).to_owned(),
             operation.total.to_string(),
             operation.done.to_string(),
             operation.changed.to_string(),
@@ -76,6 +77,11 @@ async fn list(db: &PgPool, args: &Listing) -> Result<Ending> {
         Ok(found.into_iter().map(shown).collect())
     };
     listing::show(args, &headers, cells, rows).await
+}
+
+/// The action, or what else is done to each run.
+fn what(wish: &Value) -> &str {
+    wish["action"].as_str().or_else(|| wish["do"].as_str()).unwrap_or_default()
 }
 
 async fn show(db: &PgPool, text: &str) -> Result<Ending> {

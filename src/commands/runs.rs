@@ -11,6 +11,7 @@ use engine::explain;
 use engine::id;
 use engine::run::{self, Action, Change, Filter, HistoryRow, RunRow};
 use engine::signal::{self, NewSignal, Target};
+use engine::worker::{self, Replanned};
 use serde::Serialize;
 use serde_json::{Value, json};
 use sqlx::PgPool;
@@ -71,6 +72,11 @@ pub(crate) enum Command {
         /// The run (`run_…` or `enr_…`).
         id: String,
     },
+    /// Lists the waits that an update of the tz database has moved, newest first.
+    Replanned {
+        #[command(flatten)]
+        listing: Listing,
+    },
     /// Stops runs where they stand; what is left of their delay is kept.
     Pause(Bulk),
     /// Lets paused runs go on.
@@ -111,6 +117,7 @@ pub(crate) async fn run(command: Command, settings: Settings) -> Result<Ending> 
         Command::Show { id } => show(&db, &id).await,
         Command::History { id, listing } => history(&db, &id, &listing).await,
         Command::Explain { id } => explain(&db, &id, &settings).await,
+        Command::Replanned { listing } => replanned(&db, &listing).await,
         Command::Pause(bulk) => bulk.run(&db, &settings, Action::Pause).await,
         Command::Resume(bulk) => bulk.run(&db, &settings, Action::Resume).await,
         Command::Cancel(bulk) => bulk.run(&db, &settings, Action::Cancel).await,
@@ -214,6 +221,44 @@ async fn history(db: &PgPool, text: &str, args: &Listing) -> Result<Ending> {
     let headers = ["seq", "at", "kind", "step", "attempt", "actor", "data"];
     listing::show(args, &headers, cells, || async { Ok(run::history(db, None, id, -1).await?) })
         .await
+}
+
+/// A wait that was moved, as JSON shows it.
+#[derive(Serialize)]
+struct Moved {
+    id: String,
+    customer: String,
+    #[serde(flatten)]
+    moved: Value,
+}
+
+fn moved(row: &Replanned) -> Result<Moved> {
+    let mut fields = serde_json::to_value(row)?;
+    if let Value::Object(fields) = &mut fields {
+        for field in ["run_id", "customer_id"] {
+            fields.remove(field);
+        }
+    }
+    let customer = id::show("cus", row.customer_id);
+    Ok(Moved { id: id::show("run", row.run_id), customer, moved: fields })
+}
+
+async fn replanned(db: &PgPool, args: &Listing) -> Result<Ending> {
+    let headers = ["run", "step", "zone", "was due", "is due", "tz"];
+    let cells = |row: &Moved| {
+        let field = |name: &str| row.moved[name].as_str().unwrap_or_default().to_owned();
+        let at = |name: &str| instant(field(name).parse().ok());
+        vec![
+            row.id.clone(),
+            field("step"),
+            field("zone"),
+            at("due_from"),
+            at("due_to"),
+            format!("{} to {}", field("tz_from"), field("tz_to")),
+        ]
+    };
+    let rows = || async { worker::replanned(db, args.limit).await?.iter().map(moved).collect() };
+    listing::show(args, &headers, cells, rows).await
 }
 
 async fn explain(db: &PgPool, text: &str, settings: &Settings) -> Result<Ending> {

@@ -37,9 +37,9 @@ pub(crate) struct Args {
     /// Whose contacts (`cus_…`); the only customer's where there is one.
     #[arg(long)]
     customer: Option<String>,
-    /// When the first are enrolled, in the time of `--zone`, as in `2026-03-02 09:00`; now where nothing is said.
+    /// When the first are enrolled, in the time of `--zone`, as in `2026-03-02 09:00`.
     #[arg(long)]
-    start: Option<String>,
+    start: String,
     /// In which zone days are counted.
     #[arg(long, default_value = "UTC", value_parser = zone)]
     zone: Zone,
@@ -141,20 +141,13 @@ pub(crate) async fn run(args: Args, settings: Settings) -> Result<Ending> {
 
 impl Args {
     fn plan(&self) -> Result<Plan> {
-        let starts_at = match &self.start {
-            None => Utc::now(),
-            Some(text) => {
-                let local = NaiveDateTime::parse_from_str(text, "%Y-%m-%d %H:%M");
-                let local = local.ok().or_else(|| {
-                    let date: NaiveDate = text.parse().ok()?;
-                    date.and_hms_opt(9, 0, 0)
-                });
-                let Some(local) = local else {
-                    bail!("`--start {text}` is no local time; write it as in `2026-03-02 09:00`");
-                };
-                self.zone.resolve(local)
-            }
+        let text = &self.start;
+        let date = || text.parse::<NaiveDate>().ok()?.and_hms_opt(9, 0, 0);
+        let local = NaiveDateTime::parse_from_str(text, "%Y-%m-%d %H:%M").ok().or_else(date);
+        let Some(local) = local else {
+            bail!("`--start {text}` is no local time; write it as in `2026-03-02 09:00`");
         };
+        let starts_at = self.zone.resolve(local);
         let rule = Rule {
             gap: self.gap.map(|least| Gap { least, jitter: self.jitter }),
             at_once: None,

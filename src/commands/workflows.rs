@@ -13,7 +13,7 @@ use sqlx::PgPool;
 use sqlx::postgres::PgPoolOptions;
 use uuid::Uuid;
 
-use super::{scenarios, simulate};
+use super::{scenarios, simulate, versions};
 use crate::database::{Database, Role};
 use crate::listing::{self, Listing};
 use crate::settings::Settings;
@@ -24,6 +24,8 @@ use crate::{Ending, customer, process};
 pub(crate) enum Command {
     /// Prints the JSON Schema of workflow files, for editors.
     Schema,
+    /// Prints the reference of the step types, as Markdown.
+    Reference,
     /// Checks files and shows everything that is wrong with them.
     Validate {
         /// TOML or JSON files.
@@ -50,15 +52,16 @@ pub(crate) enum Command {
         #[arg(long)]
         customer: Option<String>,
     },
-    /// Makes a file a customer's sequence, or the next version of it, and activates it. Who is enrolled
-    /// already keeps the version that they follow.
-    Apply {
-        /// A TOML or JSON file.
-        file: PathBuf,
-        /// For which customer (`cus_…`); the only one where there is one.
-        #[arg(long)]
-        customer: Option<String>,
-    },
+    /// Says what a file would change for the sequence of its name and for who is in it, and changes nothing.
+    /// Ends with 0 where it would change nothing, 1 where it is refused, 2 where it can be applied.
+    Plan(versions::Plan),
+    /// Makes a file a customer's sequence, or the next version of it, and activates it. Who is enrolled already
+    /// goes over as `plan` says.
+    Apply(versions::Apply),
+    /// Goes back to the version that was applied before, or to another, with who is enrolled.
+    Rollback(versions::Rollback),
+    /// Lists the versions of a sequence, and how many runs follow each.
+    Versions(versions::Versions),
 }
 
 /// A sequence as it is listed.
@@ -78,12 +81,19 @@ pub(crate) async fn run(command: Command, settings: Settings) -> Result<Ending> 
             println!("{}", serde_json::to_string_pretty(&schema)?);
             Ok(Ending::Done)
         }
+        Command::Reference => {
+            print!("{}", definition::manual(&registry(&settings)?));
+            Ok(Ending::Done)
+        }
         Command::Validate { files } => validate(&files, &registry(&settings)?),
         Command::Test(args) => scenarios::run(&args, &settings),
         Command::Simulate(args) => simulate::run(*args, settings).await,
         Command::List { customer, listing } => list(customer, &listing, &settings).await,
         Command::Show { name, customer } => show(&name, customer, &settings).await,
-        Command::Apply { file, customer } => apply(&file, customer, &settings).await,
+        Command::Plan(args) => versions::plan(args, &settings).await,
+        Command::Apply(args) => versions::apply(args, &settings).await,
+        Command::Rollback(args) => versions::rollback(args, &settings).await,
+        Command::Versions(args) => versions::list(args, &settings).await,
     }
 }
 
@@ -164,23 +174,6 @@ async fn show(name: &str, customer: Option<String>, settings: &Settings) -> Resu
     };
     let document = definition_store::find(&db, sequence.definition_id).await?;
     print!("{}", document.context("the sequence's document is gone")?.source);
-    Ok(Ending::Done)
-}
-
-async fn apply(file: &Path, customer: Option<String>, settings: &Settings) -> Result<Ending> {
-    let db = Database::find(settings)?.pool(Role::Owner, 1).await?;
-    let customer = customer::choose(&db, customer.as_deref()).await?;
-    let registry = registry(settings)?;
-    let text = source(file)?;
-    let definition = match read(file, &text, &registry) {
-        Ok(definition) => definition,
-        Err(drawn) => {
-            eprintln!("{drawn}");
-            return Ok(Ending::Refused);
-        }
-    };
-    let kept = keep(&db, customer.id, &definition, &text).await?;
-    println!("{} version {} is {}", kept.name, kept.version, kept.status);
     Ok(Ending::Done)
 }
 

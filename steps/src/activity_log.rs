@@ -10,6 +10,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::json;
 
+use crate::Manual;
 use crate::template::render;
 
 /// Writes a line into the contact's timeline.
@@ -17,10 +18,23 @@ use crate::template::render;
 #[serde(deny_unknown_fields)]
 pub(crate) struct ActivityLog {
     /// The line; a template.
+    #[schemars(extend("x-change" = "copy"))]
     title: String,
     /// More; a template.
+    #[schemars(extend("x-change" = "copy"))]
     body: Option<String>,
 }
+
+/// What the reference says of it.
+pub(crate) const MANUAL: Manual = Manual {
+    outputs: &[],
+    example: r#"[[steps]]
+id = "noted"
+type = "activity.log"
+title = "Three mails without an answer"
+body = "Intro, bump and the second angle went out to {{ contact.email }}."
+"#,
+};
 
 impl ActivityLog {
     /// What is a template.

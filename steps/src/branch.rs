@@ -2,11 +2,13 @@
 
 use engine::context::Context;
 use engine::definition::Expression;
-use engine::step::{Outcome, Reference, Step, StepError, Verdict};
+use engine::step::{FieldType, Outcome, Output, Reference, Step, StepError, Verdict};
 use futures_util::future::{BoxFuture, FutureExt};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::json;
+
+use crate::Manual;
 
 /// Goes to `then` when the condition holds, else to `else`, or on.
 ///
@@ -22,6 +24,33 @@ pub(crate) struct Branch {
     r#else: Option<String>,
 }
 
+/// What the reference says of it.
+pub(crate) const MANUAL: Manual = Manual {
+    outputs: &[Output {
+        name: "held",
+        kind: FieldType::Bool,
+        description: "Whether the condition held.",
+    }],
+    example: r#"[[steps]]
+id = "interested"
+type = "branch"
+when = "contact.score >= 10 && contact.title.contains('VP')"
+then = "call"
+else = "later"
+
+[[steps]]
+id = "call"
+type = "task.create"
+kind = "call"
+title = "Call {{ contact.first_name | default('them') }}"
+
+[[steps]]
+id = "later"
+type = "wait"
+for = "5 business days"
+"#,
+};
+
 impl Step for Branch {
     fn run<'a>(&'a self, cx: &'a Context) -> BoxFuture<'a, Result<Outcome, StepError>> {
         async move {
@@ -32,7 +61,7 @@ impl Step for Branch {
                 Some(step) => Verdict::Goto { step: step.clone() },
                 None => Verdict::Done,
             };
-            Ok(Outcome { verdict, output: Some(json!({ "held": holds })), facts: Vec::new() })
+            Ok(Outcome { verdict, output: Some(json!({ "held": holds })), ..Outcome::default() })
         }
         .boxed()
     }

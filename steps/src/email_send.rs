@@ -8,7 +8,7 @@ use crm::message::{self, Intent, Sent, Thread};
 use crm::writers::MESSAGE_SENT;
 use engine::context::Context;
 use engine::fact::Fact;
-use engine::step::{Outcome, Reconciled, Reference, Step, StepError, StepType};
+use engine::step::{FieldType, Outcome, Output, Reconciled, Reference, Step, StepError, StepType};
 use futures_util::future::{BoxFuture, FutureExt};
 use providers::mail::{Address, MailProvider, OutgoingMail, SendError, SentMail};
 use providers::message_id;
@@ -17,8 +17,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::template::{self, render};
-use crate::{Behaviour, Services, unavailable};
-
+use crate::{Behaviour, Manual, Services, unavailable};
 const MAX_VARIANTS: usize = 26;
 
 /// Sends a mail.
@@ -26,10 +25,13 @@ const MAX_VARIANTS: usize = 26;
 #[serde(deny_unknown_fields)]
 struct Keys {
     /// The template of `[templates]` whose text is sent.
+    #[schemars(extend("x-change" = "copy"))]
     template: String,
     /// The step whose mail it answers in the same thread; the subject is that mail's then.
+    #[schemars(extend("x-change" = "copy"))]
     thread: Option<String>,
     /// Subjects of which each run gets one, by weight.
+    #[schemars(extend("x-change" = "copy"))]
     #[serde(default)]
     variants: Vec<Variant>,
 }
@@ -51,19 +53,70 @@ fn one() -> u32 {
     1
 }
 
+/// What the reference says of it.
+pub(crate) const MANUAL: Manual = Manual {
+    outputs: &[
+        Output {
+            name: "sent",
+            kind: FieldType::Bool,
+            description: "Whether the mail was accepted.",
+        },
+        Output {
+            name: "variant",
+            kind: FieldType::Text,
+            description: "The id of the subject that this contact got.",
+        },
+        Output { name: "opened", kind: FieldType::Bool, description: "Whether it was opened." },
+        Output {
+            name: "clicked",
+            kind: FieldType::Bool,
+            description: "Whether a link in it was followed.",
+        },
+        Output { name: "replied", kind: FieldType::Bool, description: "Whether it was answered." },
+    ],
+    example: r#"[[steps]]
+id = "intro"
+type = "email.send"
+template = "intro"
+variants = [
+  { id = "question", subject = "Question about {{ contact.company | default('your team') }}" },
+  { id = "quick", subject = "A quick one", weight = 2 },
+]
+
+[[steps]]
+id = "settle"
+type = "wait"
+for = "3 business days"
+
+[[steps]]
+id = "bump"
+type = "email.send"
+template = "bump"
+thread = "intro"
+
+[templates.intro]
+text = "Hi {{ contact.first_name | default('there') }}, a question about your follow-ups: …"
+
+[templates.bump]
+text = "Did this reach you at a bad time?"
+"#,
+};
+
 struct EmailSend {
     keys: Keys,
     services: Services,
 }
 
 /// The step type.
-pub(crate) fn step_type(services: Services, behaviour: Behaviour) -> StepType {
+pub(crate) fn step_type(services: Services, behaviour: Behaviour, manual: Manual) -> StepType {
     StepType {
         name: "email.send",
         effect: behaviour.effect,
         timeout: behaviour.timeout,
         windowed: behaviour.windowed,
         limits: behaviour.limits,
+        outputs: manual.outputs,
+        example: manual.example,
         schema: || schemars::schema_for!(Keys),
         parse: Arc::new(move |keys| {
             let keys = serde_json::from_value::<Keys>(keys).map_err(|error| error.to_string())?;

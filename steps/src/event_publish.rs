@@ -11,6 +11,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
+use crate::Manual;
 use crate::template::render;
 
 /// First words of the events that the records themselves give; a workflow that wrote one would make up
@@ -35,6 +36,7 @@ struct Keys {
     topic: String,
     /// What it tells, by name; the values are templates.
     #[serde(default)]
+    #[schemars(extend("x-change" = "copy"))]
     data: BTreeMap<String, String>,
 }
 
@@ -61,6 +63,17 @@ impl TryFrom<Keys> for EventPublish {
         Ok(Self { topic: keys.topic, data: keys.data })
     }
 }
+
+/// What the reference says of it.
+pub(crate) const MANUAL: Manual = Manual {
+    outputs: &[],
+    example: r#"[[steps]]
+id = "quiet"
+type = "event.publish"
+topic = "lead.quiet"
+data = { email = "{{ contact.email }}" }
+"#,
+};
 
 impl EventPublish {
     /// What is a template.

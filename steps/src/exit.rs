@@ -6,14 +6,27 @@ use futures_util::future::{BoxFuture, FutureExt};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use crate::Manual;
+
 /// Ends the run.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Exit {
     /// Why, in words that people read; `finished` where nothing stands.
     #[serde(default = "finished")]
+    #[schemars(extend("x-change" = "copy"))]
     reason: String,
 }
+
+/// What the reference says of it.
+pub(crate) const MANUAL: Manual = Manual {
+    outputs: &[],
+    example: r#"[[steps]]
+id = "end"
+type = "exit"
+reason = "no answer after four mails"
+"#,
+};
 
 fn finished() -> String {
     "finished".into()

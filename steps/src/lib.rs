@@ -5,10 +5,13 @@
 
 mod activity_log;
 mod branch;
+mod crm_update;
 mod email_send;
 mod event_publish;
 mod exit;
+mod http_request;
 mod mailboxes;
+mod score_adjust;
 mod split;
 mod task_create;
 mod template;
@@ -19,12 +22,13 @@ mod workflow_start;
 use std::sync::Arc;
 use std::time::Duration;
 
-use engine::step::{Effect, Registry, Step, StepError, StepType, Subject};
+use engine::step::{Effect, Output, Registry, Step, StepError, StepType, Subject};
 use futures_util::FutureExt;
 use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 use sqlx::PgPool;
 
+pub use http_request::{AllowedHosts, FindAddresses, Http};
 pub use mailboxes::Mailboxes;
 
 /// What steps need of the process that runs them.
@@ -34,6 +38,8 @@ pub struct Services {
     pub db: PgPool,
     /// Through what they send.
     pub mailboxes: Mailboxes,
+    /// Through what they ask other systems.
+    pub http: Http,
 }
 
 /// How a step type behaves where its steps say nothing else.
@@ -43,6 +49,13 @@ struct Behaviour {
     timeout: Duration,
     windowed: bool,
     limits: &'static [&'static str],
+}
+
+/// What the reference says of a step type beside its keys.
+#[derive(Clone, Copy)]
+struct Manual {
+    outputs: &'static [Output],
+    example: &'static str,
 }
 
 const PURE: Behaviour = Behaviour {
@@ -60,17 +73,36 @@ pub fn registry(services: &Services) -> Registry {
         windowed: true,
         limits: &[crm::mailbox::LIMIT, crm::enrollment::DOMAIN_LIMIT, engine::limit::CUSTOMER],
     };
+    let asks = Behaviour { effect: Effect::Idempotent, timeout: http_request::TIMEOUT, ..PURE };
     let mut registry = Registry::new()
-        .step(email_send::step_type(services.clone(), sends))
-        .step(of::<wait::Wait>("wait", PURE))
-        .step(of::<wait_signal::WaitSignal>("wait.signal", PURE))
-        .step(of::<branch::Branch>("branch", PURE))
-        .step(of::<split::Split>("split", PURE))
-        .step(of_texts("task.create", PURE, task_create::TaskCreate::texts))
-        .step(of_texts("activity.log", PURE, activity_log::ActivityLog::texts))
-        .step(of_texts("event.publish", PURE, event_publish::EventPublish::texts))
-        .step(of::<workflow_start::WorkflowStart>("workflow.start", PURE))
-        .step(of::<exit::Exit>("exit", PURE))
+        .step(email_send::step_type(services.clone(), sends, email_send::MANUAL))
+        .step(of::<wait::Wait>("wait", PURE, wait::MANUAL))
+        .step(of::<wait_signal::WaitSignal>("wait.signal", PURE, wait_signal::MANUAL))
+        .step(of::<branch::Branch>("branch", PURE, branch::MANUAL))
+        .step(of::<split::Split>("split", PURE, split::MANUAL))
+        .step(of_texts("task.create", PURE, task_create::MANUAL, task_create::TaskCreate::texts))
+        .step(of_texts(
+            "activity.log",
+            PURE,
+            activity_log::MANUAL,
+            activity_log::ActivityLog::texts,
+        ))
+        .step(of_texts("crm.update", PURE, crm_update::MANUAL, crm_update::CrmUpdate::texts))
+        .step(of_texts(
+            "score.adjust",
+            PURE,
+            score_adjust::MANUAL,
+            score_adjust::ScoreAdjust::texts,
+        ))
+        .step(of_texts(
+            "event.publish",
+            PURE,
+            event_publish::MANUAL,
+            event_publish::EventPublish::texts,
+        ))
+        .step(http_request::step_type(services.http.clone(), asks, http_request::MANUAL))
+        .step(of::<workflow_start::WorkflowStart>("workflow.start", PURE, workflow_start::MANUAL))
+        .step(of::<exit::Exit>("exit", PURE, exit::MANUAL))
         .subject(contact(services.db.clone()))
         .limit(crm::mailbox::LIMIT)
         .limit(crm::enrollment::DOMAIN_LIMIT)
@@ -107,6 +139,7 @@ fn unavailable(error: &sqlx::Error) -> StepError {
 fn of<T: Step + DeserializeOwned + JsonSchema + 'static>(
     name: &'static str,
     behaviour: Behaviour,
+    manual: Manual,
 ) -> StepType {
     StepType {
         name,
@@ -114,6 +147,8 @@ fn of<T: Step + DeserializeOwned + JsonSchema + 'static>(
         timeout: behaviour.timeout,
         windowed: behaviour.windowed,
         limits: behaviour.limits,
+        outputs: manual.outputs,
+        example: manual.example,
         schema: || schemars::schema_for!(T),
         parse: Arc::new(|keys| match serde_json::from_value::<T>(keys) {
             Ok(step) => Ok(Arc::new(step)),
@@ -126,6 +161,7 @@ fn of<T: Step + DeserializeOwned + JsonSchema + 'static>(
 fn of_texts<T: Step + DeserializeOwned + JsonSchema + 'static>(
     name: &'static str,
     behaviour: Behaviour,
+    manual: Manual,
     texts: fn(&T) -> Vec<(&'static str, &str)>,
 ) -> StepType {
     StepType {
@@ -134,6 +170,6 @@ fn of_texts<T: Step + DeserializeOwned + JsonSchema + 'static>(
             template::check_all(&texts(&step))?;
             Ok(Arc::new(step))
         }),
-        ..of::<T>(name, behaviour)
+        ..of::<T>(name, behaviour, manual)
     }
 }

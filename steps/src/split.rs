@@ -1,11 +1,13 @@
 //! `split`: sends runs different ways by weight, the same way each time for the same run.
 
 use engine::context::Context;
-use engine::step::{Outcome, Reference, Step, StepError, Verdict};
+use engine::step::{FieldType, Outcome, Output, Reference, Step, StepError, Verdict};
 use futures_util::future::{BoxFuture, FutureExt};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::json;
+
+use crate::Manual;
 
 /// The most ways of one split.
 const MAX_WAYS: usize = 26;
@@ -36,6 +38,35 @@ struct Way {
     #[serde(default = "one")]
     weight: u32,
 }
+
+/// What the reference says of it.
+pub(crate) const MANUAL: Manual = Manual {
+    outputs: &[Output {
+        name: "way",
+        kind: FieldType::Text,
+        description: "The id of the step to which the run went.",
+    }],
+    example: r#"[[steps]]
+id = "angle"
+type = "split"
+ways = [{ to = "story", weight = 3 }, { to = "help" }]
+
+[[steps]]
+id = "story"
+type = "activity.log"
+title = "Gets the story"
+next = "end"
+
+[[steps]]
+id = "help"
+type = "activity.log"
+title = "Gets the offer of help"
+
+[[steps]]
+id = "end"
+type = "exit"
+"#,
+};
 
 fn one() -> u32 {
     1
@@ -75,7 +106,7 @@ impl Step for Split {
     fn run<'a>(&'a self, cx: &'a Context) -> BoxFuture<'a, Result<Outcome, StepError>> {
         let step = self.way(cx.draw("split")).to_owned();
         let output = Some(json!({ "way": step }));
-        let outcome = Outcome { verdict: Verdict::Goto { step }, output, facts: Vec::new() };
+        let outcome = Outcome { verdict: Verdict::Goto { step }, output, ..Outcome::default() };
         async move { Ok(outcome) }.boxed()
     }
 

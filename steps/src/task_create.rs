@@ -3,13 +3,14 @@
 use crm::writers::{CreatedTask, TASK_CREATED};
 use engine::context::Context;
 use engine::fact::Fact;
-use engine::step::{Outcome, Reference, Step, StepError, Verdict, Wake};
-use engine::timing::Delay;
+use engine::step::{FieldType, Outcome, Output, Reference, Step, StepError, Verdict, Wake};
+use engine::timing::{DaysOff, Delay};
 use futures_util::future::{BoxFuture, FutureExt};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::json;
 
+use crate::Manual;
 use crate::template::render;
 
 /// The signal that tells of a finished task; its data carry the task's `key` and its outcome.
@@ -20,15 +21,43 @@ pub(crate) use crm::task::COMPLETED;
 #[serde(deny_unknown_fields)]
 pub(crate) struct TaskCreate {
     /// What kind of task, such as `call` or `linkedin`.
+    #[schemars(extend("x-change" = "copy"))]
     #[serde(default = "general")]
     kind: String,
     /// What to do; a template.
+    #[schemars(extend("x-change" = "copy"))]
     title: String,
     /// Until when, counted from now, such as `2 business days`.
+    #[schemars(extend("x-change" = "timing"))]
     due: Option<Length>,
     /// How long the run waits for it to be done, such as `5 days`; without it the run goes on at once.
+    #[schemars(extend("x-change" = "timing"))]
     wait_until_done: Option<Length>,
 }
+
+/// What the reference says of it.
+pub(crate) const MANUAL: Manual = Manual {
+    outputs: &[
+        Output {
+            name: "done",
+            kind: FieldType::Bool,
+            description: "Whether the task was done in time, where the run waited for it.",
+        },
+        Output {
+            name: "outcome",
+            kind: FieldType::Text,
+            description: "What whoever did it wrote down.",
+        },
+    ],
+    example: r#"[[steps]]
+id = "call"
+type = "task.create"
+kind = "call"
+title = "Call {{ contact.first_name | default('them') }}"
+due = "1 business days"
+wait_until_done = "3 business days"
+"#,
+};
 
 /// How long, as in `wait`.
 #[derive(Deserialize, JsonSchema)]
@@ -81,8 +110,12 @@ impl TaskCreate {
                 until: Some(after(length)),
             },
         };
+        let local = self
+            .wait_until_done
+            .as_ref()
+            .and_then(|length| length.0.local(&DaysOff::NONE, cx.now(), cx.zone(), window, None));
         let fact = Fact { kind: TASK_CREATED, data: json!(task) };
-        Outcome { verdict, output: None, facts: vec![fact] }
+        Outcome { verdict, output: None, facts: vec![fact], local }
     }
 }
 

@@ -3,11 +3,13 @@
 use chrono::NaiveDate;
 use engine::context::Context;
 use engine::step::{Outcome, Reference, Step, StepError, Verdict};
-use engine::timing::Delay;
+use engine::timing::{DaysOff, Delay};
 use futures_util::future::{BoxFuture, FutureExt};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::Value;
+
+use crate::Manual;
 
 /// Lets time pass: `for` a length of time, or `until` a local time.
 #[derive(Deserialize, JsonSchema)]
@@ -22,10 +24,32 @@ pub(crate) struct Wait {
 #[serde(deny_unknown_fields)]
 struct Keys {
     /// How long, such as `2 hours`, `4 days` (the same local time) or `3 business days`.
+    #[schemars(extend("x-change" = "timing"))]
     r#for: Option<String>,
     /// Until when, such as `next tuesday 09:30` or `contact.created_on + 14 days 09:00`.
+    #[schemars(extend("x-change" = "timing"))]
     until: Option<String>,
 }
+
+/// What the reference says of it.
+pub(crate) const MANUAL: Manual = Manual {
+    outputs: &[],
+    example: r#"[[steps]]
+id = "settle"
+type = "wait"
+for = "3 business days"
+
+[[steps]]
+id = "tuesday"
+type = "wait"
+until = "next tuesday 09:30"
+
+[[steps]]
+id = "fortnight"
+type = "wait"
+until = "contact.created_on + 14 days 09:00"
+"#,
+};
 
 impl TryFrom<Keys> for Wait {
     type Error = String;
@@ -70,8 +94,9 @@ impl Step for Wait {
             let date = self.date(cx).await?;
             let window = cx.definition().timing.window.as_ref();
             let until = self.delay.due(cx.now(), cx.zone(), window, date);
+            let local = self.delay.local(&DaysOff::NONE, cx.now(), cx.zone(), window, date);
             let verdict = if until > cx.now() { Verdict::Sleep { until } } else { Verdict::Done };
-            Ok(Outcome { verdict, ..Outcome::default() })
+            Ok(Outcome { verdict, local, ..Outcome::default() })
         }
         .boxed()
     }

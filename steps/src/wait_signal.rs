@@ -1,14 +1,15 @@
 //! `wait.signal`: waits for something from outside, for a while or for ever.
 
-use chrono::DateTime;
-use chrono::Utc;
+use chrono::{DateTime, NaiveDateTime, Utc};
 use engine::context::Context;
-use engine::step::{Outcome, Reference, Step, StepError, Verdict, Wake};
-use engine::timing::Delay;
+use engine::step::{FieldType, Outcome, Output, Reference, Step, StepError, Verdict, Wake};
+use engine::timing::{DaysOff, Delay};
 use futures_util::future::{BoxFuture, FutureExt};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::json;
+
+use crate::Manual;
 
 /// Waits for a signal, then goes on; after `timeout` it goes to `on_timeout`, or on.
 #[derive(Deserialize, JsonSchema)]
@@ -17,6 +18,7 @@ pub(crate) struct WaitSignal {
     /// The signal, such as `email.replied`.
     signal: String,
     /// How long at most, such as `6 days`; without it the run waits until the signal comes.
+    #[schemars(extend("x-change" = "timing"))]
     #[serde(rename = "timeout", default)]
     timeout: Option<Length>,
     /// The step to go to when the signal comes; the next one where nothing stands.
@@ -24,6 +26,31 @@ pub(crate) struct WaitSignal {
     /// The step to go to when it does not come in time; the next one where nothing stands.
     on_timeout: Option<String>,
 }
+
+/// What the reference says of it.
+pub(crate) const MANUAL: Manual = Manual {
+    outputs: &[Output {
+        name: "came",
+        kind: FieldType::Bool,
+        description: "Whether the signal came in time.",
+    }],
+    example: r#"[[steps]]
+id = "interest"
+type = "wait.signal"
+signal = "email.clicked"
+timeout = "5 days"
+on_timeout = "end"
+
+[[steps]]
+id = "call"
+type = "task.create"
+title = "Call {{ contact.first_name | default('them') }}"
+
+[[steps]]
+id = "end"
+type = "exit"
+"#,
+};
 
 /// How long, as in `wait`.
 #[derive(Deserialize, JsonSchema)]
@@ -44,6 +71,12 @@ impl WaitSignal {
         let window = cx.definition().timing.window.as_ref();
         self.timeout.as_ref().map(|length| length.0.due(cx.now(), cx.zone(), window, None))
     }
+
+    /// The local time at which it waits no more.
+    fn local(&self, cx: &Context) -> Option<NaiveDateTime> {
+        let window = cx.definition().timing.window.as_ref();
+        self.timeout.as_ref()?.0.local(&DaysOff::NONE, cx.now(), cx.zone(), window, None)
+    }
 }
 
 impl Step for WaitSignal {
@@ -61,7 +94,8 @@ impl Step for WaitSignal {
             }
         };
         let output = came.map(|came| json!({ "came": came }));
-        async move { Ok(Outcome { verdict, output, ..Outcome::default() }) }.boxed()
+        let local = if came.is_none() { self.local(cx) } else { None };
+        async move { Ok(Outcome { verdict, output, local, ..Outcome::default() }) }.boxed()
     }
 
     fn references(&self) -> Vec<Reference> {

@@ -2,11 +2,15 @@
 
 use engine::context::Context;
 use engine::id;
-use engine::step::{CHILD_ENDED, NewChild, Outcome, Step, StepError, Verdict, Wake};
+use engine::step::{
+    CHILD_ENDED, FieldType, NewChild, Outcome, Output, Step, StepError, Verdict, Wake,
+};
 use futures_util::future::{BoxFuture, FutureExt};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Value, json};
+
+use crate::Manual;
 
 /// Starts a run of another workflow about the same contact.
 #[derive(Deserialize, JsonSchema)]
@@ -20,6 +24,33 @@ pub(crate) struct WorkflowStart {
     wait: bool,
 }
 
+/// What the reference says of it.
+pub(crate) const MANUAL: Manual = Manual {
+    outputs: &[
+        Output {
+            name: "run",
+            kind: FieldType::Text,
+            description: "The id of the run that it started.",
+        },
+        Output {
+            name: "state",
+            kind: FieldType::Text,
+            description: "How that run ended, where this one waited: `completed` or `exited`.",
+        },
+        Output {
+            name: "reason",
+            kind: FieldType::Text,
+            description: "Why it ended, where that was said.",
+        },
+    ],
+    example: r#"[[steps]]
+id = "nurture"
+type = "workflow.start"
+workflow = "newsletter-intro"
+wait = true
+"#,
+};
+
 impl WorkflowStart {
     fn start(&self, cx: &Context) -> Result<Outcome, StepError> {
         match cx.wake() {
@@ -30,7 +61,7 @@ impl WorkflowStart {
                 Ok(Outcome {
                     verdict: Verdict::Start { child, wait: self.wait },
                     output: Some(output),
-                    facts: Vec::new(),
+                    ..Outcome::default()
                 })
             }
         }

@@ -2,8 +2,13 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that can not go on says where")]
 
+mod broken;
+mod changing;
 #[path = "../../tests/support/database.rs"]
 mod database;
+mod language;
+mod mutations;
+mod requests;
 mod sending;
 mod support;
 mod waiting;

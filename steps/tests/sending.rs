@@ -14,7 +14,7 @@ use engine::step::{Outcome, Reconciled, StepError};
 use serde_json::{Value, json};
 use sqlx::PgPool;
 use sqlx::postgres::PgPoolOptions;
-use steps::{Mailboxes, Services};
+use steps::{AllowedHosts, Http, Mailboxes, Services};
 use uuid::Uuid;
 
 use crate::database::{TestDatabase, database};
@@ -58,7 +58,7 @@ async fn sending() -> Sending {
     let mailboxes = Mailboxes { data_dir: folder.clone(), seed: 1 };
     // The steps' own connections, which a test may take away.
     let db = PgPoolOptions::new().connect_lazy_with(database.options.clone());
-    let services = Services { db: db.clone(), mailboxes };
+    let services = Services { db: db.clone(), mailboxes, http: Http::new(AllowedHosts::default()) };
     let definition = definition(&services, STEPS);
     let parts = enrolled(&database, &definition).await;
     Sending { database, db, folder, parts }

@@ -11,7 +11,7 @@ use engine::step::{Outcome, StepError, Wake};
 use engine::timing::Zone;
 use serde_json::{Value, json};
 use sqlx::postgres::PgPoolOptions;
-use steps::{Mailboxes, Services};
+use steps::{AllowedHosts, Http, Mailboxes, Services};
 use uuid::Uuid;
 
 /// Services of a test that asks no database.
@@ -19,7 +19,8 @@ pub(crate) fn services_without_database() -> Services {
     let db = PgPoolOptions::new()
         .connect_lazy("postgres://nobody@127.0.0.1:1/none")
         .expect("the address can be read");
-    Services { db, mailboxes: Mailboxes { data_dir: PathBuf::new(), seed: 1 } }
+    let mailboxes = Mailboxes { data_dir: PathBuf::new(), seed: 1 };
+    Services { db, mailboxes, http: Http::new(AllowedHosts::default()) }
 }
 
 /// A definition of these steps and templates.

@@ -127,7 +127,10 @@ async fn a_look_ahead_counts_mails_by_day_within_the_caps_of_the_mailboxes() {
     }
     let replied = capped["ends"].as_array().unwrap().iter().find(|end| end["state"] == "exited");
     let replied = replied.unwrap()["runs"].as_u64().unwrap();
-    assert!((40..=160).contains(&replied), "{replied} of 1000 answered two mails at 5 %");
+    assert!(
+        (20..=90).contains(&replied),
+        "{replied} of 1000 answered the first of two mails at 5 %"
+    );
     let drawn = fs::read_to_string(svg).unwrap();
     assert!(drawn.starts_with("<svg") && drawn.contains("2026-03-02"), "{drawn}");
 

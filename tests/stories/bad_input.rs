@@ -43,6 +43,12 @@ async fn a_bad_setting_stops_every_command_with_its_name_and_what_to_write() {
                 1,
                 &["connect a mailbox"],
             ),
+            (
+                &[("SALESOS_HTTP_ALLOW", "api.example.com, ftp://x.example")],
+                list,
+                1,
+                &["SALESOS_HTTP_ALLOW: `ftp://x.example` is no host", "write api.example.com"],
+            ),
             (&[("JWT_ACCESS_EXPIRY", "15x")], list, 1, &["JWT_ACCESS_EXPIRY is `15x`", "minutes"]),
             (
                 &[("DATABASE_URL", "mysql://h/x")],

@@ -3,10 +3,12 @@
 mod ahead;
 mod api;
 mod bad_input;
+mod changing;
 mod crash;
 mod demo;
 mod enrolling;
 mod held;
 mod life;
 mod records;
+mod schedules;
 mod versions;

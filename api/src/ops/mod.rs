@@ -1,7 +1,8 @@
-//! What the system does for a customer: the jobs of its runs, and acting on many of them.
+//! What the system does for a customer: the jobs of its runs, acting on many of them, and its schedules.
 
 mod bulk;
 mod operations;
+mod schedules;
 
 use axum::extract::State as Shared;
 use axum::routing::get;
@@ -28,7 +29,11 @@ const LOOKS: usize = 10;
 
 /// All routes of the service.
 pub(crate) fn router() -> Router<State> {
-    Router::new().route("/ops/jobs", get(list)).merge(bulk::router()).merge(operations::router())
+    Router::new()
+        .route("/ops/jobs", get(list))
+        .merge(bulk::router())
+        .merge(operations::router())
+        .merge(schedules::router())
 }
 
 /// A job as people read it; its id is its run's.

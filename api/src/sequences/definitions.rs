@@ -31,7 +31,7 @@ pub(super) fn router() -> Router<State> {
 
 /// A sequence as people read it; listings leave the definition out.
 #[derive(Serialize)]
-struct SequenceBody {
+pub(super) struct SequenceBody {
     id: String,
     name: String,
     title: String,
@@ -43,7 +43,7 @@ struct SequenceBody {
     updated_at: DateTime<Utc>,
 }
 
-fn show(sequence: Sequence, definition: Option<Value>) -> SequenceBody {
+pub(super) fn show(sequence: Sequence, definition: Option<Value>) -> SequenceBody {
     SequenceBody {
         id: id::show("seq", sequence.id),
         name: sequence.name,
@@ -88,7 +88,7 @@ async fn create(
     let body = input::bytes(request, &state).await?;
     let (source, format) = document(content_type.as_deref(), &body)?;
     let definition = definition::read("definition", &source, format, state.definitions.registry())
-        .map_err(|refusals| refused(&refusals))?;
+        .map_err(|refusals| refused(&refusals, format))?;
     let mut tx = tenant::begin(&state.pool, caller.customer_id).await?;
     let made = sequence::keep(&mut tx, caller.customer_id, &definition, &source, Existing::Refuse);
     let made = made.await.map_err(|error| match error {
@@ -102,11 +102,16 @@ async fn create(
 }
 
 /// Every problem of a definition, with its place and as a drawing.
-fn refused(refusals: &Refusals) -> Problem {
+pub(super) fn refused(refusals: &Refusals, format: Format) -> Problem {
+    let around = match format {
+        Format::Json => "/definition",
+        Format::Toml => "",
+    };
     let problem = Problem::new(Kind::DefinitionRefused).rendered(refusals.render(false));
     refusals.problems.iter().fold(problem, |problem, found| {
         problem.fault(Fault {
             field: None,
+            pointer: Some(format!("{around}{}", found.pointer).into()),
             line: Some(found.line),
             column: Some(found.column),
             message: found.message.clone(),

@@ -4,6 +4,7 @@ mod definitions;
 mod enroll;
 mod enrollments;
 mod simulate;
+mod versions;
 
 use axum::Router;
 
@@ -13,6 +14,7 @@ use crate::State;
 pub(crate) fn router() -> Router<State> {
     Router::new()
         .merge(definitions::router())
+        .merge(versions::router())
         .merge(enroll::router())
         .merge(enrollments::router())
         .merge(simulate::router())

@@ -9,6 +9,7 @@ use axum::{Json, Router};
 use chrono::{DateTime, Utc};
 use crm::sequence;
 use crm::simulation::{self, Answers, DAYS, Plan};
+use engine::clock;
 use engine::limit::{Daily, Gap, Rate, Rule};
 use engine::rehearsal::Forecast;
 use engine::timing::Zone;
@@ -57,7 +58,7 @@ impl Wanted {
         Zone::parse(name).map_err(|error| Problem::invalid("zone", error.to_string()))
     }
 
-    fn plan(&self, zone: &Zone) -> Result<Plan, Problem> {
+    fn plan(&self, zone: &Zone, now: DateTime<Utc>) -> Result<Plan, Problem> {
         let within = |field: &str, value: Option<u32>, least: u32, most: u32| match value {
             Some(value) if !(least..=most).contains(&value) => {
                 Err(Problem::invalid(field, format!("is {least} to {most}")))
@@ -84,7 +85,7 @@ impl Wanted {
             daily: daily.map(|cap| Daily { cap, ramp, zone: zone.clone() }),
         };
         Ok(Plan {
-            starts_at: self.start_at.unwrap_or_else(Utc::now),
+            starts_at: self.start_at.unwrap_or(now),
             days: within("days", self.days, 1, DAYS)?.unwrap_or(90),
             per_day: within("enroll_per_day", self.enroll_per_day, 1, PEOPLE)?,
             mailboxes: within("mailboxes", self.mailboxes, 1, 10_000)?.unwrap_or(1),
@@ -109,8 +110,8 @@ async fn simulate(
 ) -> Result<Json<Forecast>, Problem> {
     let sequence_id = path_id("seq", &sequence)?;
     let zone = wanted.zone()?;
-    let plan = wanted.plan(&zone)?;
     let mut tx = tenant::begin(&state.pool, caller.customer_id).await?;
+    let plan = wanted.plan(&zone, clock::now(&mut *tx).await?)?;
     let sequence = sequence::find(&mut *tx, caller.customer_id, sequence_id).await?;
     let sequence = sequence.ok_or_else(|| Problem::new(Kind::NotFound))?;
     let definition = state.definitions.load(&mut *tx, sequence.definition_id).await;

@@ -1,5 +1,6 @@
 //! Contacts: the people that a customer talks to. Owns `contacts`.
 
+mod change;
 mod csv_import;
 mod write;
 
@@ -11,6 +12,8 @@ use serde_json::{Value, json};
 use sqlx::PgExecutor;
 use uuid::Uuid;
 
+pub use change::Change;
+pub(crate) use change::{Changing, change};
 pub use csv_import::{ImportError, ImportReport, MAX_BYTES, RefusedRow, RowReason, import};
 use write::Batch;
 pub use write::{ContactError, create, mark_bounced, mark_unsubscribed};

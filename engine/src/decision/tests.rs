@@ -30,6 +30,8 @@ fn workflow(on_failure: &str) -> Definition {
             timeout: Duration::from_secs(1),
             windowed: false,
             limits: &[],
+            outputs: &[],
+            example: "",
             schema: || schemars::schema_for!(()),
             parse: Arc::new(|_| Ok(Arc::new(Nothing))),
         })
@@ -73,7 +75,7 @@ fn from_b(attempt: i16, input: Input) -> Transition {
 }
 
 fn verdict(verdict: Verdict) -> Input {
-    Input::Outcome(Outcome { verdict, output: Some(json!(1)), facts: Vec::new() })
+    Input::Outcome(Outcome { verdict, output: Some(json!(1)), ..Outcome::default() })
 }
 
 fn retry(after: Option<Duration>) -> Input {

@@ -9,6 +9,7 @@ use super::check_scenarios::{self, Known};
 use super::check_steps::{self, Surroundings};
 use super::check_timing;
 use super::keys;
+use super::migrate;
 use super::model::{Definition, Enroll, Template};
 use super::refusals::{Findings, Problem};
 use super::suggest;
@@ -16,7 +17,7 @@ use super::tree::{self, Entry, Node, Span};
 use crate::step::{Registry, Subject};
 
 /// The keys of a document.
-const KEYS: [&str; 10] = [
+const KEYS: [&str; 11] = [
     "name",
     "title",
     "subject",
@@ -27,6 +28,7 @@ const KEYS: [&str; 10] = [
     "steps",
     "templates",
     "scenario",
+    "migrate",
 ];
 
 /// The longest name and id.
@@ -65,6 +67,7 @@ pub(super) fn document(
         // Half of it would be wrong.
         _ => Vec::new(),
     };
+    let migrate = migrate::migrate(entries, steps.as_deref(), found);
     if found.count() > 0 {
         return None;
     }
@@ -79,6 +82,7 @@ pub(super) fn document(
         templates,
         enroll,
         scenarios,
+        migrate,
         document: serde_json::Value::Null,
         hash: [0; 32],
     })
@@ -106,7 +110,7 @@ fn name<'n>(entries: &'n [Entry], at: &Span, found: &mut Findings<'_>) -> Option
         if keys::misspelled(entries, "name", |key| KEYS.contains(&key)) {
             return None;
         }
-        let problem = Problem::at(at.clone(), "a sequence needs a `name`");
+        let problem = Problem::at(at.clone(), "a sequence needs a `name`").around();
         found.add(problem.help("write `name = \"outbound-intro\"` at the top"));
         return None;
     };
@@ -130,7 +134,8 @@ fn subject<'r>(
         if keys::misspelled(entries, "subject", |key| KEYS.contains(&key)) {
             return None;
         }
-        let problem = Problem::at(at.clone(), "a sequence needs a `subject`: what a run is about");
+        let message = "a sequence needs a `subject`: what a run is about";
+        let problem = Problem::at(at.clone(), message).around();
         let example = known.first().unwrap_or(&"contact");
         found.add(problem.help(format!("write `subject = \"{example}\"` at the top")));
         return None;
@@ -166,9 +171,10 @@ fn exit_on(entries: &[Entry], registry: &Registry, found: &mut Findings<'_>) -> 
 pub(super) fn signal(name: &str, at: &Span, registry: &Registry, found: &mut Findings<'_>) {
     let known: Vec<&str> = registry.signal_names().collect();
     if !known.contains(&name) {
-        let help = suggest::help(name, known);
-        let message = format!("there is no signal `{name}`");
-        found.add(Problem::unknown(at.clone(), message).help(help));
+        found.note(|| {
+            let message = format!("there is no signal `{name}`");
+            Problem::unknown(at.clone(), message).help(suggest::help(name, known))
+        });
     }
 }
 
@@ -204,7 +210,7 @@ fn template(entry: &Entry, registry: &Registry, found: &mut Findings<'_>) -> Tem
     };
     let template = Template { subject: read("subject"), text: read("text"), html: read("html") };
     if texts.iter().all(|text| text.key == "subject") {
-        let problem = Problem::at(entry.key_span.clone(), format!("{place} has no text"));
+        let problem = Problem::at(entry.key_span.clone(), format!("{place} has no text")).around();
         found.add(problem.help("add `text = \"\"\"…\"\"\"`, or `html`"));
     }
     template

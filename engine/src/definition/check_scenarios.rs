@@ -243,8 +243,9 @@ fn moment(entry: &Entry, found: &mut Findings<'_>) -> Option<Moment> {
     match Delay::parse_for(text) {
         Ok(delay) => Some(Moment::After(delay)),
         Err(words) => {
-            let help = format!("write {MOMENT}");
-            found.add(Problem::told(entry.node.span.clone(), &words, help));
+            let message = words.split("; ").next().unwrap_or(&words);
+            let problem = Problem::at(entry.node.span.clone(), message);
+            found.add(problem.help(format!("write {MOMENT}")));
             None
         }
     }

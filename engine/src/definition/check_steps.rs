@@ -16,7 +16,7 @@ use super::references::{self, Names};
 use super::refusals::{Findings, Problem};
 use super::suggest;
 use super::tree::{self, Entry, Node, Span};
-use super::type_check::Scope;
+use super::type_check::{Named, Scope};
 use crate::step::{Registry, Step, StepType, Subject};
 
 /// The most steps of a definition.
@@ -54,7 +54,7 @@ pub(super) fn steps(
 ) -> Option<Vec<StepDefinition>> {
     let nodes = nodes(entries, at, found)?;
     let ids = ids(nodes, found);
-    let known: Vec<&str> = ids.iter().flatten().copied().collect();
+    let known = named(nodes, &ids, surroundings.registry);
     let fields = surroundings.subject.map(|subject| (subject.name, subject.fields));
     let scope = Scope { subject: fields, steps: &known };
     let undoing = undoing(nodes);
@@ -66,6 +66,16 @@ pub(super) fn steps(
     let (steps, places): (Vec<_>, Vec<_>) = read.into_iter().map(|r| (r.step, r.place)).unzip();
     graph::check(&places, found);
     Some(steps)
+}
+
+/// The steps that have an id, with what those of their types give.
+fn named<'n>(nodes: &'n [Node], ids: &[Option<&'n str>], registry: &Registry) -> Vec<Named<'n>> {
+    let outputs = |node: &Node| {
+        let kind = tree::find(node.entries()?, "type")?.node.text()?;
+        Some(registry.step_type(kind)?.outputs)
+    };
+    let steps = nodes.iter().zip(ids);
+    steps.filter_map(|(node, id)| Some(Named { id: (*id)?, outputs: outputs(node) })).collect()
 }
 
 /// The ids of the steps that undo another: runs come to them only then.
@@ -83,7 +93,7 @@ struct Read {
 fn nodes<'n>(entries: &'n [Entry], at: &Span, found: &mut Findings<'_>) -> Option<&'n [Node]> {
     const EXAMPLE: &str = "`[[steps]]` and below it `id`, `type` and the type's own keys";
     let Some(entry) = tree::find(entries, "steps") else {
-        let problem = Problem::at(at.clone(), "a sequence needs steps");
+        let problem = Problem::at(at.clone(), "a sequence needs steps").around();
         found.add(problem.help(format!("write {EXAMPLE}")));
         return None;
     };
@@ -121,7 +131,7 @@ fn id<'n>(node: &'n Node, before: &[Option<&str>], found: &mut Findings<'_>) -> 
         return None;
     };
     let Some(entry) = tree::find(entries, "id") else {
-        let problem = Problem::at(node.span.clone(), "this step has no `id`");
+        let problem = Problem::at(node.span.clone(), "this step has no `id`").around();
         found.add(problem.help("add `id = \"intro\"`; a live run is found by it, so it stays"));
         return None;
     };
@@ -229,7 +239,7 @@ impl Names<'_> {
         }
         let mut refuse = |what: &str, help: &str| {
             let message = format!("`{}` undoes another step, so {what}", own.id);
-            found.add(Problem::at(own.head.clone(), message).help(help));
+            found.add(Problem::at(own.head.clone(), message).around().help(help));
         };
         if step.diverts() {
             refuse("it can't decide where the run goes", "use a step that acts and is done");
@@ -263,9 +273,11 @@ impl Names<'_> {
             if known.contains(&kind) {
                 kinds.push(kind.to_owned());
             } else {
-                let message = format!("there is no limit `{kind}`");
-                let help = suggest::help(kind, known.iter().copied());
-                found.add(Problem::unknown(span.clone(), message).help(help));
+                found.note(|| {
+                    let message = format!("there is no limit `{kind}`");
+                    let help = suggest::help(kind, known.iter().copied());
+                    Problem::unknown(span.clone(), message).help(help)
+                });
             }
         }
         kinds
@@ -311,7 +323,7 @@ impl Names<'_> {
     fn kind(&self, entries: &[Entry], head: &Span, found: &mut Findings<'_>) -> Option<&StepType> {
         let known: Vec<&str> = self.surroundings.registry.step_names().collect();
         let Some(entry) = tree::find(entries, "type") else {
-            let problem = Problem::at(head.clone(), "this step has no `type`");
+            let problem = Problem::at(head.clone(), "this step has no `type`").around();
             found.add(problem.help(format!("add `type`: {}", suggest::one_of(&known))));
             return None;
         };

@@ -48,15 +48,17 @@ fn zones(entry: &Entry, found: &mut Findings<'_>) -> Vec<String> {
         if ZONE_SOURCES.contains(name) || Zone::parse(name).is_ok() {
             continue;
         }
-        let nearest = suggest::nearest(name, ZONE_SOURCES).map(str::to_owned);
-        let help = match nearest.or_else(|| Zone::nearest(name).map(|zone| zone.to_string())) {
-            Some(zone) => format!("did you mean `{zone}`?"),
-            None => {
-                "write `subject`, `sender`, `customer` or a name such as `Europe/Vienna`".into()
-            }
-        };
-        let message = format!("there is no time zone `{name}`");
-        found.add(Problem::at((*span).clone(), message).help(help));
+        found.note(|| {
+            let nearest = suggest::nearest(name, ZONE_SOURCES).map(str::to_owned);
+            let help = match nearest.or_else(|| Zone::nearest(name).map(|zone| zone.to_string())) {
+                Some(zone) => format!("did you mean `{zone}`?"),
+                None => {
+                    "write `subject`, `sender`, `customer` or a name such as `Europe/Vienna`".into()
+                }
+            };
+            let message = format!("there is no time zone `{name}`");
+            Problem::at((*span).clone(), message).help(help)
+        });
     }
     names.into_iter().map(|(name, _)| name.to_owned()).collect()
 }
@@ -75,7 +77,7 @@ fn window(entry: &Entry, found: &mut Findings<'_>) -> Option<Window> {
     Window::new(days, from?, to?, holidays)
         .map_err(|words| {
             let at = tree::find(entries, "to").map_or(&entry.key_span, |to| &to.node.span);
-            let help = "a window opens and closes on the same day, as in 08:30 to 17:00";
+            let help = "a window opens before it closes, as in 08:30 to 17:00, or 22:00 to 06:00 of the next day";
             found.add(Problem::told(at.clone(), &words, help));
         })
         .ok()
@@ -90,12 +92,11 @@ fn days(entries: &[Entry], found: &mut Findings<'_>) -> Vec<Weekday> {
     for (name, span) in keys::texts(entry, EXAMPLE, found) {
         match day(name) {
             Some(day) => days.push(day),
-            None => {
+            None => found.note(|| {
                 let lowered: String = name.to_lowercase().chars().take(3).collect();
-                let help = suggest::help(&lowered, DAYS);
                 let message = format!("days are written `mon` to `sun`, not `{name}`");
-                found.add(Problem::at(span.clone(), message).help(help));
-            }
+                Problem::at(span.clone(), message).help(suggest::help(&lowered, DAYS))
+            }),
         }
     }
     if entry.node.list().is_some_and(<[_]>::is_empty) {
@@ -118,7 +119,8 @@ fn time(
     found: &mut Findings<'_>,
 ) -> Option<LocalTime> {
     let Some(entry) = tree::find(entries, key) else {
-        let problem = Problem::at(window.key_span.clone(), format!("the window has no `{key}`"));
+        let problem =
+            Problem::at(window.key_span.clone(), format!("the window has no `{key}`")).around();
         found.add(problem.help(format!("add `{key} = \"{example}\"`")));
         return None;
     };
@@ -137,17 +139,17 @@ fn holidays(entries: &[Entry], found: &mut Findings<'_>) -> Vec<Calendar> {
     for (name, span) in keys::texts(entry, "`holidays = [\"US\"]`", found) {
         match Calendar::parse(name) {
             Ok(calendar) => calendars.push(calendar),
-            Err(_) => {
+            Err(_) => found.note(|| {
                 let message = format!("there is no holiday calendar `{name}`");
-                let help = match suggest::nearest(name, Calendar::names()) {
+                let help = match Calendar::nearest(name) {
                     Some(known) => format!("did you mean `{known}`?"),
                     None => {
                         let known: Vec<&str> = Calendar::names().collect();
-                        format!("write a country's two letters: {}", suggest::one_of(&known))
+                        format!("write a country's code: {}", known.join(", "))
                     }
                 };
-                found.add(Problem::at(span.clone(), message).help(help));
-            }
+                Problem::at(span.clone(), message).help(help)
+            }),
         }
     }
     calendars

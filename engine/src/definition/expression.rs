@@ -9,13 +9,16 @@ use std::fmt;
 use std::sync::{Arc, LazyLock};
 
 use cel::{Context, Env, IdedExpr};
+use regex::RegexBuilder;
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
+use super::cost;
 use super::path::{self, Path};
 use super::refusals::Problem;
 use super::rewrite;
 use super::type_check::{self, Scope};
+use crate::work;
 
 /// The longest source, in bytes.
 const LENGTH: usize = 4_000;
@@ -24,6 +27,9 @@ const LENGTH: usize = 4_000;
 const DEPTH: usize = 32;
 /// How many operators and dots one expression may have, for the same reason.
 const OPERATORS: usize = 256;
+
+/// How large a regular expression may become, in bytes.
+const PATTERN: usize = 256 * 1024;
 
 /// The standard functions, built once.
 static ENVIRONMENT: LazyLock<Arc<Env>> = LazyLock::new(|| Arc::new(Env::stdlib()));
@@ -45,7 +51,10 @@ impl Expression {
     /// A syntax error, or something conditions can't do, as a fragment that says what to write.
     pub fn parse(source: &str) -> Result<Self, String> {
         let parsed = Parsed::read(source).map_err(|problem| in_one_line(&problem))?;
-        Ok(Self::prepare(source, &parsed.tree))
+        let expression = Self::prepare(source, &parsed.tree);
+        // What could loop never gets to be evaluated, whoever reads it.
+        cost::bounded(&expression.tree, &[])?;
+        Ok(expression)
     }
 
     /// The expression as the document has it.
@@ -56,11 +65,16 @@ impl Expression {
     /// Evaluates it over `{"<subject>": {…}, "steps": {"<id>": {…}}}`.
     ///
     /// # Errors
-    /// An output that is no number where one is compared by size, and the like; the text says which.
+    /// An output that is no number where one is compared by size, and the like; the text says which. Also
+    /// values of more than 256 KiB, or so many comparisons of long ones that deciding would take long.
     pub fn evaluate(&self, variables: &Value) -> Result<bool, String> {
+        let found: Vec<Option<&Value>> =
+            self.paths.iter().map(|path| path.find(variables)).collect();
+        let sizes: Vec<u64> = found.iter().map(|found| found.map_or(1, cost::size)).collect();
+        cost::bounded(&self.tree, &sizes)?;
         let mut context = Context::with_env(Arc::clone(&ENVIRONMENT));
-        for (index, path) in self.paths.iter().enumerate() {
-            context.add_variable_from_value(path::variable(index), path.look_up(variables));
+        for (index, found) in found.into_iter().enumerate() {
+            context.add_variable_from_value(path::variable(index), path::convert(found));
         }
         match cel::Value::resolve(&self.tree, &context) {
             Ok(cel::Value::Bool(value)) => Ok(value),
@@ -112,17 +126,26 @@ impl schemars::JsonSchema for Expression {
 
 /// Reads a condition and checks its names and types; spans of the problems count from its first byte.
 pub(super) fn check(source: &str, scope: &Scope<'_>) -> Result<Expression, Vec<Problem>> {
-    let parsed = Parsed::read(source).map_err(|problem| vec![problem])?;
+    let parsed = Parsed::read(source).map_err(|problem| vec![*problem])?;
     let problems = type_check::condition(&parsed, scope);
     if problems.is_empty() { Ok(Expression::prepare(source, &parsed.tree)) } else { Err(problems) }
 }
 
-/// Whether a regular expression can be used.
-pub(super) fn is_regex(pattern: &str) -> bool {
-    let mut context = Context::with_env(Arc::clone(&ENVIRONMENT));
-    context.add_variable_from_value("pattern", pattern);
-    cel::Program::compile("''.matches(pattern)")
-        .is_ok_and(|program| program.execute(&context).is_ok())
+/// Why a pattern can't be used by `matches`.
+pub(super) enum NoPattern {
+    /// It is none.
+    Syntax,
+    /// Bringing it into a form that can be searched by takes too much.
+    TooLarge,
+}
+
+/// Whether a pattern can be used; it is read anew each time that the condition is decided.
+pub(super) fn check_pattern(pattern: &str) -> Result<(), NoPattern> {
+    match RegexBuilder::new(pattern).size_limit(PATTERN).build() {
+        Ok(_) => Ok(()),
+        Err(regex::Error::CompiledTooBig(_)) => Err(NoPattern::TooLarge),
+        Err(_) => Err(NoPattern::Syntax),
+    }
 }
 
 /// A tree with the places of its nodes.
@@ -133,14 +156,13 @@ pub(super) struct Parsed<'s> {
 }
 
 impl<'s> Parsed<'s> {
-    fn read(source: &'s str) -> Result<Self, Problem> {
+    fn read(source: &'s str) -> Result<Self, Box<Problem>> {
         bounded(source)?;
         let parser = cel::parser::Parser::default();
         let (tree, places) = parser.parse_with_source_info(source).map_err(|errors| {
             let at = errors.errors.first().map_or(0, |error| offset(source, error.pos));
-            Problem::at(at..at + 1, "this is no condition that can be read")
-                .label("the reader stops here")
-                .help(slip(source, at))
+            let problem = Problem::at(at..at + 1, "this is no condition that can be read");
+            Box::new(problem.label("the reader stops here").help(slip(source, at)))
         })?;
         Ok(Self { source, tree, places })
     }
@@ -153,6 +175,7 @@ impl<'s> Parsed<'s> {
 }
 
 fn byte(source: &str, character: usize) -> usize {
+    work::count(character);
     source.char_indices().nth(character).map_or(source.len(), |(at, _)| at)
 }
 
@@ -178,6 +201,9 @@ fn slip(source: &str, at: usize) -> &'static str {
         Some('=') => "write `==` to compare",
         Some('&') => "write `&&` for and",
         Some('|') => "write `||` for or",
+        Some('\u{2018}' | '\u{2019}' | '\u{201c}' | '\u{201d}') => {
+            "write straight quotes around texts, as in `contact.title == 'CEO'`"
+        }
         Some(_) => "write it as in `steps.intro.clicked && contact.title.contains('VP')`",
     }
 }
@@ -190,15 +216,19 @@ fn in_one_line(problem: &Problem) -> String {
 }
 
 /// Refuses what could exhaust the parser's stack. Text literals are skipped.
-fn bounded(source: &str) -> Result<(), Problem> {
+fn bounded(source: &str) -> Result<(), Box<Problem>> {
     let whole = 0..source.len();
     if source.trim().is_empty() {
-        return Err(Problem::at(whole, "the condition is empty")
-            .help("write one such as `steps.intro.clicked`, or remove the key"));
+        return Err(Box::new(
+            Problem::at(whole, "the condition is empty")
+                .help("write one such as `steps.intro.clicked`, or remove the key"),
+        ));
     }
     if source.len() > LENGTH {
-        return Err(Problem::at(whole, format!("this condition is longer than {LENGTH} bytes"))
-            .help("split it over several branches"));
+        return Err(Box::new(
+            Problem::at(whole, format!("this condition is longer than {LENGTH} bytes"))
+                .help("split it over several branches"),
+        ));
     }
     let (mut depth, mut operators, mut quote, mut escaped) = (0_usize, 0_usize, None, false);
     for (at, letter) in source.char_indices() {
@@ -216,8 +246,10 @@ fn bounded(source: &str) -> Result<(), Problem> {
             (None, _) => {}
         }
         if depth > DEPTH || operators > OPERATORS {
-            return Err(Problem::at(at..at + 1, "this condition is too large to be read")
-                .help("split it over several branches, or take brackets away"));
+            return Err(Box::new(
+                Problem::at(at..at + 1, "this condition is too large to be read")
+                    .help("split it over several branches, or take brackets away"),
+            ));
         }
     }
     Ok(())

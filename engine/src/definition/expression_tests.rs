@@ -3,8 +3,8 @@
 use serde_json::{Value, json};
 
 use super::{Expression, check};
-use crate::definition::type_check::Scope;
-use crate::step::FieldType;
+use crate::definition::type_check::{Named, Scope};
+use crate::step::{FieldType, Output};
 
 const FIELDS: &[(&str, FieldType)] = &[
     ("title", FieldType::Text),
@@ -15,8 +15,22 @@ const FIELDS: &[(&str, FieldType)] = &[
     ("custom", FieldType::Any),
 ];
 
+const OUTPUTS: &[Output] = &[
+    Output { name: "clicked", kind: FieldType::Bool, description: "Whether a link was followed." },
+    Output { name: "opens", kind: FieldType::Number, description: "How often it was opened." },
+    Output { name: "kind", kind: FieldType::Text, description: "What it was." },
+    Output { name: "body", kind: FieldType::Any, description: "What came back." },
+];
+
+const STEPS: &[Named<'static>] = &[
+    Named { id: "intro", outputs: Some(OUTPUTS) },
+    Named { id: "first-mail", outputs: Some(OUTPUTS) },
+    Named { id: "rest", outputs: Some(&[]) },
+    Named { id: "unknown", outputs: None },
+];
+
 fn scope() -> Scope<'static> {
-    Scope { subject: Some(("contact", FIELDS)), steps: &["intro", "first-mail"] }
+    Scope { subject: Some(("contact", FIELDS)), steps: STEPS }
 }
 
 fn variables() -> Value {
@@ -133,6 +147,18 @@ fn what_does_not_type_check_is_refused_with_what_to_write() {
         ("contact.title +", "this is no condition that can be read", "missing at the end"),
         ("contact.vip and true", "this is no condition that can be read", "write `&&`"),
         ("contact.score = 3", "this is no condition that can be read", "write `==`"),
+        ("contact.title.matches(contact.title)", "`matches` wants its pattern", "'^VP'"),
+        (
+            "contact.title.matches('(\\\\w{99}){99}')",
+            "this regular expression is too large",
+            "contains",
+        ),
+        ("steps.intro.clickd", "step `intro` gives no `clickd`", "did you mean `clicked`?"),
+        ("steps['first-mail'].open > 1", "step `first-mail` gives no `open`", "`opens`"),
+        ("steps.rest.done", "step `rest` gives no `done`", "gives nothing"),
+        ("steps.intro.clicked > 3", "`>` can't order true or false", "`==`"),
+        ("steps.intro.opens == 'a'", "a number can't be compared with a text", "quotes"),
+        ("steps.intro.clicked.at == 1", "`steps.intro.clicked` is true or false, without", "write"),
         ("contact.score + 'a' == 'b'", "`+` can't add a number and a text", "numbers"),
     ];
     for (source, message, help) in cases {
@@ -176,6 +202,58 @@ fn hostile_sources_are_refused_or_read_but_never_abort() {
         }
     });
     assert!(reading.expect("a thread starts").join().is_ok());
+}
+
+#[test]
+fn outputs_of_any_type_and_of_steps_that_are_not_known_are_let_through() {
+    for source in ["steps.intro.body.deep.deeper == 3", "steps.unknown.anything > 1"] {
+        assert!(check(source, &scope()).is_ok(), "{source}");
+    }
+}
+
+/// Decides a condition over a list and a text of these lengths.
+fn decide_over(source: &str, elements: usize, letters: usize) -> Result<bool, String> {
+    let tags: Vec<Value> = (0..elements).map(Value::from).collect();
+    let custom = json!({ "text": "x".repeat(letters), "tags": tags.clone() });
+    let contact = json!({ "tags": tags, "title": "y".repeat(letters), "custom": custom });
+    Expression::parse(source)?.evaluate(&json!({ "contact": contact }))
+}
+
+#[test]
+fn long_lists_and_texts_are_decided_as_far_as_the_bounds_go() {
+    assert_eq!(decide_over("9999 in contact.tags", 10_000, 0), Ok(true));
+    assert_eq!(decide_over("contact.title.contains('x')", 0, 200_000), Ok(false));
+    let error = decide_over("9999 in contact.tags", 300_000, 0);
+    assert_eq!(error, Err("the condition reads more than 256 KiB".into()));
+    let error = decide_over("contact.title == contact.custom.text", 0, 200_000);
+    assert_eq!(error, Err("the condition reads more than 256 KiB".into()));
+}
+
+#[test]
+fn what_would_build_or_compare_too_much_ends_with_an_error() {
+    let sum = "contact.title + contact.title + contact.title == 'x'";
+    let error = decide_over(sum, 0, 100_000);
+    assert_eq!(error, Err("the condition builds more than 256 KiB".into()));
+    let searches = vec!["contact.custom.tags == contact.tags"; 30].join(" || ");
+    let error = decide_over(&searches, 100_000, 0);
+    assert_eq!(error, Err("the condition compares too much; compare something shorter".into()));
+    let nested = format!("{}contact.tags{} == 'x'", "[".repeat(30), "]".repeat(30));
+    assert!(decide_over(&nested, 100_000, 0).is_err());
+}
+
+#[test]
+fn loops_and_foreign_functions_are_refused_before_anything_is_evaluated() {
+    let nested = "contact.tags.map(a, contact.tags.filter(b, contact.tags.exists(c, c == a)))";
+    for source in [
+        nested,
+        "contact.tags.all(t, t == 'x')",
+        "timestamp('2027-01-01T00:00:00Z') > contact.created",
+        "contact.title.matches(contact.custom.text)",
+        "{'a': 1} == contact.custom",
+    ] {
+        assert!(Expression::parse(source).is_err(), "{source}");
+        assert!(check(source, &scope()).is_err(), "{source}");
+    }
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use super::refusals::{Findings, Problem};
 use super::tree::Span;
+use crate::work;
 
 /// A step as far as its ways out matter.
 pub(super) struct Node {
@@ -40,7 +41,7 @@ fn unreachable(nodes: &[Node], found: &mut Findings<'_>) {
                 "the step above, `{above}`, goes elsewhere; name `{}` in a `next`, `then` or `else`, or remove it",
                 node.id
             );
-            found.add(Problem::at(node.head.clone(), message).help(help));
+            found.add(Problem::at(node.head.clone(), message).around().help(help));
         }
         before = reached[index];
     }
@@ -71,6 +72,7 @@ fn follow(start: usize, nodes: &[Node], marks: &mut [Mark], found: &mut Findings
     marks[start] = Mark::OnWay;
     let mut way = vec![(start, 0_usize)];
     while let Some(last) = way.last_mut() {
+        work::count(1);
         let at = last.0;
         let target = nodes[at].targets.get(last.1).copied();
         last.1 += 1;
@@ -96,7 +98,8 @@ fn refuse_loop(target: usize, way: &[(usize, usize)], nodes: &[Node], found: &mu
     let inside = way.iter().skip_while(|(index, _)| *index != target);
     let names: Vec<String> = inside.map(|(index, _)| format!("`{}`", nodes[*index].id)).collect();
     let path = format!("{} → `{}`", names.join(" → "), nodes[target].id);
-    let problem = Problem::at(nodes[target].head.clone(), "this loop never waits").label(path);
+    let problem =
+        Problem::at(nodes[target].head.clone(), "this loop never waits").around().label(path);
     found.add(
         problem.help("put a step of type `wait` without `when` into it, as in `for = \"1 day\"`"),
     );

@@ -18,12 +18,14 @@ pub(super) fn refuse_unknown<'n>(
     found: &mut Findings<'_>,
 ) {
     for entry in entries.into_iter().filter(|entry| !known.contains(&entry.key.as_str())) {
-        let message = format!("{place} has no key `{}`", entry.key);
-        let help = match suggest::nearest(&entry.key, known.iter().copied()) {
-            Some(name) => format!("did you mean `{name}`?"),
-            None => format!("remove it; {place} takes {}", suggest::one_of(known)),
-        };
-        found.add(Problem::unknown(entry.key_span.clone(), message).help(help));
+        found.note(|| {
+            let message = format!("{place} has no key `{}`", entry.key);
+            let help = match suggest::nearest(&entry.key, known.iter().copied()) {
+                Some(name) => format!("did you mean `{name}`?"),
+                None => format!("remove it; {place} takes {}", suggest::one_of(known)),
+            };
+            Problem::unknown(entry.key_span.clone(), message).help(help)
+        });
     }
 }
 

@@ -9,13 +9,17 @@ mod check;
 mod check_scenarios;
 mod check_steps;
 mod check_timing;
+mod cost;
 mod expression;
 mod graph;
 mod keys;
+mod manual;
+mod migrate;
 mod model;
 mod own_keys;
 mod parse_error;
 mod path;
+mod pointer;
 mod read_json;
 mod read_toml;
 mod references;
@@ -33,7 +37,12 @@ mod type_names;
 use serde_json::Value;
 
 pub use expression::Expression;
-pub use model::{Definition, Enroll, OnFailure, Retry, StepDefinition, Template, Timing};
+pub use manual::manual;
+pub use migrate::HASH_DIGITS;
+pub use model::{
+    Definition, Destination, Enroll, Migrate, OnFailure, Origin, Retry, StepDefinition, Template,
+    Timing,
+};
 pub use refusals::{Problem, Refusals};
 pub use scenario::{Expectation, Expected, Happening, Moment, Scenario, What};
 pub use schema::schema;
@@ -68,7 +77,7 @@ pub fn read(
         let kib = source.len().div_ceil(1024);
         let message = format!("this document has {kib} KiB; 256 KiB is the most");
         found.add(Problem::at(0..0, message).help("take long texts out, or split the sequence"));
-        return Err(found.refusals(file));
+        return Err(found.refusals(file, None));
     }
     read_bounded(file, source, format, registry)
 }
@@ -101,9 +110,16 @@ fn read_bounded(
             definition.hash = canonical::hash(&definition.document);
             Ok(definition)
         }
-        (_, _) => Err(found.refusals(file)),
+        (_, root) => Err(found.refusals(file, root.as_ref())),
     }
 }
+
+/// The first digits of a content hash, by which people name a version.
+pub fn short_hash(hash: &[u8]) -> String {
+    hash.iter().take(HASH_DIGITS / 2).map(|byte| format!("{byte:02x}")).collect()
+}
+#[cfg(test)]
+mod hostile_tests;
 
 impl Definition {
     /// The document in its canonical form, equal for every way of writing it.
@@ -114,6 +130,11 @@ impl Definition {
     /// The SHA-256 of the canonical form: equal exactly when the documents say the same.
     pub fn content_hash(&self) -> [u8; 32] {
         self.hash
+    }
+
+    /// The first digits of the hash, by which people name a version.
+    pub fn short_hash(&self) -> String {
+        short_hash(&self.hash)
     }
 
     /// Where a step stands, by its id.

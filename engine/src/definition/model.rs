@@ -27,6 +27,8 @@ pub struct Definition {
     pub enroll: Enroll,
     /// Its own tests; a version that is read back from the database has none.
     pub scenarios: Vec<super::Scenario>,
+    /// How runs of older versions come into this one.
+    pub migrate: Vec<Migrate>,
     /// The document in its canonical form.
     pub document: serde_json::Value,
     /// The SHA-256 of the canonical form.
@@ -133,4 +135,36 @@ pub enum Enroll {
     Always,
     /// So many days after the last run has ended.
     AfterDays(u32),
+}
+
+/// One `[[migrate]]`: how runs of some older versions come into this one though steps came, went or were
+/// joined anew.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Migrate {
+    /// The versions that are left.
+    pub from: Origin,
+    /// Where a run goes that stands at a step of this old id; at any other it stands at the step of the same id.
+    pub map: BTreeMap<String, Destination>,
+}
+
+/// The versions that a `[[migrate]]` is about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Origin {
+    /// Every other one that no `[[migrate]]` names.
+    Any,
+    /// The one of this number.
+    Version(i32),
+    /// The one whose hash begins with these twelve digits.
+    Hash(String),
+}
+
+/// Where a run goes that stands at a mapped step.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Destination {
+    /// To the step of this id.
+    Step(String),
+    /// To its end.
+    Exit,
+    /// Nowhere: it keeps its version.
+    Stay,
 }

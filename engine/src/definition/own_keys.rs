@@ -16,6 +16,7 @@ use super::shape::{allows, constants, example, missing_help, wanted};
 use super::suggest;
 use super::tree::{self, Content, Entry, Node, Span};
 use crate::step::{self, StepType};
+use crate::work;
 
 /// A step whose type is known.
 pub(super) struct Step<'a> {
@@ -118,23 +119,28 @@ impl Walk<'_, '_, '_> {
                 let message = format!("{} has no `{key}`", place.name);
                 let declared = properties.get(key).unwrap_or(&Value::Null);
                 let help = missing_help(key, self.resolve(declared), declared);
-                self.found.add(Problem::at(place.at.clone(), message).help(help));
+                self.found.add(Problem::at(place.at.clone(), message).around().help(help));
             }
         }
     }
 
     fn unknown(&mut self, entry: &Entry, own: Vec<&str>, place: &Place) {
-        let message = format!("{} has no key `{}`", place.kind, entry.key);
-        let known = own.iter().copied().chain(place.shared.iter().copied());
-        let help = match suggest::nearest(&entry.key, known) {
-            Some(name) => format!("did you mean `{name}`?"),
-            None if own.is_empty() => format!("remove it; {} takes no keys of its own", place.kind),
-            None => format!("remove it; {} takes {}", place.kind, suggest::one_of(&own)),
-        };
-        self.found.add(Problem::unknown(entry.key_span.clone(), message).help(help));
+        self.found.note(|| {
+            let message = format!("{} has no key `{}`", place.kind, entry.key);
+            let known = own.iter().copied().chain(place.shared.iter().copied());
+            let help = match suggest::nearest(&entry.key, known) {
+                Some(name) => format!("did you mean `{name}`?"),
+                None if own.is_empty() => {
+                    format!("remove it; {} takes no keys of its own", place.kind)
+                }
+                None => format!("remove it; {} takes {}", place.kind, suggest::one_of(&own)),
+            };
+            Problem::unknown(entry.key_span.clone(), message).help(help)
+        });
     }
 
     fn value(&mut self, node: &Node, schema: &Value, key: &str) {
+        work::count(1);
         let schema = self.resolve(schema).clone();
         if let Some(choices) = schema["anyOf"].as_array().or_else(|| schema["oneOf"].as_array()) {
             return self.choice(node, choices, key);
@@ -191,9 +197,11 @@ impl Walk<'_, '_, '_> {
         match node.text() {
             Some(text) if known.contains(&text) => {}
             Some(text) => {
-                let message = format!("`{text}` is nothing that `{key}` can be");
-                let help = suggest::help(text, known);
-                self.found.add(Problem::at(node.span.clone(), message).help(help));
+                self.found.note(|| {
+                    let message = format!("`{text}` is nothing that `{key}` can be");
+                    let help = suggest::help(text, known);
+                    Problem::at(node.span.clone(), message).help(help)
+                });
             }
             None => self.refuse_kind(node, "a text", Some(suggest::one_of(&known)), key),
         }

@@ -32,13 +32,16 @@ pub(super) fn explain(message: &str, own: &Step<'_>) -> Problem {
     if message.starts_with("missing field") {
         let (missing, _) = split_first(&quoted);
         let message = format!("step `{}` has no `{missing}`", own.id);
-        return Problem::at(own.head.clone(), message).help(format!("add `{missing} = …`"));
+        return Problem::at(own.head.clone(), message)
+            .around()
+            .help(format!("add `{missing} = …`"));
     }
     if let Some((given, expected)) = wrong_value(message) {
         let message = format!("here stands {given}, which can't be");
         return Problem::at(at(), message).help(format!("write {expected}"));
     }
-    Problem::told(at(), message, fallback())
+    let problem = Problem::told(at(), message, fallback());
+    if problem.span == *own.head { problem.around() } else { problem }
 }
 
 /// Takes `key: ` from the front of a message where the step has that key.
@@ -68,6 +71,14 @@ fn place(own: &Step<'_>, quoted: &[&str]) -> Span {
         let number = || own.entries.iter().find_map(|entry| find_number(&entry.node, word));
         key.map(|entry| &entry.node).or_else(text).or_else(number)
     });
+    // A message may quote a part of a text alone, such as its unit.
+    let held = || {
+        let first = quoted.first().filter(|word| !word.is_empty())?;
+        own.entries.iter().filter(|entry| !own.shares(&entry.key)).find_map(|entry| {
+            entry.node.text().filter(|text| text.contains(*first)).map(|_| &entry.node)
+        })
+    };
+    let named = named.or_else(held);
     named.map_or_else(|| own.head.clone(), |node| node.span.clone())
 }
 

@@ -73,8 +73,8 @@ impl Path {
         }
     }
 
-    /// The value under the path; null where any part of it is missing.
-    pub(super) fn look_up(&self, variables: &Value) -> cel::Value {
+    /// The value under the path, if every part of it is there.
+    pub(super) fn find<'v>(&self, variables: &'v Value) -> Option<&'v Value> {
         let mut value = variables.get(&self.root);
         for part in &self.parts {
             value = value.and_then(|value| match part {
@@ -82,7 +82,7 @@ impl Path {
                 Part::Index(index) => value.get(index),
             });
         }
-        value.map_or(cel::Value::Null, convert)
+        value
     }
 }
 
@@ -99,14 +99,19 @@ fn literal_part(expression: &IdedExpr) -> Option<Part> {
     }
 }
 
+/// A value as CEL sees it; null where there is none.
+pub(super) fn convert(value: Option<&Value>) -> cel::Value {
+    value.map_or(cel::Value::Null, converted)
+}
+
 /// JSON as CEL sees it. Every number is a double, so that `score > 5` and `score * 1.5` hold for any score.
-fn convert(value: &Value) -> cel::Value {
+fn converted(value: &Value) -> cel::Value {
     match value {
         Value::Null => cel::Value::Null,
         Value::Bool(value) => cel::Value::Bool(*value),
         Value::Number(number) => cel::Value::Float(number.as_f64().unwrap_or(f64::NAN)),
         Value::String(text) => cel::Value::String(Arc::new(text.clone())),
-        Value::Array(list) => cel::Value::List(Arc::new(list.iter().map(convert).collect())),
+        Value::Array(list) => cel::Value::List(Arc::new(list.iter().map(converted).collect())),
         // A whole object has no use in a condition but that it is there.
         Value::Object(_) => cel::Value::from("object"),
     }

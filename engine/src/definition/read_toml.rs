@@ -7,6 +7,9 @@ use toml::de::{DeInteger, DeTable, DeValue};
 use super::refusals::{Findings, Problem};
 use super::tree::{Content, Entry, Node};
 
+/// Quotes as word processors write them.
+const CURLY: [char; 4] = ['\u{201c}', '\u{201d}', '\u{2018}', '\u{2019}'];
+
 /// Reads a document; `None` where the syntax is so broken that checking it would only mislead.
 pub(super) fn read(source: &str, found: &mut Findings<'_>) -> Option<Node> {
     let (table, errors) = DeTable::parse_recoverable(source);
@@ -33,9 +36,19 @@ fn explain(message: &str, source: &str, at: usize) -> (String, String) {
         return (message, "keep one of the two; a second step begins with `[[steps]]`".into());
     }
     if line.contains('=') && message.contains("string values must be quoted") {
-        let message = format!("the text after `{key} =` needs quotes");
         let text = line.split_once('=').map_or("…", |(_, text)| text.trim());
+        let straight = text.trim_matches(CURLY);
+        if straight != text {
+            let message = format!("the text after `{key} =` stands in curly quotes");
+            return (message, format!("write straight ones: `{key} = \"{straight}\"`"));
+        }
+        let message = format!("the text after `{key} =` needs quotes");
         return (message, format!("write `{key} = \"{text}\"`"));
+    }
+    if let Some((key, value)) = line.split_once(':').filter(|_| !line.contains('=')) {
+        let (key, value) = (key.trim(), value.trim());
+        let help = format!("write `=` for the colon: `{key} = {value}`");
+        return (format!("this is no TOML: {message}"), help);
     }
     let help = "a line is `key = value`; texts stand in double quotes, lists in [ ]".into();
     (format!("this is no TOML: {message}"), help)

@@ -9,6 +9,7 @@ use super::suggest;
 use super::tree::{Content, Entry, Node, Span};
 use super::type_check::Scope;
 use crate::step::{FieldType, Reference};
+use crate::work;
 
 /// Everything in a document that a step can name.
 pub(super) struct Names<'a> {
@@ -70,7 +71,7 @@ impl Names<'_> {
                     "a run ends after the last step, or at a step of type `exit`; write its id"
                         .into()
                 }
-                _ => suggest::help(id, self.scope.steps.iter().copied()),
+                _ => suggest::help(id, self.scope.ids()),
             };
             found.add(Problem::at(at.clone(), message).help(help));
         }
@@ -186,6 +187,7 @@ fn find_under<'n>(entry: &'n Entry, key: &str, said: &str) -> Option<&'n Node> {
 
 /// The first text inside that says so.
 pub(super) fn find_text<'n>(node: &'n Node, said: &str) -> Option<&'n Node> {
+    work::count(1);
     match &node.content {
         Content::Text(text) => (text.trim() == said.trim()).then_some(node),
         Content::List(list) => list.iter().find_map(|node| find_text(node, said)),

@@ -7,13 +7,17 @@ use std::fmt;
 use std::ops::Range;
 
 use annotate_snippets::renderer::DecorStyle;
-use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
+use annotate_snippets::{AnnotationKind, Level, Origin, Renderer, Snippet};
 use serde::Serialize;
 
+use super::pointer::{Aim, pointer};
 use super::tree::Node;
+use crate::work;
 
 /// The most problems that one answer lists; the rest is counted.
 const LISTED: usize = 100;
+/// The most bytes of a line that are drawn: documents of programs stand on one line.
+const DRAWN: usize = 400;
 
 /// One thing that is wrong in a document.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -27,6 +31,9 @@ pub struct Problem {
     pub line: usize,
     /// The column in characters, from 1.
     pub column: usize,
+    /// The part of the document it is about, as a JSON Pointer (RFC 6901): `/steps/2/when`; empty for the
+    /// whole, and where the document can't be read.
+    pub pointer: String,
     /// The bytes of the source it is about.
     #[serde(skip)]
     pub span: Range<usize>,
@@ -35,13 +42,24 @@ pub struct Problem {
     /// Whether a name is not known, which another version of SalesOS may know.
     #[serde(skip)]
     pub unknown: bool,
+    #[serde(skip)]
+    aim: Aim,
 }
 
 impl Problem {
     /// A problem at a place; line and column are filled in when the refusal is made.
     pub(super) fn at(span: Range<usize>, message: impl Into<String>) -> Self {
         let (label, message) = (String::new(), message.into());
-        Self { message, label, line: 0, column: 0, span, help: None, unknown: false }
+        let pointer = String::new();
+        let (line, column, aim) = (0, 0, Aim::Place);
+        Self { message, label, line, column, pointer, span, help: None, unknown: false, aim }
+    }
+
+    /// The same of the table or list around the place, where something is missing or that is wrong as a
+    /// whole.
+    pub(super) fn around(mut self) -> Self {
+        self.aim = Aim::Around;
+        self
     }
 
     /// A name that is not known at a place.
@@ -75,27 +93,40 @@ impl Problem {
 pub(super) struct Findings<'s> {
     source: &'s str,
     problems: Vec<Problem>,
+    /// How many there are beyond those that are kept.
+    more: usize,
 }
 
 impl<'s> Findings<'s> {
     /// None yet.
     pub(super) fn new(source: &'s str) -> Self {
-        Self { source, problems: Vec::new() }
+        Self { source, problems: Vec::new(), more: 0 }
     }
 
     /// Notes a problem; one that is known already is not noted twice.
     pub(super) fn add(&mut self, problem: Problem) {
+        self.note(|| problem);
+    }
+
+    /// The same of a problem whose words take some work: past the bound it is only counted, so that a document
+    /// full of mistakes is refused as soon as any other.
+    pub(super) fn note(&mut self, problem: impl FnOnce() -> Problem) {
+        if self.problems.len() == LISTED {
+            self.more += 1;
+            return;
+        }
+        let problem = problem();
+        work::count(self.problems.len());
         let known =
             |other: &Problem| other.span == problem.span && other.message == problem.message;
-        // Past the bound only the count matters, and comparing each with all would be slow.
-        if self.problems.len() > LISTED || !self.problems.iter().any(known) {
+        if !self.problems.iter().any(known) {
             self.problems.push(problem);
         }
     }
 
     /// How many there are.
     pub(super) fn count(&self) -> usize {
-        self.problems.len()
+        self.problems.len() + self.more
     }
 
     /// Where a text's first letter stands in the source, if the source has the text letter by letter
@@ -109,9 +140,18 @@ impl<'s> Findings<'s> {
         Some(node.span.start + quotes)
     }
 
-    /// All of them as the answer.
-    pub(super) fn refusals(self, file: &str) -> Refusals {
-        Refusals::new(file, self.source, self.problems)
+    /// All of them as the answer; `root` is the document, where it can be read.
+    pub(super) fn refusals(self, file: &str, root: Option<&Node>) -> Refusals {
+        let Self { source, mut problems, more } = self;
+        for problem in &mut problems {
+            if let Some(root) = root {
+                problem.pointer = pointer(root, &problem.span, problem.aim);
+            }
+            problem.span = clip(source, &problem.span);
+            (problem.line, problem.column) = place(source, problem.span.start);
+        }
+        problems.sort_by_key(|problem| problem.span.start);
+        Refusals { file: file.into(), problems, unlisted: more, source: source.into() }
     }
 }
 
@@ -120,7 +160,7 @@ impl<'s> Findings<'s> {
 pub struct Refusals {
     /// The document's file name.
     pub file: String,
-    /// The problems in the order of their places; at most 100.
+    /// The first 100 that were found, in the order of their places.
     pub problems: Vec<Problem>,
     /// How many more there are than listed.
     pub unlisted: usize,
@@ -129,17 +169,6 @@ pub struct Refusals {
 }
 
 impl Refusals {
-    fn new(file: &str, source: &str, mut problems: Vec<Problem>) -> Self {
-        for problem in &mut problems {
-            problem.span = clip(source, &problem.span);
-            (problem.line, problem.column) = place(source, problem.span.start);
-        }
-        problems.sort_by_key(|problem| problem.span.start);
-        let unlisted = problems.len().saturating_sub(LISTED);
-        problems.truncate(LISTED);
-        Self { file: file.into(), problems, unlisted, source: source.into() }
-    }
-
     /// Draws the problems with their lines of the source, like rustc; `color` adds the terminal's escapes.
     pub fn render(&self, color: bool) -> String {
         let renderer = if color { Renderer::styled() } else { Renderer::plain() };
@@ -159,19 +188,27 @@ impl Refusals {
     }
 
     fn draw(&self, problem: &Problem, renderer: &Renderer) -> String {
-        let (start, end) = lines(&self.source, &problem.span);
-        let span = problem.span.start - start..problem.span.end - start;
+        let line = lines(&self.source, &problem.span);
+        let part = excerpt(&self.source, &line, problem.span.start);
+        work::count(part.len());
+        let span = problem.span.start - part.start..problem.span.end.min(part.end) - part.start;
         let annotation = AnnotationKind::Primary.span(span);
         let annotation = if problem.label.is_empty() {
             annotation
         } else {
             annotation.label(problem.label.as_str())
         };
-        let snippet = Snippet::source(&self.source[start..end])
-            .path(self.file.as_str())
+        let snippet = Snippet::source(&self.source[part.clone()])
             .line_start(problem.line)
             .annotation(annotation);
-        let mut group = Level::ERROR.primary_title(problem.message.as_str()).element(snippet);
+        let title = Level::ERROR.primary_title(problem.message.as_str());
+        let mut group = if part == line {
+            title.element(snippet.path(self.file.as_str()))
+        } else {
+            // The excerpt counts columns of its own.
+            let origin = Origin::path(self.file.as_str()).line(problem.line);
+            title.element(origin.char_column(problem.column)).element(snippet)
+        };
         if let Some(help) = &problem.help {
             group = group.element(Level::HELP.message(help.as_str()));
         }
@@ -189,26 +226,38 @@ impl std::error::Error for Refusals {}
 
 /// Keeps a span inside the source, on letter boundaries and on its first line.
 fn clip(source: &str, span: &Range<usize>) -> Range<usize> {
-    let floor = |at: usize| {
-        (0..=at.min(source.len())).rev().find(|&i| source.is_char_boundary(i)).unwrap_or(0)
-    };
-    let (start, end) = (floor(span.start), floor(span.end));
+    let (start, end) = (floor(source, span.start), floor(source, span.end));
     let line_end = source[start..].find('\n').map_or(source.len(), |length| start + length);
     start..end.max(start).min(line_end)
 }
 
 /// The line and the column, in characters, of a byte of the source.
 fn place(source: &str, at: usize) -> (usize, usize) {
+    work::count(at);
     let before = &source[..at];
     let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
     (before.matches('\n').count() + 1, before[line_start..].chars().count() + 1)
 }
 
-/// Where the line of a span begins and ends.
-fn lines(source: &str, span: &Range<usize>) -> (usize, usize) {
+/// The line of a span.
+fn lines(source: &str, span: &Range<usize>) -> Range<usize> {
     let start = source[..span.start].rfind('\n').map_or(0, |newline| newline + 1);
     let end = source[span.end..].find('\n').map_or(source.len(), |length| span.end + length);
-    (start, end)
+    start..end
+}
+
+/// A line, or of a long one the part around a place.
+fn excerpt(source: &str, line: &Range<usize>, at: usize) -> Range<usize> {
+    if line.len() <= DRAWN {
+        return line.clone();
+    }
+    let start = floor(source, at.saturating_sub(DRAWN / 4).max(line.start));
+    start..floor(source, (start + DRAWN).min(line.end)).max(at)
+}
+
+/// The nearest place before, where a letter begins.
+fn floor(source: &str, at: usize) -> usize {
+    (0..=at.min(source.len())).rev().find(|&i| source.is_char_boundary(i)).unwrap_or(0)
 }
 
 #[cfg(test)]
@@ -219,9 +268,21 @@ mod tests {
     fn columns_count_characters_and_a_span_ends_with_its_line() {
         let mut found = Findings::new("ä\n\"ö\" x\nnext");
         found.add(Problem::at(4..19, "wrong"));
-        let refusals = found.refusals("a.toml");
+        let refusals = found.refusals("a.toml", None);
         assert_eq!((refusals.problems[0].line, refusals.problems[0].column), (2, 2));
         assert_eq!(refusals.problems[0].span, 4..9);
+    }
+
+    #[test]
+    fn of_a_long_line_the_part_around_the_place_is_drawn_with_its_own_column() {
+        let source = format!("{{\"{}\": 1, \"ä\": wrong}}", "x".repeat(1_000));
+        let at = source.find("wrong").unwrap_or_default();
+        let mut found = Findings::new(&source);
+        found.add(Problem::at(at..at + 5, "wrong"));
+        let drawn = found.refusals("a.json", None).to_string();
+        assert!(drawn.contains("a.json:1:1014"), "{drawn}");
+        assert!(drawn.contains("\"ä\": wrong") && drawn.contains("^^^^^"), "{drawn}");
+        assert!(drawn.len() < 800, "{drawn}");
     }
 
     #[test]
@@ -229,7 +290,7 @@ mod tests {
         let source = "x".repeat(200);
         let mut found = Findings::new(&source);
         (0..150).for_each(|i| found.add(Problem::at(i..i, "wrong")));
-        let refusals = found.refusals("a.toml");
+        let refusals = found.refusals("a.toml", None);
         assert_eq!((refusals.problems.len(), refusals.unlisted), (100, 50));
         assert!(refusals.to_string().ends_with("a.toml: 150 problems, the first 100 shown"));
     }

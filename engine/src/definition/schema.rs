@@ -49,6 +49,7 @@ pub fn schema(registry: &Registry) -> Value {
             "enroll": enroll(),
             "templates": templates(),
             "scenario": scenarios(&signals, &subjects),
+            "migrate": migrate(),
             "steps": {
                 "type": "array", "minItems": 1, "maxItems": STEPS,
                 "description": "The steps, in their order.",
@@ -77,7 +78,7 @@ fn step(kind: &StepType, limits: &[&str], definitions: &mut Map<String, Value>) 
     point_into(&mut schema, &prefix);
     let mut properties = schema["properties"].as_object().cloned().unwrap_or_default();
     for key in SHARED {
-        properties.entry(key).or_insert_with(|| shared(key, kind, limits));
+        properties.entry(key).or_insert_with(|| shared_of(key, kind, limits));
     }
     let mut required = vec![json!("id"), json!("type")];
     required.extend(schema["required"].as_array().cloned().unwrap_or_default());
@@ -114,20 +115,34 @@ fn point_into(schema: &mut Value, prefix: &str) {
     }
 }
 
-fn shared(key: &str, kind: &StepType, limits: &[&str]) -> Value {
+/// A shared key with what holds for a type.
+fn shared_of(key: &str, kind: &StepType, limits: &[&str]) -> Value {
+    let mut schema = shared(key, limits);
+    match key {
+        "type" => schema = json!({ "const": kind.name }),
+        "windowed" => schema["default"] = json!(kind.windowed),
+        _ => {}
+    }
+    schema
+}
+
+/// A key that all types share.
+pub(super) fn shared(key: &str, limits: &[&str]) -> Value {
     match key {
         "id" => json!({
             "type": "string", "pattern": "^[a-z0-9][a-z0-9_-]{0,63}$",
             "not": { "enum": ["hold", "continue", "compensate"] },
             "description": "The stable id by which a live run is found.",
         }),
-        "type" => json!({ "const": kind.name }),
+        "type" => {
+            json!({ "type": "string", "description": "What the step does: one of the types below." })
+        }
         "when" => json!({
             "type": "string",
             "description": "A CEL condition; where it is false, the step is skipped.",
         }),
         "windowed" => json!({
-            "type": "boolean", "default": kind.windowed,
+            "type": "boolean",
             "description": "Whether the step may act inside the send window only.",
         }),
         "retry" => json!({ "$ref": "#/$defs/retry" }),
@@ -173,7 +188,8 @@ fn timing() -> Value {
             "window": {
                 "type": "object", "additionalProperties": false,
                 "required": ["from", "to"],
-                "description": "When windowed steps may act.",
+                "description": "When windowed steps may act. A `to` before `from` is one of the next day: the \
+                    night belongs to the day on which it begins.",
                 "properties": {
                     "days": {
                         "type": "array", "minItems": 1, "items": { "enum": DAYS },
@@ -184,7 +200,7 @@ fn timing() -> Value {
                     "holidays": {
                         "type": "array",
                         "items": { "enum": Calendar::names().collect::<Vec<_>>() },
-                        "description": "Countries on whose holidays nothing is sent.",
+                        "description": holidays(),
                     },
                 },
             },
@@ -192,7 +208,21 @@ fn timing() -> Value {
     })
 }
 
-fn retry() -> Value {
+/// What `holidays` says, with the calendars that are known for some years only.
+fn holidays() -> String {
+    let known = |name: &str| {
+        let until = Calendar::parse(name).ok()?.complete_until()?;
+        Some(format!("{name} to {until}"))
+    };
+    let known: Vec<String> = Calendar::names().filter_map(known).collect();
+    format!(
+        "Countries on whose holidays nothing is sent. Feasts that follow the moon, or are decided year by \
+         year, are known for some years only: {}.",
+        known.join(", ")
+    )
+}
+
+pub(super) fn retry() -> Value {
     json!({
         "type": "object", "additionalProperties": false,
         "description": "How failed attempts are made again.",
@@ -277,6 +307,30 @@ fn templates() -> Value {
         "additionalProperties": {
             "type": "object", "additionalProperties": false,
             "properties": { "subject": text.clone(), "text": text.clone(), "html": text },
+        },
+    })
+}
+
+fn migrate() -> Value {
+    json!({
+        "type": "array", "maxItems": 50,
+        "description": "How runs of older versions come into this one though steps came, went or were joined anew.",
+        "items": {
+            "type": "object", "additionalProperties": false,
+            "properties": {
+                "from": {
+                    "anyOf": [
+                        { "type": "integer", "minimum": 1 },
+                        { "type": "string", "pattern": "^[0-9a-fA-F]{12}$" },
+                    ],
+                    "description": "The version that is left: its number, or the first twelve digits of its hash. Every older one where nothing stands.",
+                },
+                "map": {
+                    "type": "object",
+                    "additionalProperties": { "type": "string" },
+                    "description": "Where a run goes that stands at a step of the older version, by the step's old id: the id of a step of this version, `exit`, or `stay` to keep the older version. At any other step it stands at the step of the same id.",
+                },
+            },
         },
     })
 }

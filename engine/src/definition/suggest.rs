@@ -1,13 +1,23 @@
 //! Did-you-mean: the known name that is nearest to a wrong one. Pure text; knows no registry.
 
+use crate::work;
+
+/// The longest word that is compared, in bytes; nobody means a name by a longer one, and comparing takes the
+/// product of the lengths.
+const LONGEST: usize = 100;
+
 /// The known name that is near enough to be what was meant.
 pub(super) fn nearest<'n>(
     wrong: &str,
     known: impl IntoIterator<Item = &'n str>,
 ) -> Option<&'n str> {
+    if wrong.len() > LONGEST {
+        return None;
+    }
     let wrong = wrong.to_lowercase();
     known
         .into_iter()
+        .inspect(|name| work::count(wrong.len() * name.len()))
         .map(|name| (score(&wrong, &name.to_lowercase()), name))
         .filter(|(score, _)| *score >= 0.72)
         .max_by(|(a, _), (b, _)| a.total_cmp(b))

@@ -1,6 +1,6 @@
 //! Types of conditions: whether each name exists and each operator fits what stands around it.
 //!
-//! Works on cel's tree; collects every problem. Outputs of steps are of any type, decided at run time.
+//! Works on cel's tree; collects every problem. What a step gives is of the type that its step type declares.
 
 use std::ops::Range;
 
@@ -12,14 +12,30 @@ use super::path::Path;
 use super::refusals::Problem;
 use super::rewrite::Role;
 use super::suggest;
-use crate::step::FieldType;
+use crate::step::{FieldType, Output};
+use crate::work;
 
 /// What an expression may name.
 pub(super) struct Scope<'a> {
     /// The kind of subject, such as `contact`; `None` where the document names none that is known.
     pub(super) subject: Option<(&'a str, &'a [(&'static str, FieldType)])>,
+    /// All steps that have an id.
+    pub(super) steps: &'a [Named<'a>],
+}
+
+/// A step as far as expressions name it.
+#[derive(Clone, Copy)]
+pub(super) struct Named<'a> {
+    pub(super) id: &'a str,
+    /// What it gives; `None` where its type is not known, which is told at the type.
+    pub(super) outputs: Option<&'static [Output]>,
+}
+
+impl<'a> Scope<'a> {
     /// The ids of all steps.
-    pub(super) steps: &'a [&'a str],
+    pub(super) fn ids(&self) -> impl Iterator<Item = &'a str> + use<'a> {
+        self.steps.iter().map(|step| step.id)
+    }
 }
 
 /// The type of a part of an expression.
@@ -86,6 +102,7 @@ pub(super) struct Check<'c> {
 impl Check<'_> {
     /// The type of a part; what is wrong in it is noted.
     pub(super) fn infer(&mut self, expression: &IdedExpr) -> Type {
+        work::count(1);
         if let Some(path) = Path::of_presence(expression) {
             self.path(&path, expression);
             return Type::Bool;
@@ -217,6 +234,7 @@ impl Check<'_> {
 
     /// The bytes of a whole expression, from its leftmost token to its rightmost.
     pub(super) fn span(&self, expression: &IdedExpr) -> Range<usize> {
+        work::count(1);
         let own = self.parsed.token(expression.id);
         let mut parts: Vec<&IdedExpr> = Vec::new();
         let mut end = own.end;

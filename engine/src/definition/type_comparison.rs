@@ -3,7 +3,7 @@
 use cel::IdedExpr;
 use cel::common::ast::{CallExpr, Expr, LiteralValue, operators};
 
-use super::expression::is_regex;
+use super::expression::{NoPattern, check_pattern};
 use super::refusals::Problem;
 use super::type_check::{Check, Type, shown};
 
@@ -88,12 +88,27 @@ impl Check<'_> {
     }
 
     fn pattern(&mut self, argument: &IdedExpr) {
-        let Expr::Literal(LiteralValue::String(pattern)) = &argument.expr else { return };
-        if !is_regex(pattern.inner()) {
-            let message = "this is no regular expression";
-            let help = "write a `\\` before brackets and dots that are meant as such";
-            self.problems.push(Problem::at(self.span(argument), message).help(help));
-        }
+        let Expr::Literal(LiteralValue::String(pattern)) = &argument.expr else {
+            let message = "`matches` wants its pattern as a text in quotes";
+            self.refuse(
+                argument,
+                message,
+                "write `contact.title.matches('^VP')`, or use `contains`",
+            );
+            return;
+        };
+        let (message, help) = match check_pattern(pattern.inner()) {
+            Ok(()) => return,
+            Err(NoPattern::Syntax) => (
+                "this is no regular expression",
+                "write a `\\` before brackets and dots that are meant as such",
+            ),
+            Err(NoPattern::TooLarge) => (
+                "this regular expression is too large",
+                "repeat less of it, or ask with `contains` and `startsWith`",
+            ),
+        };
+        self.problems.push(Problem::at(self.span(argument), message).help(help));
     }
 
     fn comparable(&mut self, at: &IdedExpr, left: (&IdedExpr, Type), right: (&IdedExpr, Type)) {

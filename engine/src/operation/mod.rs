@@ -5,6 +5,8 @@
 
 mod selection;
 
+use std::collections::BTreeMap;
+
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -29,6 +31,14 @@ pub enum Wish {
         name: String,
         /// What a waiting step reads of it.
         data: Value,
+    },
+    /// Bring it into another version of its workflow.
+    Migrate {
+        /// The version's id.
+        to: i64,
+        /// What a person maps beyond the definition: the old id of a step to a new one, `exit` or `stay`.
+        #[serde(default)]
+        map: BTreeMap<String, String>,
     },
 }
 
@@ -89,8 +99,11 @@ pub async fn order(tx: &mut PgConnection, new: &NewOperation) -> Result<Uuid, sq
     let id = clock::new_id();
     sqlx::query!(
         "with ordered as (
-           insert into engine.operations (id, customer_id, wish, selection, actor, reason, per_second, total)
-           values ($1, $2, $3, $4, $5, $6, $7, $8)
+           insert into engine.operations
+             (id, customer_id, wish, selection, actor, reason, per_second, total, next_at, migrates_at)
+           values ($1, $2, $3, $4, $5, $6, $7, $8,
+             -- A binary that can't read it leaves what is never due.
+             case when $9 then 'infinity' else clock_timestamp() end, case when $9 then clock_timestamp() end)
          )
          select from pg_notify('engine', 'operations')",
         id,
@@ -101,6 +114,7 @@ pub async fn order(tx: &mut PgConnection, new: &NewOperation) -> Result<Uuid, sq
         new.reason,
         new.per_second,
         new.total,
+        matches!(new.wish, Wish::Migrate { .. }),
     )
     .execute(tx)
     .await?;
@@ -125,6 +139,26 @@ pub async fn stop(
     .execute(db)
     .await?;
     Ok(stopped.rows_affected() > 0)
+}
+
+/// Stops what is bringing runs of a workflow into another version, where it stands.
+///
+/// # Errors
+/// What the statement returned.
+pub(crate) async fn stop_migrations(
+    db: impl PgExecutor<'_>,
+    customer_id: Uuid,
+    workflow: &str,
+) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "update engine.operations set state = 'stopped', ended_at = engine.now()
+         where customer_id = $1 and ended_at is null and migrates_at is not null and selection ->> 'workflow' = $2",
+        customer_id,
+        workflow,
+    )
+    .execute(db)
+    .await?;
+    Ok(())
 }
 
 /// An operation by id; no customer means any, for operators.

@@ -10,7 +10,9 @@ use super::*;
 use crate::context::Context;
 use crate::definition::{self, Format};
 use crate::limit::{Daily, Gap, Rate};
-use crate::step::{Effect, Outcome, Registry, Step, StepError, StepType, Subject, Verdict};
+use crate::step::{
+    Effect, FieldType, Outcome, Output, Registry, Step, StepError, StepType, Subject, Verdict,
+};
 
 /// Waits for an hour, for the signal `go` for at most a day, or acts at once.
 enum Kind {
@@ -52,6 +54,12 @@ fn registry() -> Registry {
         timeout: Duration::from_secs(1),
         windowed: false,
         limits: &[],
+        outputs: &[Output {
+            name: "seen",
+            kind: FieldType::Bool,
+            description: "Whether it was seen.",
+        }],
+        example: "",
         schema: || schemars::schema_for!(NoKeys),
         parse: Arc::new(move |_| Ok(Arc::new(Plain(kind())))),
     };
@@ -62,7 +70,7 @@ fn registry() -> Registry {
         .step(of("go", || Kind::Go, Effect::Pure))
         .subject(Subject {
             name: "thing",
-            fields: &[("size", crate::step::FieldType::Number)],
+            fields: &[("size", FieldType::Number)],
             load: Arc::new(|_, _| Box::pin(async { Ok(None) })),
         })
         .signal("go")

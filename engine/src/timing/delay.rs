@@ -4,11 +4,13 @@ use std::time::Duration;
 
 use chrono::{DateTime, Datelike, Days, NaiveDate, NaiveDateTime, TimeDelta, Utc, Weekday};
 
-use super::{LocalTime, Window, Zone};
+use super::days_off::midnight;
+use super::window::DAYS_AHEAD;
+use super::{DaysOff, LocalTime, Window, Zone};
 
-/// How far a business day is looked for, for each one that is to pass: the longest run of days off
-/// is shorter.
-const DAYS_PER_BUSINESS_DAY: u32 = 28;
+/// How far a business day is looked for, for each one that is to pass, beside [`DAYS_AHEAD`] for all: the
+/// longest run of days off is shorter.
+const DAYS_PER_BUSINESS_DAY: u64 = 28;
 
 /// How long a run waits, as its document says it.
 #[derive(Debug, Clone, PartialEq)]
@@ -51,18 +53,51 @@ impl Delay {
         window: Option<&Window>,
         date: Option<NaiveDate>,
     ) -> DateTime<Utc> {
-        let wall = zone.wall(from);
+        self.due_around(&DaysOff::NONE, from, zone, window, date)
+    }
+
+    /// As [`Delay::due`], where days off and absences are no business days either: an absence takes a day
+    /// when it leaves nothing of the day's window, or of the day without a window.
+    pub fn due_around(
+        &self,
+        days_off: &DaysOff,
+        from: DateTime<Utc>,
+        zone: &Zone,
+        window: Option<&Window>,
+        date: Option<NaiveDate>,
+    ) -> DateTime<Utc> {
         let due = match self {
             Self::Elapsed(duration) => elapsed(from, *duration),
-            Self::Days(count) => later(wall, *count).map(|local| zone.resolve(local)),
-            Self::BusinessDays(count) => business_day(wall.date(), *count, window)
-                .map(|date| zone.resolve(date.and_time(wall.time()))),
-            Self::Next { weekday, at } => next_weekday(from, zone, *weekday, *at),
-            Self::Date { offset_days, at, .. } => date
-                .and_then(|date| relative(date, *offset_days))
-                .map(|date| zone.resolve(at.on(date))),
+            Self::Days(_) | Self::BusinessDays(_) | Self::Next { .. } | Self::Date { .. } => {
+                self.local(days_off, from, zone, window, date).map(|local| zone.resolve(local))
+            }
         };
         due.map_or(from, |due| due.max(from))
+    }
+
+    /// The local time that is meant, be it skipped or shown twice there; `None` for a length of time, and
+    /// without the value of a field. The arguments are those of [`Delay::due_around`].
+    pub fn local(
+        &self,
+        days_off: &DaysOff,
+        from: DateTime<Utc>,
+        zone: &Zone,
+        window: Option<&Window>,
+        date: Option<NaiveDate>,
+    ) -> Option<NaiveDateTime> {
+        let wall = zone.wall(from);
+        match self {
+            Self::Elapsed(_) => None,
+            Self::Days(count) => later(wall, *count),
+            Self::BusinessDays(count) => {
+                let works = |date: &NaiveDate| works(*date, zone, window, days_off);
+                Some(business_day(wall.date(), *count, works)?.and_time(wall.time()))
+            }
+            Self::Next { weekday, at } => next_weekday(from, zone, *weekday, *at),
+            Self::Date { offset_days, at, .. } => {
+                date.and_then(|date| relative(date, *offset_days)).map(|date| at.on(date))
+            }
+        }
     }
 }
 
@@ -78,17 +113,29 @@ fn relative(date: NaiveDate, offset_days: i32) -> Option<NaiveDate> {
     date.checked_add_signed(TimeDelta::try_days(offset_days.into())?)
 }
 
-/// The `count`th business day after `date`. A window that was made without days gives the last day
-/// looked at.
-fn business_day(date: NaiveDate, count: u32, window: Option<&Window>) -> Option<NaiveDate> {
-    let is_business_day = |date: &NaiveDate| match window {
-        Some(window) => window.is_business_day(*date),
-        None => !matches!(date.weekday(), Weekday::Sat | Weekday::Sun),
-    };
-    let furthest = u64::from(count) * u64::from(DAYS_PER_BUSINESS_DAY);
+/// Whether `date` is a business day here. A date that the zone skips is none.
+fn works(date: NaiveDate, zone: &Zone, window: Option<&Window>, days_off: &DaysOff) -> bool {
+    match window {
+        Some(window) => window.is_working_day(date, zone, days_off),
+        None if matches!(date.weekday(), Weekday::Sat | Weekday::Sun) => false,
+        None if days_off.contains(date) => false,
+        None => date.succ_opt().is_some_and(|next| {
+            let day = (midnight(date, zone), midnight(next, zone));
+            days_off.first_free(day, zone).is_some()
+        }),
+    }
+}
+
+/// The `count`th business day after `date`; the last day looked at where there is none.
+fn business_day(
+    date: NaiveDate,
+    count: u32,
+    works: impl Fn(&NaiveDate) -> bool,
+) -> Option<NaiveDate> {
+    let furthest = u64::from(count) * DAYS_PER_BUSINESS_DAY + DAYS_AHEAD;
     let skipped = usize::try_from(count.checked_sub(1)?).ok()?;
     let day = |ahead| date.checked_add_days(Days::new(ahead));
-    (1..=furthest).map_while(day).filter(is_business_day).nth(skipped).or_else(|| day(furthest))
+    (1..=furthest).map_while(day).filter(works).nth(skipped).or_else(|| day(furthest))
 }
 
 /// Two weeks are enough: a week's occurrence may be past already, and the next may lie in a skipped day.
@@ -97,13 +144,13 @@ fn next_weekday(
     zone: &Zone,
     weekday: Weekday,
     at: LocalTime,
-) -> Option<DateTime<Utc>> {
+) -> Option<NaiveDateTime> {
     let today = zone.wall(from).date();
     (0..=14)
         .filter_map(|ahead| today.checked_add_days(Days::new(ahead)))
         .filter(|date| date.weekday() == weekday)
-        .map(|date| zone.resolve(at.on(date)))
-        .find(|due| *due > from)
+        .map(|date| at.on(date))
+        .find(|local| zone.resolve(*local) > from)
 }
 
 #[cfg(test)]

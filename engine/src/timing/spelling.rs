@@ -2,14 +2,26 @@
 //!
 //! Never decides anything: what it finds stands in an error message only.
 
+use crate::work;
+
+/// The longest word that is compared, in bytes; comparing takes the product of the lengths.
+const LONGEST: usize = 100;
+
 /// The candidate closest to `word`, ignoring case; `None` when nothing is close.
 pub(super) fn nearest<'a>(
     word: &str,
     candidates: impl IntoIterator<Item = &'a str>,
 ) -> Option<&'a str> {
+    if word.len() > LONGEST {
+        return None;
+    }
     let word = word.to_lowercase();
     candidates
         .into_iter()
+        .filter(|candidate| {
+            word.len().abs_diff(candidate.len()) <= word.len().max(candidate.len()) / 3
+        })
+        .inspect(|candidate| work::count(word.len() * candidate.len()))
         .map(|candidate| (strsim::damerau_levenshtein(&word, &candidate.to_lowercase()), candidate))
         .min_by_key(|(distance, _)| *distance)
         .filter(|(distance, candidate)| *distance <= allowed(&word, candidate))

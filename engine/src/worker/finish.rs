@@ -3,17 +3,19 @@
 
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, NaiveDateTime, Utc};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::execute::{Work, situation};
+use super::replan::Meant;
 use super::{Shared, StepJob};
 use crate::decision::{self, Input, Intent, Memory, Next, Transition};
 use crate::definition_store;
 use crate::fact::Fact;
 use crate::run::{NewRun, Parent, Priority};
 use crate::step::{Outcome, StepError, Verdict};
+use crate::timing::Zone;
 use crate::{id, limit};
 
 /// How many steps of one run may go on in this worker before others have their turn.
@@ -43,6 +45,8 @@ pub(super) struct Finished {
     pub(super) facts: Vec<Fact>,
     /// Signals that this work used up.
     pub(super) consumed: Vec<Uuid>,
+    /// The local time for which it waits, where it waits for one.
+    pub(super) meant: Option<Meant>,
 }
 
 /// Under which limits a step takes its turn.
@@ -116,6 +120,16 @@ pub(super) fn decide(
         | Input::Broken { .. } => Vec::new(),
     };
     let limited = input == Input::Limited;
+    let local = match &input {
+        Input::Outcome(outcome) => outcome.local,
+        Input::Failed(_)
+        | Input::Skipped
+        | Input::Closed { .. }
+        | Input::Limited
+        | Input::StillWaiting { .. }
+        | Input::ExitSignal { .. }
+        | Input::Broken { .. } => None,
+    };
     let mut transition = decision::advance(situation(&job, work), input);
     if let Some(reason) = transition.memory.as_ref().and_then(too_large) {
         // What the step did stands; only what it wanted to remember does not fit.
@@ -150,6 +164,7 @@ pub(super) fn decide(
     let step = &work.definition.steps[index];
     let target = (step.id.clone(), step.kind.to_owned());
     let child = child.filter(|_| transition.child.is_some());
+    let meant = meant(&transition, local, situation(&job, work).zone);
     Finished {
         job,
         transition: Some(transition),
@@ -160,7 +175,30 @@ pub(super) fn decide(
         starts_runs: work.definition.steps.iter().any(|step| step.step.starts_runs()),
         facts,
         consumed,
+        meant,
     }
+}
+
+/// The local time for which a run waits: that of its step, or the one at which a window opens.
+fn meant(transition: &Transition, local: Option<NaiveDateTime>, zone: &Zone) -> Option<Meant> {
+    let (at, local) = match (&transition.next, transition.kind) {
+        (Next::Enter { at: Some(at), .. }, _)
+        | (Next::Again { at: Some(at), .. }, Some("step.deferred")) => (*at, zone.wall(*at)),
+        (
+            Next::Again { at: Some(at), .. } | Next::Listen { until: Some(at), .. },
+            Some("step.waiting"),
+        ) => (*at, local?),
+        (
+            Next::Enter { .. }
+            | Next::Again { .. }
+            | Next::Listen { .. }
+            | Next::Hold { .. }
+            | Next::Complete
+            | Next::Exit { .. },
+            _,
+        ) => return None,
+    };
+    Some(Meant::now(local, at))
 }
 
 /// Why a memory can't be kept; `None` where it can.
@@ -196,6 +234,7 @@ pub(super) fn given_up(job: StepJob) -> Finished {
         starts_runs: false,
         facts: Vec::new(),
         consumed: Vec::new(),
+        meant: None,
     }
 }
 

@@ -3,7 +3,9 @@
 //! Independent tasks, each with one job: `lease` says that this worker lives, `listen` wakes, `fetch`
 //! claims, `grant` claims what waits under limits, `backend` hands jobs to apalis, `execute` runs a step, `finish` says what came of it,
 //! `intend` writes intents, `commit` records in groups, `promote` makes due timers jobs, `family` tells
-//! parents and children of ends, `operate` works off bulk commands, `retain` lets go what is over, `sweep` takes back what dead workers held. Handlers never touch the queue's
+//! parents and children of ends, `operate` works off bulk commands and `migrate` changes of versions, `schedule`
+//! fires schedules, `replan` plans waits anew after an update of the tz database, `retain` lets go what is over,
+//! `sweep` takes back what dead workers held. Handlers never touch the queue's
 //! tables. Every write names the lease under which the job was claimed.
 
 mod backend;
@@ -19,6 +21,7 @@ mod intend;
 mod lease;
 mod listen;
 mod measure;
+mod migrate;
 #[cfg(test)]
 mod model;
 mod operate;
@@ -26,7 +29,9 @@ mod pace;
 mod plans;
 mod promote;
 mod record;
+mod replan;
 mod retain;
+mod schedule;
 mod sweep;
 
 use std::future::Future;
@@ -44,6 +49,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
+pub use replan::{Replanned, replanned};
 pub use retain::Retention;
 
 use crate::context::IntentRequest;
@@ -175,6 +181,7 @@ struct Shared {
     grant: Notify,
     family: Notify,
     operate: Notify,
+    schedule: Notify,
     /// How many more jobs may be leased, and how many more of them may wait to be begun: those would only keep
     /// others from them.
     leases: Semaphore,
@@ -289,6 +296,7 @@ impl Worker {
             grant: Notify::new(),
             family: Notify::new(),
             operate: Notify::new(),
+            schedule: Notify::new(),
             leases: Semaphore::new(self.settings.leases),
             unbegun: Semaphore::new(self.settings.unbegun()),
             suspects: Semaphore::new(1),
@@ -310,7 +318,9 @@ impl Worker {
         tasks.spawn("fetch", &fetching, fetch::run(of(), ready.clone()));
         tasks.spawn("look back", &fetching, fetch::look_back(of(), ready.clone()));
         tasks.spawn("retain", &fetching, retain::run(of()));
+        tasks.spawn("replan", &fetching, replan::run(of()));
         tasks.spawn("operate", &fetching, operate::run(of()));
+        tasks.spawn("schedule", &fetching, schedule::run(of()));
         tasks.spawn("grant", &fetching, grant::run(of(), ready.clone()));
         tasks.spawn("lease", &recording, lease::keep(of()));
         tasks.spawn("intend", &recording, intend::run(of(), wishes));

@@ -1,4 +1,4 @@
-//! Works operations off: a page of runs in one transaction, with the operation's place and counts. A worker
+//! Works operations off (`migrate` those that bring runs into another version): a page of runs in one transaction, with the operation's place and counts. A worker
 //! that dies in the middle has done the page or has not.
 
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::{Shared, WorkerError, lost};
+use super::{Shared, WorkerError, lost, migrate};
 use crate::fact::{RUN_CHANGED, RunFact};
 use crate::operation::{self, Place, Selection, Wish};
 use crate::run::{self, Change};
@@ -37,15 +37,15 @@ pub(super) async fn run(shared: Arc<Shared>) -> Result<(), WorkerError> {
 }
 
 /// An operation with its page still to do.
-struct Open {
-    id: Uuid,
+pub(super) struct Open {
+    pub(super) id: Uuid,
     wish: Value,
     selection: Value,
-    frozen_at: DateTime<Utc>,
-    actor: String,
+    pub(super) frozen_at: DateTime<Utc>,
+    pub(super) actor: String,
     per_second: Option<f32>,
-    at_customer: Uuid,
-    at_run: Uuid,
+    pub(super) at_customer: Uuid,
+    pub(super) at_run: Uuid,
 }
 
 /// Does one page of one operation; says whether there was one.
@@ -54,7 +54,8 @@ async fn step(shared: &Shared) -> Result<bool, sqlx::Error> {
     let open = sqlx::query_as!(
         Open,
         "select id, wish, selection, frozen_at, actor, per_second, at_customer, at_run from engine.operations
-         where ended_at is null and next_at <= clock_timestamp() order by next_at limit 1 for update skip locked",
+         where ended_at is null and coalesce(migrates_at, next_at) <= clock_timestamp()
+         order by coalesce(migrates_at, next_at) limit 1 for update skip locked",
     )
     .fetch_optional(&mut *tx)
     .await?;
@@ -62,6 +63,9 @@ async fn step(shared: &Shared) -> Result<bool, sqlx::Error> {
     let read = serde_json::from_value::<Wish>(open.wish.clone())
         .and_then(|wish| Ok((wish, serde_json::from_value::<Selection>(open.selection.clone())?)));
     match read {
+        Ok((Wish::Migrate { to, map }, selection)) => {
+            migrate::page(shared, &mut tx, &open, (to, &map), &selection).await?;
+        }
         Ok((wish, selection)) => page(shared, &mut tx, &open, &wish, &selection).await?,
         Err(error) => fail(&mut tx, open.id, &format!("it can't be read: {error}")).await?,
     }
@@ -69,7 +73,7 @@ async fn step(shared: &Shared) -> Result<bool, sqlx::Error> {
     Ok(true)
 }
 
-async fn fail(tx: &mut PgConnection, id: Uuid, error: &str) -> Result<(), sqlx::Error> {
+pub(super) async fn fail(tx: &mut PgConnection, id: Uuid, error: &str) -> Result<(), sqlx::Error> {
     sqlx::query!(
         "update engine.operations set state = 'failed', error = $2, ended_at = engine.now() where id = $1",
         id,
@@ -130,6 +134,8 @@ async fn apply(
     let action = match wish {
         Wish::Act(action) => action,
         Wish::Signal { name, data } => return tell(tx, open, customer_id, ids, name, data).await,
+        // It has pages of its own.
+        Wish::Migrate { .. } => return Ok(0),
     };
     let definitions = &shared.worker.definitions;
     let changes = run::act(tx, definitions, customer_id, ids, action, &actor).await?;
@@ -176,7 +182,7 @@ async fn tell(
 }
 
 /// What the domain gets to write of runs that came into another state.
-async fn facts(
+pub(super) async fn facts(
     tx: &mut PgConnection,
     customer_id: Uuid,
     changed: &[(Uuid, run::State)],

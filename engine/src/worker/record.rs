@@ -2,7 +2,7 @@
 //! their history, and puts what follows where it belongs. A lease that is no longer ours changes nothing.
 
 use chrono::{DateTime, Utc};
-use serde_json::Value;
+use serde_json::{Value, json};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
@@ -48,6 +48,7 @@ struct Columns {
     limits: Vec<Option<Value>>,
     closes_at: Vec<Option<DateTime<Utc>>>,
     share: Vec<f32>,
+    meant: Vec<Option<Value>>,
 }
 
 /// Where a transition leaves the run's row.
@@ -160,6 +161,7 @@ impl Columns {
         self.limits.push(lane.map(|lane| lane.limits.clone()));
         self.closes_at.push(lane.and_then(|lane| lane.closes_at));
         self.share.push(lane.map_or(0.0, |lane| lane.share));
+        self.meant.push(finished.meant.as_ref().map(|meant| json!(meant)));
         let transition = finished.transition.as_ref();
         self.keeps_intent.push(transition.is_none_or(|next| next.intent == Intent::Kept));
         self.data.push(transition.and_then(memory));
@@ -190,10 +192,10 @@ pub(super) async fn record(
              select * from unnest($2::uuid[], $3::text[], $4::int[], $5::smallint[], $6::int[], $7::bool[],
                $8::text[], $9::text[], $10::text[], $11::text[], $12::int[], $13::smallint[], $14::timestamptz[],
                $15::text[], $16::text[], $17::bool[], $18::jsonb[], $19::text[], $20::jsonb[], $21::text[],
-               $22::text[], $23::jsonb[], $24::timestamptz[], $25::real[])
+               $22::text[], $23::jsonb[], $24::timestamptz[], $25::real[], $26::jsonb[])
              as o(run_id, step, iteration, attempt, seen, goes_on, state, place, to_step, to_queue, to_iteration,
                to_attempt, due_at, wait_signal, reason, keeps_intent, data, kind, detail, end_kind, end_actor,
-               to_limits, closes_at, share)
+               to_limits, closes_at, share, meant)
            ), kept as (
              update engine.jobs j set step = o.to_step, queue = o.to_queue, iteration = o.to_iteration, attempt = 1,
                crashes = 0, begun = false, claimed_at = engine.now()
@@ -233,6 +235,8 @@ pub(super) async fn record(
                  when r.ended_at is null and f.state in ('completed', 'exited') then engine.now() else r.ended_at end,
                intent = case when f.keeps_intent then r.intent end,
                data = coalesce(f.data, r.data),
+               -- It speaks of the instant that stands in it alone, so an old one may stay.
+               meant = coalesce(f.meant, r.meant),
                changed_at = engine.now(),
                seq = r.seq + (f.kind is not null)::int
                  + (f.end_kind is not null and r.ended_at is null)::int
@@ -306,6 +310,7 @@ pub(super) async fn record(
         &columns.limits as &[Option<Value>],
         &columns.closes_at as &[Option<DateTime<Utc>>],
         &columns.share,
+        &columns.meant as &[Option<Value>],
     )
     .fetch_all(tx)
     .await

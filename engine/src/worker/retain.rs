@@ -1,5 +1,5 @@
-//! Lets go what has had its time: weeks of history as a whole, signals and finished runs in bounded batches,
-//! relayed ranges of the outbox as a whole. All by the real clock.
+//! Lets go what has had its time: weeks of history as a whole, signals, fires of schedules and finished runs in
+//! bounded batches, relayed ranges of the outbox as a whole. All by the real clock.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,6 +9,7 @@ use uuid::Uuid;
 
 use super::{Shared, WorkerError, lost};
 use crate::fact::{RUN_FORGOTTEN, RunFact};
+use crate::{schedule, transaction};
 
 /// How often a worker looks.
 const EVERY: Duration = Duration::from_secs(600);
@@ -63,6 +64,9 @@ async fn turn(shared: &Shared) -> Result<(), sqlx::Error> {
     while drop_signals(shared, retention.signals).await? >= BATCH.unsigned_abs() {
         tokio::time::sleep(PAUSE).await;
     }
+    while forget_fires(shared).await? {
+        tokio::time::sleep(PAUSE).await;
+    }
     let db = &shared.worker.db;
     let dropped = sqlx::query_scalar!(
         r#"select engine.drop_history(clock_timestamp() - make_interval(secs => $1)) as "dropped!""#,
@@ -89,6 +93,13 @@ async fn drop_signals(shared: &Shared, after: Duration) -> Result<u64, sqlx::Err
     .execute(&shared.worker.db)
     .await?;
     Ok(dropped.rows_affected())
+}
+
+async fn forget_fires(shared: &Shared) -> Result<bool, sqlx::Error> {
+    let mut tx = transaction::begin(&shared.worker.db).await?;
+    let more = schedule::forget_fires(&mut tx).await?;
+    tx.commit().await?;
+    Ok(more)
 }
 
 /// Forgets a batch of finished runs; the domain keeps what it wants of them. Gives where to go on.

@@ -162,7 +162,8 @@ pub(crate) const ALL: [Invariant; 19] = [
         broken: "with told as (
                    select run_id, min(seq) as first, max(seq) as last, count(*) as n,
                      (array_agg(case kind when 'run.started' then 'live' when 'run.resumed' then 'live'
-                        when 'run.retried' then 'live' else substr(kind, 5) end order by seq desc)
+                        when 'run.retried' then 'live' when 'run.replanned' then 'live'
+                        else substr(kind, 5) end order by seq desc)
                         filter (where kind like 'run.%'))[1] as state,
                      (array_agg(coalesce(data ->> 'to', step) order by seq desc) filter (where
                         (kind = 'run.started' or (kind like 'step.%' and data ? 'to'))

@@ -118,7 +118,7 @@ impl Acting {
         }
         let until = cx.now() + self.length(cx);
         let output = Some(json!({ "due_at": until }));
-        Ok(Outcome { verdict: Verdict::Sleep { until }, output, facts: Vec::new() })
+        Ok(Outcome { verdict: Verdict::Sleep { until }, output, ..Outcome::default() })
     }
 
     /// From half of the named seconds up to all of them.
@@ -212,6 +212,8 @@ fn step_type(name: &'static str, kind: Kind, outside: Outside) -> StepType {
         timeout: Duration::from_secs(20),
         windowed: false,
         limits: if kind == Kind::Turn { &["line"] } else { &[] },
+        outputs: &[],
+        example: "",
         schema: || schemars::schema_for!(Keys),
         parse: Arc::new(move |value| match serde_json::from_value::<Keys>(value) {
             Ok(keys) => Ok(Arc::new(Acting { keys, kind, outside })),

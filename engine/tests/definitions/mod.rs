@@ -139,6 +139,41 @@ fn problems_are_given_to_programs_with_line_and_column() {
 }
 
 #[test]
+fn a_problem_points_to_its_part_of_the_document_in_either_format() {
+    let toml_source = "name = \"a\"\nsubject = \"contact\"\n[timing.windw]\nfrom = \"9\"\n\
+        [[steps]]\nid = \"one\"\ntype = \"email.send\"\nvariants = [{ id = \"a\", weight = \"1\" }]\n\
+        [[steps]]\nid = \"two\"\ntype = \"branch\"\nwhen = \"contact.titel == 'x'\"\n\
+        [templates.\"a/b~c\"]\nsubject = \"s\"\n";
+    let json = serde_json::json!({
+        "name": "a", "subject": "contact", "timing": { "windw": { "from": "9" } },
+        "steps": [
+            { "id": "one", "type": "email.send", "variants": [{ "id": "a", "weight": "1" }] },
+            { "id": "two", "type": "branch", "when": "contact.titel == 'x'" },
+        ],
+        "templates": { "a/b~c": { "subject": "s" } },
+    });
+    let pointers = |source: &str, format: Format| {
+        let read = definition::read("a", source, format, &registry());
+        let refusals = read.err().expect("much is wrong");
+        let mut pointers: Vec<String> =
+            refusals.problems.into_iter().map(|problem| problem.pointer).collect();
+        pointers.sort();
+        pointers
+    };
+    let expected = [
+        "/steps/0",
+        "/steps/0/variants/0/weight",
+        "/steps/1/when",
+        "/templates/a~1b~0c",
+        "/timing/windw",
+    ];
+    assert_eq!(pointers(toml_source, Format::Toml), expected);
+    assert_eq!(pointers(&format!("{json:#}"), Format::Json), expected);
+    assert_eq!(pointers("{}", Format::Json), ["", "", ""]);
+    assert_eq!(pointers("name = ", Format::Toml), [""]);
+}
+
+#[test]
 fn broken_json_is_told_at_its_place() {
     let nested = format!("{{\"name\": {}1{}}}", "[".repeat(5000), "]".repeat(5000));
     let cases = [

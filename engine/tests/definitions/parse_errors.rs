@@ -44,6 +44,8 @@ fn loose() -> StepType {
         timeout: Duration::from_secs(1),
         windowed: false,
         limits: &[],
+        outputs: &[],
+        example: "",
         schema: || schemars::json_schema!({}),
         parse: Arc::new(|value| {
             let step: Loose = serde_json::from_value(value).map_err(|error| error.to_string())?;

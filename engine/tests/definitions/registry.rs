@@ -6,7 +6,7 @@ use std::time::Duration;
 use engine::context::Context;
 use engine::definition::Expression;
 use engine::step::{
-    Effect, FieldType, Outcome, Reference, Registry, Step, StepError, StepType, Subject,
+    Effect, FieldType, Outcome, Output, Reference, Registry, Step, StepError, StepType, Subject,
     TemplateProblem,
 };
 use futures_util::future::BoxFuture;
@@ -14,15 +14,23 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
+const MAIL: &[Output] = &[
+    Output { name: "clicked", kind: FieldType::Bool, description: "Whether a link was followed." },
+    Output { name: "opened", kind: FieldType::Bool, description: "Whether it was opened." },
+];
+
+const CAME: &[Output] =
+    &[Output { name: "came", kind: FieldType::Bool, description: "Whether it came in time." }];
+
 /// Knows contacts, four signals and six step types.
 pub(crate) fn registry() -> Registry {
     Registry::new()
-        .step(of::<EmailSend>("email.send", true))
-        .step(of::<Wait>("wait", false))
-        .step(of::<WaitSignal>("wait.signal", false))
-        .step(of::<Branch>("branch", false))
-        .step(of::<Split>("split", false))
-        .step(of::<Exit>("exit", false))
+        .step(of::<EmailSend>("email.send", true, MAIL))
+        .step(of::<Wait>("wait", false, &[]))
+        .step(of::<WaitSignal>("wait.signal", false, CAME))
+        .step(of::<Branch>("branch", false, &[]))
+        .step(of::<Split>("split", false, &[]))
+        .step(of::<Exit>("exit", false, &[]))
         .subject(Subject {
             name: "contact",
             fields: &[
@@ -51,6 +59,7 @@ pub(crate) fn registry() -> Registry {
 fn of<T: Step + DeserializeOwned + JsonSchema + 'static>(
     name: &'static str,
     windowed: bool,
+    outputs: &'static [Output],
 ) -> StepType {
     StepType {
         name,
@@ -58,6 +67,8 @@ fn of<T: Step + DeserializeOwned + JsonSchema + 'static>(
         timeout: Duration::from_secs(60),
         windowed,
         limits: &[],
+        outputs,
+        example: "",
         schema: || schemars::schema_for!(T),
         parse: Arc::new(|value| match serde_json::from_value::<T>(value) {
             Ok(step) => Ok(Arc::new(step)),

@@ -3,6 +3,8 @@
 #![expect(clippy::unwrap_used, reason = "a test that can't go on fails")]
 
 mod ahead;
+mod changes;
+mod cohorts;
 mod crashes;
 mod failures;
 mod families;
@@ -13,11 +15,14 @@ mod moves;
 mod operations;
 mod races;
 mod relayed;
+mod replanned;
 mod replay;
 mod retained;
+mod schedules;
 mod steps;
 mod story;
 mod suspects;
 mod undoing;
+mod versions;
 mod waits;
 mod walks;

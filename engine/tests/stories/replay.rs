@@ -17,12 +17,15 @@ pub(crate) fn replay(history: &[HistoryRow]) -> (&'static str, String) {
                 step = row.data.as_ref().unwrap()["to"].as_str().unwrap().to_owned();
                 state = if state == "paused" { "paused" } else { "live" };
             }
+            "run.migrated" => {
+                step = row.step.clone().expect("a run that is moved stands at a step")
+            }
             "run.paused" => state = "paused",
             "run.held" => state = "held",
             "run.completed" => state = "completed",
             "run.exited" => state = "exited",
             "run.cancelled" => state = "cancelled",
-            "step.intended" | "step.waiting" | "step.deferred" => {}
+            "step.intended" | "step.waiting" | "step.deferred" | "run.replanned" => {}
             "step.done" | "step.skipped" | "step.failed" => {
                 let to = row.data.as_ref().and_then(|data| data["to"].as_str());
                 if let Some(to) = to.filter(|_| !ended) {

@@ -9,7 +9,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use engine::context::Context;
 use engine::fact::Fact;
 use engine::step::{
-    Effect, FieldType, NewChild, Outcome, Reconciled, Reference, Registry, Step, StepError,
+    Effect, FieldType, NewChild, Outcome, Output, Reconciled, Reference, Registry, Step, StepError,
     StepType, Subject, Verdict, Wake,
 };
 use engine::timing::Delay;
@@ -83,7 +83,9 @@ struct Keys {
     workflow: Option<String>,
     #[serde(default)]
     wait: bool,
+    #[schemars(extend("x-change" = "copy"))]
     kilobytes: Option<usize>,
+    #[schemars(extend("x-change" = "timing"))]
     minutes: Option<i64>,
     length: Option<String>,
     until: Option<String>,
@@ -141,7 +143,7 @@ impl Acting {
             Some(kilobytes) => json!("x".repeat(kilobytes * 1024)),
             None => json!({ "calls": count }),
         };
-        Ok(Outcome { verdict, output: Some(output), facts: Vec::new() })
+        Ok(Outcome { verdict, output: Some(output), ..Outcome::default() })
     }
 
     fn spawn(&self, cx: &Context) -> Result<Outcome, StepError> {
@@ -196,7 +198,10 @@ impl Acting {
         };
         let came = matches!(cx.wake(), Some(Wake::Signal { .. }));
         let output = Some(json!({ "came": came, "calls": count }));
-        Outcome { verdict, output, facts: Vec::new() }
+        // A sleeper means a local time, a listener a length of time.
+        let sleeps = matches!(verdict, Verdict::Sleep { .. });
+        let local = until.filter(|_| sleeps).map(|until| cx.zone().wall(until));
+        Outcome { verdict, output, local, ..Outcome::default() }
     }
 }
 
@@ -256,6 +261,8 @@ fn step_type(name: &'static str, kind: Kind, board: &Arc<Board>) -> StepType {
         timeout: Duration::from_secs(60),
         windowed: false,
         limits: &[],
+        outputs: &[Output { name: "came", kind: FieldType::Bool, description: "Whether it came." }],
+        example: "",
         schema: || schemars::schema_for!(Keys),
         parse: Arc::new(move |value| match serde_json::from_value::<Keys>(value) {
             Ok(keys) => Ok(Arc::new(Acting { keys, kind, board: Arc::clone(&board) })),

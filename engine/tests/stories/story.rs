@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use engine::clock;
-use engine::definition::{self, Format};
+use engine::definition::{self, Definition, Format};
 use engine::definition_store::{self, Definitions};
 use engine::fact::{FactWriter, FactWriters, RunFact};
 use engine::run::{self, Action, Change, HistoryRow, NewRun, Priority, RunRow};
@@ -129,12 +129,18 @@ impl Story {
         self.define_as("story", steps).await
     }
 
-    /// The same under a name of its own.
-    pub(crate) async fn define_as(&self, name: &str, steps: &str) -> i64 {
+    /// Reads a definition of these steps, which ends on `stop`; also its text.
+    pub(crate) fn read(&self, name: &str, steps: &str) -> (Definition, String) {
         let source =
             format!("name = \"{name}\"\nsubject = \"thing\"\n[exit]\non = [\"stop\"]\n{steps}");
         let read = definition::read("story.toml", &source, Format::Toml, &registry(&self.board))
             .unwrap_or_else(|refusals| panic!("{refusals}"));
+        (read, source)
+    }
+
+    /// The same under a name of its own.
+    pub(crate) async fn define_as(&self, name: &str, steps: &str) -> i64 {
+        let (read, source) = self.read(name, steps);
         let mut tx = self.db.begin().await.unwrap();
         let kept = definition_store::keep(&mut tx, self.customer, &read, &source).await.unwrap();
         tx.commit().await.unwrap();

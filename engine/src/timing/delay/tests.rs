@@ -1,7 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::timing::Calendar;
+use crate::timing::{Absence, Calendar};
 
 fn at(text: &str) -> DateTime<Utc> {
     text.parse().expect("an instant")
@@ -88,6 +88,42 @@ fn a_business_day_is_a_day_of_the_window_that_is_no_holiday() {
     let friday = at("2026-04-03T09:00:00Z");
     let third = Delay::BusinessDays(4).due(friday, &zone("Europe/London"), Some(&mondays), None);
     assert_eq!(third, at("2026-05-11T09:00:00Z"));
+}
+
+#[test]
+fn days_off_and_absences_are_no_business_days() {
+    let date = |text: &str| text.parse::<NaiveDate>().expect("a date");
+    let tuesday = at("2026-11-24T15:00:00Z");
+    let due = |window: Option<&Window>, days_off: DaysOff| {
+        let delay = Delay::BusinessDays(1);
+        let due = delay.due_around(&days_off, tuesday, &zone("UTC"), window, None);
+        due.format("%m-%d").to_string()
+    };
+    let us = window(&["US"]);
+    assert_eq!(due(Some(&us), DaysOff::NONE), "11-25");
+    assert_eq!(due(Some(&us), DaysOff::new([date("2026-11-25")], Vec::new())), "11-27");
+    assert_eq!(due(None, DaysOff::new([date("2026-11-25")], Vec::new())), "11-26");
+    let dates = Absence::Dates { first: date("2026-11-20"), last: date("2026-11-29") };
+    assert_eq!(due(Some(&us), DaysOff::new([], vec![dates])), "11-30");
+    assert_eq!(due(None, DaysOff::new([], vec![dates])), "11-30");
+    // Who is away for the window's hours is away for the day, and who leaves some of them is not.
+    let hours =
+        |until: &str| Absence::Instants { from: at("2026-11-25T08:00:00Z"), until: at(until) };
+    let all = hours("2026-11-25T17:00:00Z");
+    assert_eq!(due(Some(&us), DaysOff::new([], vec![all])), "11-27");
+    assert_eq!(due(None, DaysOff::new([], vec![all])), "11-25");
+    assert_eq!(due(Some(&us), DaysOff::new([], vec![hours("2026-11-25T16:59:00Z")])), "11-25");
+    // A quarter of a year away is longer than any row of holidays.
+    let quarter = Absence::Dates { first: date("2026-11-20"), last: date("2027-02-28") };
+    assert_eq!(due(Some(&us), DaysOff::new([], vec![quarter])), "03-01");
+}
+
+#[test]
+fn a_day_that_a_zone_skipped_is_no_business_day() {
+    // Samoa had no 30 December 2011, a Friday.
+    let thursday = at("2011-12-29T20:00:00Z");
+    let due = Delay::BusinessDays(1).due(thursday, &zone("Pacific/Apia"), None, None);
+    assert_eq!(due, at("2012-01-01T20:00:00Z"));
 }
 
 #[test]

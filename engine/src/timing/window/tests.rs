@@ -1,6 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::timing::Absence;
 
 fn time(text: &str) -> LocalTime {
     LocalTime::parse(text).expect("a time of day")
@@ -12,6 +13,14 @@ fn at(text: &str) -> DateTime<Utc> {
 
 fn zone(name: &str) -> Zone {
     Zone::parse(name).expect("a zone")
+}
+
+fn date(text: &str) -> NaiveDate {
+    text.parse().expect("a date")
+}
+
+fn opens(text: &str) -> Opening {
+    Opening::Opens { at: at(text), closed_by: Closed::Window }
 }
 
 fn working_hours(from: &str, to: &str, holidays: &[&str]) -> Window {
@@ -37,10 +46,14 @@ fn days_are_sorted_and_kept_once() {
 fn a_window_that_never_opens_is_refused() {
     let none = Window::new(Vec::new(), time("08:30"), time("17:00"), Vec::new());
     assert!(none.expect_err("no days").contains("days = ["));
-    for (from, to) in [("17:00", "08:30"), ("09:00", "09:00"), ("24:00", "24:00")] {
+    for (from, to, told) in [
+        ("09:00", "09:00", "write another `to`"),
+        ("24:00", "24:00", "write `from = \"00:00\"`"),
+        ("24:00", "06:00", "write `from = \"00:00\"`"),
+    ] {
         let message = Window::new(vec![Weekday::Mon], time(from), time(to), Vec::new());
         let message = message.expect_err("an empty window");
-        assert!(message.contains("write `from` before `to`"), "{message}");
+        assert!(message.contains(told), "{message}");
     }
 }
 
@@ -48,7 +61,7 @@ fn a_window_that_never_opens_is_refused() {
 fn it_opens_at_the_next_business_minute_and_its_end_is_outside() {
     let window = working_hours("08:30", "17:00", &["US"]);
     let closes = |text| Opening::Open { closes_at: at(text) };
-    let opens = |text| Opening::Opens { at: at(text) };
+    let after = |name, text| Opening::Opens { at: at(text), closed_by: Closed::Holiday(name) };
     for (now, expected) in [
         // A Tuesday in November, five hours behind UTC.
         ("2026-11-24T13:29:59Z", opens("2026-11-24T13:30:00Z")),
@@ -56,7 +69,7 @@ fn it_opens_at_the_next_business_minute_and_its_end_is_outside() {
         ("2026-11-24T21:59:59Z", closes("2026-11-24T22:00:00Z")),
         ("2026-11-24T22:00:00Z", opens("2026-11-25T13:30:00Z")),
         // Over Thanksgiving to the Friday, and over a weekend.
-        ("2026-11-25T22:00:00Z", opens("2026-11-27T13:30:00Z")),
+        ("2026-11-25T22:00:00Z", after("Thanksgiving Day", "2026-11-27T13:30:00Z")),
         ("2026-11-27T22:00:00Z", opens("2026-11-30T13:30:00Z")),
         // Summer time begins on a weekend.
         ("2026-03-06T22:00:00Z", opens("2026-03-09T12:30:00Z")),
@@ -77,9 +90,9 @@ fn a_window_inside_a_gap_is_left_out_and_one_that_begins_in_it_opens_at_its_end(
     let berlin = zone("Europe/Berlin");
     let before = at("2026-03-28T23:30:00Z");
     let inside = every_day("02:00", "02:45").opens_at(before, &berlin);
-    assert_eq!(inside, Opening::Opens { at: at("2026-03-30T00:00:00Z") });
+    assert_eq!(inside, opens("2026-03-30T00:00:00Z"));
     let across = every_day("02:30", "04:00").opens_at(before, &berlin);
-    assert_eq!(across, Opening::Opens { at: at("2026-03-29T01:00:00Z") });
+    assert_eq!(across, opens("2026-03-29T01:00:00Z"));
 }
 
 #[test]
@@ -94,7 +107,7 @@ fn a_window_stays_open_through_a_fold_that_it_holds() {
 fn a_day_that_a_zone_skipped_does_not_open() {
     let opening =
         every_day("09:00", "17:00").opens_at(at("2011-12-30T03:00:00Z"), &zone("Pacific/Apia"));
-    assert_eq!(opening, Opening::Opens { at: at("2011-12-30T19:00:00Z") });
+    assert_eq!(opening, opens("2011-12-30T19:00:00Z"));
 }
 
 #[test]
@@ -102,8 +115,75 @@ fn a_window_made_without_days_is_asked_again_in_400_days() {
     let days = Vec::new();
     let window = Window { days, from: time("09:00"), to: time("17:00"), holidays: Vec::new() };
     let opening = window.opens_at(at("2026-01-01T00:00:00Z"), &Zone::utc());
-    assert_eq!(opening, Opening::Opens { at: at("2027-02-05T00:00:00Z") });
+    assert_eq!(opening, opens("2027-02-05T00:00:00Z"));
     window.opens_at(DateTime::<Utc>::MAX_UTC, &Zone::utc());
+}
+
+#[test]
+fn a_night_belongs_to_the_day_on_which_it_begins() {
+    let days = vec![Weekday::Thu, Weekday::Fri];
+    let us = vec![Calendar::parse("US").expect("a country")];
+    let nights = Window::new(days, time("22:00"), time("06:00"), us).expect("a window");
+    let closes = |text| Opening::Open { closes_at: at(text) };
+    // The night of Thursday is that of Thanksgiving; the Friday's goes on into Saturday.
+    let thanksgiving = Closed::Holiday("Thanksgiving Day");
+    for (now, expected) in [
+        ("2026-11-20T05:59:59Z", closes("2026-11-20T06:00:00Z")),
+        ("2026-11-20T06:00:00Z", opens("2026-11-20T22:00:00Z")),
+        ("2026-11-21T02:00:00Z", closes("2026-11-21T06:00:00Z")),
+        (
+            "2026-11-21T06:00:00Z",
+            Opening::Opens { at: at("2026-11-27T22:00:00Z"), closed_by: thanksgiving },
+        ),
+        (
+            "2026-11-27T03:00:00Z",
+            Opening::Opens { at: at("2026-11-27T22:00:00Z"), closed_by: thanksgiving },
+        ),
+        ("2026-11-28T03:00:00Z", closes("2026-11-28T06:00:00Z")),
+    ] {
+        assert_eq!(nights.opens_at(at(now), &Zone::utc()), expected, "{now}");
+    }
+}
+
+#[test]
+fn every_rule_that_keeps_it_closed_is_named_in_the_order_in_which_it_ends() {
+    let window = working_hours("08:30", "17:00", &["US"]);
+    let away =
+        Absence::Instants { from: at("2026-11-27T10:00:00Z"), until: at("2026-12-01T10:15:00Z") };
+    let days_off = DaysOff::new([date("2026-11-25")], vec![away]);
+    let tuesday_evening = at("2026-11-24T18:00:00Z");
+    let closures = window.closures(tuesday_evening, &Zone::utc(), &days_off);
+    let told: Vec<(Closed, String)> = closures
+        .iter()
+        .map(|closure| (closure.rule, closure.until.format("%m-%d %H:%M").to_string()))
+        .collect();
+    // Thursday is a holiday. From 08:30 to 10:00 on Friday the window is open.
+    assert_eq!(
+        told,
+        [
+            (Closed::OwnDayOff, "11-26 00:00".into()),
+            (Closed::Holiday("Thanksgiving Day"), "11-27 00:00".into()),
+            (Closed::Window, "11-27 08:30".into()),
+        ]
+    );
+    let opening = window.opening(at("2026-11-27T09:00:00Z"), &Zone::utc(), &days_off);
+    assert_eq!(opening, Opening::Open { closes_at: at("2026-11-27T10:00:00Z") });
+    let opening = window.opening(at("2026-11-27T10:00:00Z"), &Zone::utc(), &days_off);
+    let back = at("2026-12-01T10:15:00Z");
+    assert_eq!(opening, Opening::Opens { at: back, closed_by: Closed::Absence });
+    assert_eq!(window.closures(back, &Zone::utc(), &days_off), []);
+}
+
+#[test]
+fn calendars_that_are_not_complete_any_more_are_named() {
+    let window = working_hours("08:30", "17:00", &["US", "SG", "IN"]);
+    let named = |text| {
+        let calendars = window.incomplete(date(text));
+        calendars.map(Calendar::name).collect::<Vec<_>>().join(" ")
+    };
+    assert_eq!(named("2026-12-31"), "");
+    assert_eq!(named("2027-01-01"), "IN");
+    assert_eq!(named("2028-01-01"), "SG IN");
 }
 
 fn instants() -> impl Strategy<Value = DateTime<Utc>> {
@@ -131,7 +211,7 @@ fn windows() -> impl Strategy<Value = Window> {
         (0_u8..7).prop_map(|day| Weekday::try_from(day).expect("a day")),
         1..7,
     );
-    let hours = (0_u16..24).prop_flat_map(|from| (Just(from), from + 1..=24));
+    let hours = (0_u16..24, 0_u16..=24).prop_filter("an hour at least", |(from, to)| from != to);
     let holidays = prop::sample::subsequence(vec!["US", "GB", "AT"], 0..=2);
     (days, hours, holidays).prop_map(|(days, (from, to), holidays)| {
         let holidays = holidays.into_iter().map(|name| Calendar::parse(name).expect("a country"));
@@ -151,8 +231,14 @@ proptest! {
         };
         prop_assert!(is_open);
         let wall = zone.wall(opening);
-        prop_assert!(window.is_business_day(wall.date()));
-        prop_assert!(wall >= window.from.on(wall.date()) && wall < window.to.on(wall.date()));
+        // The night of the day before may go on.
+        let days = [wall.date(), wall.date() - Days::new(1)];
+        let holds = |date: NaiveDate| {
+            let end = if window.to < window.from { date + Days::new(1) } else { date };
+            let hours = window.from.on(date) <= wall && wall < window.to.on(end);
+            window.is_business_day(date) && hours
+        };
+        prop_assert!(days.into_iter().any(holds));
     }
 
     #[test]
@@ -170,7 +256,7 @@ proptest! {
             let just_before = closes_at - TimeDelta::nanoseconds(1);
             prop_assert_eq!(window.opens_at(just_before, &zone), Opening::Open { closes_at });
             match window.opens_at(closes_at, &zone) {
-                Opening::Opens { at } => prop_assert!(at > closes_at),
+                Opening::Opens { at, .. } => prop_assert!(at > closes_at),
                 // Midnight of one day is the first minute of the next.
                 Opening::Open { .. } => prop_assert_eq!(window.to, LocalTime::END_OF_DAY),
             }

@@ -126,3 +126,39 @@ fn the_zones_where_the_older_database_errs_in_2026_are_known() {
     ];
     assert_eq!(differing, known);
 }
+
+fn instant(text: &str) -> DateTime<Utc> {
+    text.parse::<NaiveDateTime>().expect("an instant").and_utc()
+}
+
+/// 40 zones at each change of their clocks in 15 years, and a local time in what that skips or repeats.
+#[test]
+fn every_change_of_the_clocks_is_read_as_python_reads_it() {
+    let table = include_str!("../../../tests/data/time_zones.txt");
+    assert!(table.contains(&format!("tz database {TZDB_VERSION};")), "print the table anew");
+    let lines = table.lines().filter(|line| !line.starts_with('#'));
+    let (mut here, mut changes) = (Zone::utc(), 0);
+    let (mut since, mut offset) = (instant("2018-01-01T00:00:00"), chrono::TimeDelta::zero());
+    let seconds = |text: &str| chrono::TimeDelta::seconds(text.parse().expect("seconds"));
+    for line in lines {
+        match line.split(' ').collect::<Vec<_>>()[..] {
+            [name, first] => {
+                here = zone(name);
+                (since, offset) = (instant("2018-01-01T00:00:00"), seconds(first));
+            }
+            [at, after, local, due] => {
+                let (at, local) = (instant(at), local.parse().expect("a local time"));
+                let last = at - chrono::TimeDelta::seconds(1);
+                let days = (0..).map(|day| since + chrono::TimeDelta::days(day));
+                for before in days.take_while(|day| *day < last).chain([last]) {
+                    assert_eq!(here.wall(before), before.naive_utc() + offset, "{line}");
+                }
+                (since, offset, changes) = (at, seconds(after), changes + 1);
+                assert_eq!(here.wall(at), at.naive_utc() + offset, "{line}");
+                assert_eq!(here.resolve(local), instant(due), "{line}");
+            }
+            _ => panic!("a line of another form: {line}"),
+        }
+    }
+    assert!(changes > 700, "{changes}");
+}

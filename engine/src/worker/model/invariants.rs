@@ -77,7 +77,7 @@ fn adds_up(run: &RunSeen) -> Result<(), Broken> {
         let ended = ["completed", "exited", "cancelled"].contains(&state);
         match kind.as_str() {
             "run.started" => step = at.as_ref(),
-            "run.resumed" | "run.retried" => state = "live",
+            "run.resumed" | "run.retried" | "run.replanned" => state = "live",
             "run.skipped" | "run.jumped" => {
                 step = to.as_ref();
                 state = if state == "paused" { "paused" } else { "live" };

@@ -57,6 +57,7 @@ impl Process {
             grant: Notify::new(),
             family: Notify::new(),
             operate: Notify::new(),
+            schedule: Notify::new(),
             leases: Semaphore::new(ROOM),
             unbegun: Semaphore::new(ROOM),
             suspects: Semaphore::new(1),

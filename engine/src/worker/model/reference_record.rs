@@ -54,7 +54,7 @@ impl Model {
             (job.step, job.attempt, job.crashes, job.begun) = (standing.step, 1, 0, false);
             return;
         }
-        run.job = None;
+        let stood = run.job.take().map_or(pass, |job| job.pass);
         match run.place {
             Place::Job => {
                 run.ready(standing.attempt, pass);
@@ -65,7 +65,7 @@ impl Model {
                 let due = standing.due.expect("a timer has an instant");
                 run.timer = Some(Timer { due, attempt: standing.attempt });
             }
-            Place::Lane => run.lane = Some(Laned { attempt: standing.attempt, pass }),
+            Place::Lane => run.lane = Some(Laned { attempt: standing.attempt, pass: stood }),
             Place::Signal | Place::Nowhere => {}
         }
     }

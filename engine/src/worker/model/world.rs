@@ -240,6 +240,8 @@ pub(super) fn registry(outside: &Arc<Outside>) -> Registry {
             timeout: Duration::from_secs(600),
             windowed: false,
             limits: &[],
+            outputs: &[],
+            example: "",
             schema: || schemars::schema_for!(()),
             parse: Arc::new(move |_| {
                 Ok(Arc::new(Modelled { kind, outside: Arc::clone(&outside) }))

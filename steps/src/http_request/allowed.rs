@@ -1,0 +1,140 @@
+//! The hosts that workflows may ask, as the operator lists them.
+
+use reqwest::Url;
+
+/// The most hosts of a list.
+const MAX_HOSTS: usize = 200;
+
+/// Hosts that `http.request` may ask; none where nothing is listed.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct AllowedHosts(Vec<AllowedHost>);
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct AllowedHost {
+    scheme: &'static str,
+    host: Name,
+    port: u16,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Name {
+    /// This host alone.
+    Exactly(String),
+    /// Every host whose name ends so; begins with a dot.
+    Below(String),
+}
+
+impl AllowedHosts {
+    /// Reads a list with commas or blanks between: `api.example.com`, `*.example.com` for every host below,
+    /// `api.example.com:8443`, and `http://intranet.example.com` for one that speaks no TLS.
+    ///
+    /// # Errors
+    /// The entry that is no host, in a fragment that says what to write.
+    pub fn parse(list: &str) -> Result<Self, String> {
+        let entries = list.split([',', ' ', '\n', '\t']).filter(|entry| !entry.is_empty());
+        let hosts = entries.map(host).collect::<Result<Vec<_>, _>>()?;
+        if hosts.len() > MAX_HOSTS {
+            return Err(format!("these are {} hosts; list at most {MAX_HOSTS}", hosts.len()));
+        }
+        Ok(Self(hosts))
+    }
+
+    /// Whether an address may be asked.
+    pub(super) fn permit(&self, url: &Url) -> bool {
+        let Some(host) = url.host_str() else { return false };
+        self.0.iter().any(|allowed| {
+            let named = match &allowed.host {
+                Name::Exactly(name) => name == host,
+                Name::Below(end) => host.len() > end.len() && host.ends_with(end.as_str()),
+            };
+            named
+                && allowed.scheme == url.scheme()
+                && url.port_or_known_default() == Some(allowed.port)
+        })
+    }
+}
+
+fn host(entry: &str) -> Result<AllowedHost, String> {
+    let wrong = || {
+        format!(
+            "`{entry}` is no host; write api.example.com, *.example.com or api.example.com:8443"
+        )
+    };
+    let (scheme, rest) = match entry.split_once("://") {
+        Some(("http", rest)) => ("http", rest),
+        Some(("https", rest)) => ("https", rest),
+        None => ("https", entry),
+        Some(_) => return Err(wrong()),
+    };
+    let (below, rest) = rest.strip_prefix("*.").map_or((false, rest), |rest| (true, rest));
+    let url = Url::parse(&format!("{scheme}://{rest}")).map_err(|_| wrong())?;
+    let plain = url.path() == "/"
+        && url.query().is_none()
+        && url.fragment().is_none()
+        && url.username().is_empty()
+        && url.password().is_none();
+    let (Some(name), Some(port)) = (url.host_str(), url.port_or_known_default()) else {
+        return Err(wrong());
+    };
+    if !plain || name.contains('*') {
+        return Err(wrong());
+    }
+    if below && !name.contains('.') {
+        return Err(format!("`{entry}` is half of the internet; name a domain, as *.example.com"));
+    }
+    let host = if below { Name::Below(format!(".{name}")) } else { Name::Exactly(name.to_owned()) };
+    Ok(AllowedHost { scheme, host, port })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{AllowedHosts, Url};
+
+    fn permits(list: &str, url: &str) -> bool {
+        let allowed = AllowedHosts::parse(list).expect("the list can be read");
+        allowed.permit(&Url::parse(url).expect("the address can be read"))
+    }
+
+    #[test]
+    fn only_what_is_listed_may_be_asked() {
+        let list = "api.example.com, *.hooks.example, flow.example:8443 http://plain.example";
+        for url in [
+            "https://api.example.com/x?y=1",
+            "https://API.example.com:443/",
+            "https://a.b.hooks.example/",
+            "https://flow.example:8443/",
+            "http://plain.example/",
+        ] {
+            assert!(permits(list, url), "{url}");
+        }
+        for url in [
+            "http://api.example.com/",
+            "https://api.example.com:8443/",
+            "https://api.example.com.evil.example/",
+            "https://evil-api.example.com/",
+            "https://hooks.example/",
+            "https://evilhooks.example/",
+            "https://flow.example/",
+            "https://plain.example/",
+            "https://other.example/",
+        ] {
+            assert!(!permits(list, url), "{url}");
+        }
+        assert!(!permits("", "https://api.example.com/"));
+    }
+
+    #[test]
+    fn what_is_no_host_is_refused_with_what_to_write() {
+        for entry in [
+            "https://api.example.com/path",
+            "ftp://x.example",
+            "*",
+            "*.com",
+            "a@b.example",
+            "a b:x",
+        ] {
+            let refused = AllowedHosts::parse(entry).expect_err(entry);
+            assert!(refused.contains("example.com"), "{refused}");
+        }
+    }
+}

@@ -1,0 +1,248 @@
+//! How `http.request` reaches the outside: to allowed hosts only, at the very address that was looked at,
+//! over verified TLS, with bounds on everything that comes back.
+
+use std::error::Error;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use engine::step::StepError;
+use futures_util::future::{BoxFuture, FutureExt};
+use reqwest::dns::{Addrs, Name, Resolve, Resolving};
+use reqwest::header::{CONTENT_TYPE, HeaderMap, LOCATION, RETRY_AFTER};
+use reqwest::{Client, Method, Response, StatusCode, Url, redirect};
+use rustls::{ClientConfig, RootCertStore};
+
+use super::address::is_public;
+use super::allowed::AllowedHosts;
+
+/// The most bytes of a body, in either direction.
+pub(super) const MAX_BODY: usize = 64 * 1024;
+/// How often an answer may send the request elsewhere.
+const MAX_REDIRECTS: usize = 3;
+const CONNECT: Duration = Duration::from_secs(10);
+
+/// Finds the addresses of a host.
+pub type FindAddresses =
+    Arc<dyn Fn(String) -> BoxFuture<'static, io::Result<Vec<IpAddr>>> + Send + Sync>;
+
+/// The way to the hosts that are allowed.
+#[derive(Clone)]
+pub struct Http {
+    allowed: AllowedHosts,
+    client: Client,
+    reachable: fn(IpAddr) -> bool,
+}
+
+/// A request, all filled in.
+pub(super) struct Request {
+    pub(super) method: Method,
+    pub(super) url: Url,
+    pub(super) headers: HeaderMap,
+    pub(super) body: Option<Vec<u8>>,
+}
+
+/// What came back.
+pub(super) struct Answer {
+    pub(super) status: StatusCode,
+    pub(super) host: String,
+    pub(super) is_json: bool,
+    pub(super) body: Vec<u8>,
+    /// When the host wants to be asked again.
+    pub(super) after: Option<Duration>,
+}
+
+impl Http {
+    /// Reaches these hosts, where their addresses lie in the public internet.
+    pub fn new(allowed: AllowedHosts) -> Self {
+        let find: FindAddresses = Arc::new(|host| {
+            async move {
+                let found = tokio::net::lookup_host((host, 0)).await?;
+                Ok(found.map(|address| address.ip()).collect())
+            }
+            .boxed()
+        });
+        Self::reaching(allowed, find, is_public)
+    }
+
+    /// The same for tests: addresses are found by `find`, and this machine's own count as public.
+    pub fn on_this_machine(allowed: AllowedHosts, find: FindAddresses) -> Self {
+        Self::reaching(allowed, find, |address| address.is_loopback() || is_public(address))
+    }
+
+    fn reaching(allowed: AllowedHosts, find: FindAddresses, reachable: fn(IpAddr) -> bool) -> Self {
+        let roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let tls = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .expect("ring speaks the default versions of TLS")
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        let client = Client::builder()
+            .tls_backend_preconfigured(tls)
+            .dns_resolver(Arc::new(Guarded { find, reachable }))
+            .redirect(redirect::Policy::none())
+            .no_proxy()
+            .connect_timeout(CONNECT)
+            .user_agent(concat!("SalesOS/", env!("CARGO_PKG_VERSION")))
+            .build()
+            .expect("a client whose TLS is set up can be built");
+        Self { allowed, client, reachable }
+    }
+
+    /// Asks, and follows where the answer sends to, as long as that is allowed, too.
+    ///
+    /// # Errors
+    /// `Fail` where it may not be asked or answers too much, `Retry` where it could not be reached.
+    pub(super) async fn send(&self, mut request: Request) -> Result<Answer, StepError> {
+        for _ in 0..=MAX_REDIRECTS {
+            self.permit(&request.url)?;
+            let response = self.once(&request).await?;
+            match redirected(&response, &request)? {
+                Some(elsewhere) => request = elsewhere,
+                None => return answer(response).await,
+            }
+        }
+        Err(fail(format!("{} redirects more than {MAX_REDIRECTS} times", host(&request.url))))
+    }
+
+    /// Refuses hosts that are not listed, and addresses that are written out and lie inside.
+    fn permit(&self, url: &Url) -> Result<(), StepError> {
+        if !url.username().is_empty() || url.password().is_some() {
+            return Err(fail("the url holds a name or a password; write them as a header".into()));
+        }
+        if !self.allowed.permit(url) {
+            return Err(fail(format!(
+                "{}://{} may not be asked; whoever runs SalesOS lists it in SALESOS_HTTP_ALLOW",
+                url.scheme(),
+                shown(url),
+            )));
+        }
+        // Where the host is an address, nobody is asked for it.
+        let written = host(url).trim_matches(['[', ']']).parse::<IpAddr>();
+        match written {
+            Ok(address) if !(self.reachable)(address) => Err(fail(NotPublic(address).to_string())),
+            Ok(_) | Err(_) => Ok(()),
+        }
+    }
+
+    async fn once(&self, request: &Request) -> Result<Response, StepError> {
+        let asked = self.client.request(request.method.clone(), request.url.clone());
+        let mut asked = asked.headers(request.headers.clone());
+        if let Some(body) = &request.body {
+            asked = asked.body(body.clone());
+        }
+        asked.send().await.map_err(|error| failed(&request.url, &error))
+    }
+}
+
+/// Where an answer sends the request to, and as what (RFC 9110, section 15.4).
+fn redirected(response: &Response, request: &Request) -> Result<Option<Request>, StepError> {
+    let (status, from) = (response.status(), &request.url);
+    let Some(location) = response.headers().get(LOCATION).filter(|_| status.is_redirection())
+    else {
+        return Ok(None);
+    };
+    let location = location.to_str().ok().and_then(|location| from.join(location).ok());
+    let url =
+        location.ok_or_else(|| fail(format!("{} redirects to what is no address", host(from))))?;
+    let becomes_get = match status {
+        StatusCode::SEE_OTHER => true,
+        StatusCode::MOVED_PERMANENTLY | StatusCode::FOUND => request.method == Method::POST,
+        _kept => false,
+    };
+    let mut headers = request.headers.clone();
+    if url.origin() != from.origin() {
+        // What was meant for one host, such as a token, is not told to another.
+        headers.clear();
+    }
+    let (method, body) = if becomes_get {
+        headers.remove(CONTENT_TYPE);
+        (Method::GET, None)
+    } else {
+        (request.method.clone(), request.body.clone())
+    };
+    Ok(Some(Request { method, url, headers, body }))
+}
+
+async fn answer(mut response: Response) -> Result<Answer, StepError> {
+    let url = response.url().clone();
+    let header = |name| response.headers().get(name)?.to_str().ok();
+    let kind = header(CONTENT_TYPE).unwrap_or_default();
+    let kind = kind.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    let after = header(RETRY_AFTER).and_then(|seconds| seconds.trim().parse().ok());
+    let status = response.status();
+    let mut body = Vec::new();
+    while let Some(chunk) = response.chunk().await.map_err(|error| failed(&url, &error))? {
+        if body.len() + chunk.len() > MAX_BODY {
+            return Err(fail(format!("{} answers more than {} KiB", host(&url), MAX_BODY / 1024)));
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(Answer {
+        status,
+        host: host(&url).to_owned(),
+        is_json: kind == "application/json" || kind.ends_with("+json"),
+        body,
+        after: after.map(Duration::from_secs),
+    })
+}
+
+/// What it means that a request failed: what the guard refused fails alike the next time.
+fn failed(url: &Url, error: &reqwest::Error) -> StepError {
+    let mut cause: Option<&(dyn Error + 'static)> = Some(error);
+    let mut deepest = String::new();
+    while let Some(at) = cause {
+        if let Some(refused) = at.downcast_ref::<NotPublic>() {
+            return fail(format!("{}: {refused}", host(url)));
+        }
+        deepest = at.to_string();
+        cause = at.source();
+    }
+    let reason = format!("{} could not be asked: {deepest}", host(url));
+    StepError::Retry { reason, after: None }
+}
+
+fn fail(reason: String) -> StepError {
+    StepError::Fail { reason }
+}
+
+fn host(url: &Url) -> &str {
+    url.host_str().unwrap_or_default()
+}
+
+/// A host with its port, where that is not the usual one.
+fn shown(url: &Url) -> String {
+    match url.port() {
+        Some(port) => format!("{}:{port}", host(url)),
+        None => host(url).to_owned(),
+    }
+}
+
+/// An address that lies inside.
+#[derive(Debug, thiserror::Error)]
+#[error("{0} is no address of the public internet")]
+struct NotPublic(IpAddr);
+
+/// Gives the client the addresses of a host, if all of them may be reached: it connects to what was looked
+/// at here, whatever the next answer of the DNS says.
+struct Guarded {
+    find: FindAddresses,
+    reachable: fn(IpAddr) -> bool,
+}
+
+impl Resolve for Guarded {
+    fn resolve(&self, name: Name) -> Resolving {
+        let (found, reachable) = ((self.find)(name.as_str().to_owned()), self.reachable);
+        Box::pin(async move {
+            let found = found.await?;
+            if let Some(inside) = found.iter().find(|address| !reachable(**address)) {
+                return Err(NotPublic(*inside).into());
+            }
+            // The client puts the port of the request in.
+            let found = found.into_iter().map(|address| SocketAddr::new(address, 0));
+            Ok(Box::new(found) as Addrs)
+        })
+    }
+}
