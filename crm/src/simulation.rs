@@ -158,9 +158,8 @@ pub async fn contacts(
     found.reverse();
     let mailboxes = plan.mailbox_keys();
     let person = |(n, contact): (usize, contact::Contact)| {
-        let domain = contact.email.rsplit('@').next().unwrap_or_default().to_lowercase();
         let mut keys = mailboxes[n % mailboxes.len()].as_ref().clone();
-        keys[DOMAIN_LIMIT] = domain.into();
+        keys[DOMAIN_LIMIT] = enrollment::domain(&contact).into();
         Person {
             run_id: contact.id,
             subject_id: contact.id,

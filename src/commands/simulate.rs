@@ -62,7 +62,7 @@ pub(crate) struct Args {
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=200))]
     hourly_cap: Option<u32>,
     /// The least time between two of its mails, such as `2 minutes`.
-    #[arg(long, value_parser = length)]
+    #[arg(long, value_parser = duration)]
     gap: Option<Duration>,
     /// What share of each gap is added to it at random.
     #[arg(long, default_value_t = 0.5, requires = "gap")]
@@ -297,10 +297,6 @@ fn zones(text: &str) -> Result<Spread, String> {
         Ok((zone(name.trim())?, weight))
     };
     text.split(',').map(part).collect::<Result<_, String>>().map(Spread)
-}
-
-fn length(text: &str) -> Result<Duration, String> {
-    duration(text)
 }
 
 /// `3%` or `0.03`.

@@ -315,8 +315,12 @@ impl Zones {
 
 /// By what an enrollment's sends are counted.
 fn limit_keys(mailbox: &Mailbox, contact: &Contact) -> Value {
-    let domain = contact.email.rsplit('@').next().unwrap_or_default().to_lowercase();
-    json!({ mailbox::LIMIT: id::show("epa", mailbox.id), DOMAIN_LIMIT: domain })
+    json!({ mailbox::LIMIT: id::show("epa", mailbox.id), DOMAIN_LIMIT: domain(contact) })
+}
+
+/// The domain to which a contact's mail goes, as [`DOMAIN_LIMIT`] counts it.
+pub(crate) fn domain(contact: &Contact) -> String {
+    contact.email.rsplit('@').next().unwrap_or_default().to_lowercase()
 }
 
 async fn write(

@@ -8,9 +8,9 @@ mod read;
 
 pub use control::act;
 pub(crate) use control::{Told, tell};
-pub(crate) use enroll::Zones;
 pub use enroll::{
     DOMAIN_LIMIT, EnrollError, EnrollReport, NewEnrollments, RefusalReason, Refused, Sender, enroll,
 };
+pub(crate) use enroll::{Zones, domain};
 pub(crate) use forget::forget;
 pub use read::{Enrollment, Filter, find, list};

@@ -135,7 +135,9 @@ impl Lines {
             self.lines[number].begin_day(now);
             let room = self.lines[number].room(now).min(BATCH);
             let line = &mut self.lines[number];
-            line.line.retain_front(runs);
+            while line.line.front().is_some_and(|waiting| !waiting.waits(runs)) {
+                line.line.pop_front();
+            }
             let waits = line.line.iter().filter(|waiting| waiting.waits(runs));
             heads.extend(waits.take(room).map(|waiting| (number, waiting.clone())));
         }
@@ -181,19 +183,6 @@ impl Lines {
             }
         }
         granted.into_iter().map(|(_, waiting)| waiting.person).collect()
-    }
-}
-
-/// Those at the front who have left.
-trait RetainFront {
-    fn retain_front(&mut self, runs: &[Run]);
-}
-
-impl RetainFront for VecDeque<Waiting> {
-    fn retain_front(&mut self, runs: &[Run]) {
-        while self.front().is_some_and(|waiting| !waiting.waits(runs)) {
-            self.pop_front();
-        }
     }
 }
 

@@ -219,7 +219,7 @@ impl<'a> Rehearsal<'a> {
         let run = &mut self.runs[person];
         match event {
             Event::Observed { step, fields } => run.observe(&step, fields),
-            Event::Signal { name, data } if run.ended() => drop((name, data)),
+            Event::Signal { .. } if run.ended() => {}
             Event::Signal { name, mut data } => {
                 if let Some(Waiting::Signal { signal, key: Some(key), .. }) = &run.memory.waiting
                     && *signal == name
@@ -249,10 +249,9 @@ impl<'a> Rehearsal<'a> {
         &mut self,
         person: usize,
         at: DateTime<Utc>,
-        granted: bool,
+        mut granted: bool,
         tell: &mut impl FnMut(&Act),
     ) {
-        let mut granted = granted;
         loop {
             let (of, run) = (&self.people[person], &mut self.runs[person]);
             run.turn += 1;
