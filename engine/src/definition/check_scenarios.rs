@@ -6,7 +6,7 @@ use serde_json::{Map, json};
 use super::check;
 use super::keys;
 use super::refusals::{Findings, Problem};
-use super::scenario::{Expectation, Expected, Happening, Moment, Scenario, What};
+use super::scenario::{Event, Expectation, Expected, Happening, Moment, Scenario};
 use super::suggest;
 use super::tree::{self, Entry, Node};
 use crate::step::Registry;
@@ -134,14 +134,14 @@ fn happening(node: &Node, known: &Known<'_>, found: &mut Findings<'_>) -> Option
             let name = keys::text(entry, "`signal = \"email.replied\"`", found)?;
             check::signal(name, &entry.node.span, known.registry, found);
             let data = tree::find(entries, "data").map_or_else(|| json!({}), |at| at.node.value());
-            Some(What::Signal { name: name.into(), data })
+            Some(Event::Signal { name: name.into(), data })
         }
         (None, Some(entry)) => {
             let step = known.step(entry, found)?;
             let sets = tree::find(entries, "sets")
                 .and_then(|sets| keys::table(sets, "`sets = { clicked = true }`", found));
             match sets {
-                Some(sets) => Some(What::Observed { step, fields: tree::values(sets.iter()) }),
+                Some(sets) => Some(Event::Observed { step, fields: tree::values(sets.iter()) }),
                 None => {
                     let problem = Problem::at(
                         node.span.clone(),

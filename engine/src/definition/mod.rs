@@ -44,7 +44,7 @@ pub use model::{
     Timing,
 };
 pub use refusals::{Problem, Refusals};
-pub use scenario::{Expectation, Expected, Happening, Moment, Scenario, What};
+pub use scenario::{Event, Expectation, Expected, Happening, Moment, Scenario};
 pub use schema::schema;
 
 use crate::step::Registry;

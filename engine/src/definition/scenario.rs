@@ -38,20 +38,20 @@ pub struct Happening {
     /// When.
     pub at: Moment,
     /// What.
-    pub what: What,
+    pub what: Event,
 }
 
-/// What happens.
+/// What happens to a run from outside.
 #[derive(Debug, Clone, PartialEq)]
-pub enum What {
+pub enum Event {
     /// A signal comes.
     Signal {
         /// Its name.
         name: String,
-        /// What it carries.
+        /// What it carries; without a `key` it is the one that the run waits for, if it waits for one.
         data: Value,
     },
-    /// Something comes to be known of a step, such as that its mail was opened.
+    /// Something comes to be known of an earlier step, which expressions read as `steps.<id>.<field>`.
     Observed {
         /// The step's id.
         step: String,

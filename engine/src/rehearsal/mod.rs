@@ -26,6 +26,7 @@ pub use play::{Played, play};
 
 use crate::decision::{Delivered, Waiting};
 use crate::definition::Definition;
+pub use crate::definition::Event;
 use crate::limit::Rule;
 use crate::timing::Zone;
 use line::Lines;
@@ -63,25 +64,6 @@ pub struct Act {
     pub kind: &'static str,
     /// Its data.
     pub detail: Option<Value>,
-}
-
-/// What happens to a run from outside.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Event {
-    /// A signal comes.
-    Signal {
-        /// Its name.
-        name: String,
-        /// What it carries; without a `key` it is the one that the run waits for, if it waits for one.
-        data: Value,
-    },
-    /// Something comes to be known of an earlier step, which expressions read as `steps.<id>.<field>`.
-    Observed {
-        /// The step's id.
-        step: String,
-        /// The fields.
-        fields: Map<String, Value>,
-    },
 }
 
 /// What the outside is taken to answer to what runs do.

@@ -7,8 +7,8 @@ use chrono::{DateTime, TimeDelta, Timelike, Utc};
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::{Act, Assumptions, Event, Person, Rehearsal};
-use crate::definition::{Definition, Expectation, Expected, Moment, Scenario, What};
+use super::{Act, Assumptions, Person, Rehearsal};
+use crate::definition::{Definition, Expectation, Expected, Moment, Scenario};
 use crate::timing::Zone;
 
 /// For how long a scenario is played; a run that goes on for longer has to be asked about earlier.
@@ -42,13 +42,7 @@ pub fn play(definition: &Arc<Definition>, scenario: &Scenario) -> Played {
     let instant =
         |moment: &Moment| moment.instant(start, &scenario.zone, definition.timing.window.as_ref());
     for happening in &scenario.when {
-        let event = match &happening.what {
-            What::Signal { name, data } => Event::Signal { name: name.clone(), data: data.clone() },
-            What::Observed { step, fields } => {
-                Event::Observed { step: step.clone(), fields: fields.clone() }
-            }
-        };
-        rehearsal.happens(0, instant(&happening.at), event);
+        rehearsal.happens(0, instant(&happening.at), happening.what.clone());
     }
     let mut acts = Vec::new();
     rehearsal.go_on(start + LONGEST, |act| {
