@@ -1,5 +1,7 @@
 //! What a misspelled name may have meant.
 
+use engine::timing::Zone;
+
 /// How many letters may be wrong.
 const MOST: usize = 3;
 
@@ -10,6 +12,14 @@ pub(crate) fn hint(name: &str, known: &[&str]) -> String {
         Some(near) => format!("did you mean `{near}`?"),
         None => format!("there are: {}", known.join(", ")),
     }
+}
+
+/// Reads a zone, or says which was probably meant.
+pub(crate) fn zone(name: &str) -> Result<Zone, String> {
+    Zone::parse(name).map_err(|error| match Zone::nearest(name) {
+        Some(near) => format!("{error}; did you mean `{near}`?"),
+        None => error.to_string(),
+    })
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use engine::clock;
 
 use crate::{Amounts, Figure};
 
-/// Four touches under the caps of 400 mailboxes, in four zones, with answers.
+/// Four touches under the caps of 1,000 mailboxes, in four zones, with answers.
 const ARGUMENTS: [&str; 22] = [
     "--zones",
     "America/New_York=3,Europe/Vienna=2,Asia/Tokyo=1,Australia/Sydney=1",

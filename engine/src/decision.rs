@@ -1,5 +1,5 @@
 //! Where a run goes: the pure heart of the engine. Worker, tests and whoever explains a run call the same
-//! function. No clock, no I/O, no randomness of its own: the instant and the draw come in.
+//! function. No clock, no I/O, no chance: the instant comes in, and what is drawn is hashed from what the run is about.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,7 +7,9 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
+use uuid::Uuid;
 
+use crate::context::draw_for;
 use crate::definition::{Definition, OnFailure, Retry};
 use crate::id;
 use crate::step::{CHILD_ENDED, NewChild, Outcome, StepError, Verdict};
@@ -154,8 +156,8 @@ pub struct Situation<'a> {
     pub now: DateTime<Utc>,
     /// The run's zone.
     pub zone: &'a Zone,
-    /// Drawn for this step and attempt; spreads retries.
-    pub draw: u64,
+    /// What the run is about; by it retries are spread, in a rehearsal as in the run.
+    pub subject_id: Uuid,
 }
 
 /// Decides where a run goes.
@@ -344,7 +346,7 @@ fn again(
     intent: Intent,
 ) -> Transition {
     let Position { attempt, step, .. } = situation.position;
-    let delay = backoff(&situation.definition.steps[step].retry, attempt, situation.draw);
+    let delay = backoff(&situation.definition.steps[step].retry, attempt, draw(situation));
     let at = situation.now + delay.max(after.unwrap_or_default().min(LONGEST_AFTER));
     Transition {
         kind: Some("step.failed"),
@@ -354,6 +356,14 @@ fn again(
         intent,
         child: None,
     }
+}
+
+/// What spreads the retries of a step: another number for each attempt.
+fn draw(situation: Situation<'_>) -> u64 {
+    let Position { attempt, iteration, .. } = situation.position;
+    let purpose = format!("attempt {attempt}");
+    let (name, subject_id) = (&situation.definition.name, situation.subject_id);
+    draw_for(name, subject_id, step_id(situation), iteration, &purpose)
 }
 
 /// How long the attempt after the n-th waits: `first · factorⁿ⁻¹`, at most `max`, moved by up to `jitter`

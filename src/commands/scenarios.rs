@@ -6,6 +6,7 @@ use std::sync::Arc;
 use anyhow::Result;
 use engine::definition::Definition;
 use engine::rehearsal::{self, Act, Played};
+use engine::timing::Zone;
 use serde::Serialize;
 
 use super::workflows::{read, registry, source};
@@ -81,19 +82,20 @@ fn row(
     scenario: &engine::definition::Scenario,
     played: Played,
 ) -> Row {
-    let line = |act: &Act| {
-        let at = scenario.zone.local(act.at);
-        let why = act.detail.as_ref().and_then(|detail| detail["reason"].as_str());
-        let why = why.map_or_else(String::new, |why| format!(": {why}"));
-        format!("{at}  {:<20} {}{why}", definition.steps[act.step].id, act.kind)
-    };
     Row {
         file: file.to_owned(),
         scenario: scenario.name.clone(),
         passed: played.failures.is_empty(),
         failures: played.failures,
-        trace: played.acts.iter().map(line).collect(),
+        trace: played.acts.iter().map(|act| line(act, definition, &scenario.zone)).collect(),
     }
+}
+
+/// An act as a line of a trace.
+pub(super) fn line(act: &Act, definition: &Definition, zone: &Zone) -> String {
+    let why = act.reason().map_or_else(String::new, |why| format!(": {why}"));
+    let step = &definition.steps[act.step].id;
+    format!("{}  {step:<20} {}{why}", zone.local(act.at), act.kind)
 }
 
 fn tell(rows: &[Row], args: &Args) {

@@ -9,13 +9,15 @@ use chrono::{DateTime, NaiveDate, NaiveDateTime, Utc};
 use crm::simulation::{self, Answers, PEOPLE, Plan};
 use engine::definition::Definition;
 use engine::limit::{Daily, Gap, Rate, Rule};
-use engine::rehearsal::{Act, Forecast, Person};
+use engine::rehearsal::{Forecast, Person};
 use engine::timing::{Zone, duration};
 use minijinja::{Environment, context};
 
+use super::scenarios::line;
 use super::workflows::{read, registry, source};
 use crate::database::{Database, Role};
 use crate::settings::Settings;
+use crate::spelling::zone;
 use crate::{Ending, customer};
 
 /// The most of a customer's contacts that are looked ahead over.
@@ -122,7 +124,8 @@ pub(crate) async fn run(args: Args, settings: Settings) -> Result<Ending> {
     let work = tokio::task::spawn_blocking(move || {
         simulation::simulate(Arc::clone(&show), &people, &plan, zone, |act| {
             if act.person < traced {
-                println!("{}", line(act, &show, &people[act.person].zone));
+                let line = line(act, &show, &people[act.person].zone);
+                println!("{:>7}  {line}", act.person + 1);
             }
         })
     });
@@ -192,13 +195,6 @@ async fn cohort(
     let customer = customer::choose(&db, args.customer.as_deref()).await?;
     let mut connection = db.acquire().await?;
     Ok(simulation::contacts(&mut connection, customer.id, definition, plan, CONTACTS).await?)
-}
-
-fn line(act: &Act, definition: &Definition, zone: &Zone) -> String {
-    let detail = act.detail.as_ref().and_then(|detail| detail["reason"].as_str());
-    let detail = detail.map_or_else(String::new, |why| format!(": {why}"));
-    let step = &definition.steps[act.step].id;
-    format!("{:>7}  {}  {step:<20} {}{detail}", act.person + 1, zone.local(act.at), act.kind)
 }
 
 fn tell(forecast: &Forecast, zone: &Zone) {
@@ -280,13 +276,6 @@ fn chart(title: &str, forecast: &Forecast) -> Result<String> {
         context! { title, days, most, count => last + 1, used, started => forecast.started },
     )?;
     Ok(drawn)
-}
-
-fn zone(text: &str) -> Result<Zone, String> {
-    Zone::parse(text).map_err(|error| match Zone::nearest(text) {
-        Some(near) => format!("{error}; did you mean `{near}`?"),
-        None => error.to_string(),
-    })
 }
 
 fn zones(text: &str) -> Result<Spread, String> {

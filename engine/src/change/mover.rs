@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use serde_json::{Map as Json, Value, json};
+use uuid::Uuid;
 
 use super::delays::Moved;
 use super::difference::Kind;
@@ -160,7 +161,8 @@ impl Mover<'_> {
             memory,
             now: self.now,
             zone: &zone,
-            draw: 0,
+            // Nothing fails here, so nothing is drawn.
+            subject_id: Uuid::nil(),
         };
         let next_at = Some(decision::opening(situation, step).unwrap_or(self.now));
         Some(Stance::Wait { next_at, remaining: row.remaining, signal: None })

@@ -67,7 +67,8 @@ fn decide(
     let (step, iteration, attempt) = at;
     let position = Position { step, iteration, attempt };
     let zone = Zone::parse("UTC").expect("a zone");
-    advance(Situation { definition, position, memory, now: monday(), zone: &zone, draw: 0 }, input)
+    let (now, subject_id) = (monday(), Uuid::nil());
+    advance(Situation { definition, position, memory, now, zone: &zone, subject_id }, input)
 }
 
 fn from_b(attempt: i16, input: Input) -> Transition {

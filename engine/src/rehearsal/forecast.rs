@@ -160,8 +160,7 @@ impl<'a> Counts<'a> {
             "step.skipped" => step.skipped += 1,
             kind => {
                 let Some(state) = kind.strip_prefix("run.") else { return };
-                let reason = act.detail.as_ref().and_then(|detail| detail["reason"].as_str());
-                let key = (state.to_owned(), reason.unwrap_or_default().to_owned());
+                let key = (state.to_owned(), act.reason().unwrap_or_default().to_owned());
                 *self.ends.entry(key).or_default() += 1;
             }
         }

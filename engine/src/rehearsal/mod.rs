@@ -66,6 +66,13 @@ pub struct Act {
     pub detail: Option<Value>,
 }
 
+impl Act {
+    /// The reason that its data give, such as that of an end.
+    pub fn reason(&self) -> Option<&str> {
+        self.detail.as_ref()?["reason"].as_str()
+    }
+}
+
 /// What the outside is taken to answer to what runs do.
 pub trait Outlook: Send + Sync {
     /// What follows an act, and when; never before the act.

@@ -147,7 +147,7 @@ impl Judge<'_> {
 
 /// The reason that the end of a run gives.
 fn why(act: &Act) -> &str {
-    act.detail.as_ref().and_then(|detail| detail["reason"].as_str()).unwrap_or_default()
+    act.reason().unwrap_or_default()
 }
 
 fn same_minute(a: DateTime<Utc>, b: DateTime<Utc>) -> bool {

@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 
 use super::line::Entry;
 use super::{Act, Person};
-use crate::context::{Context, Parts, draw_for};
+use crate::context::{Context, Parts};
 use crate::decision::{
     self, Delivered, Input, Look, Memory, Next, Position, Situation, Transition, Waiting, heard,
 };
@@ -134,11 +134,7 @@ impl Stage {
         let (input, consumed) = self.work(person, run, now, granted);
         let (step, iteration) = (run.step, run.iteration);
         let limited = input == Input::Limited;
-        let mut situation = self.situation(person, run, now);
-        if matches!(input, Input::Failed(_)) {
-            situation.draw = self.draw(person, run);
-        }
-        let transition = decision::advance(situation, input);
+        let transition = decision::advance(self.situation(person, run, now), input);
         let row = transition.kind.map(|kind| Act {
             at: now,
             person: index,
@@ -176,15 +172,8 @@ impl Stage {
             memory: &run.memory,
             now,
             zone: &person.zone,
-            draw: 0,
+            subject_id: person.subject_id,
         }
-    }
-
-    /// What spreads the retries of a step that failed.
-    fn draw(&self, person: &Person, run: &Run) -> u64 {
-        let step = &self.definition.steps[run.step].id;
-        let purpose = format!("attempt {}", run.attempt + 1);
-        draw_for(&self.definition.name, person.subject_id, step, run.iteration, &purpose)
     }
 
     fn work(

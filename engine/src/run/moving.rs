@@ -127,7 +127,8 @@ fn place(
         memory: &memory,
         now: row.now,
         zone: &zone,
-        draw: 0,
+        // Nothing fails here, so nothing is drawn.
+        subject_id: Uuid::nil(),
     };
     let transition = match to {
         Where::Back => decision::undo(situation, "run.undoing", "a person wanted it".into()),

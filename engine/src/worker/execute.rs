@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use super::finish::{Finished, child_of, decide, given_up, held, later};
 use super::{Shared, StepJob};
-use crate::context::{Context, Parts, draw_for, seen_together};
+use crate::context::{Context, Parts, seen_together};
 use crate::decision::{self, Delivered, Input, Look, Memory, Position, Situation, heard};
 use crate::definition::Definition;
 use crate::definition_store::LoadError;
@@ -328,12 +328,6 @@ pub(super) fn situation<'a>(job: &'a StepJob, work: &'a Work) -> Situation<'a> {
         memory: &work.memory,
         now: job.now,
         zone: &work.zone,
-        draw: draw_for(
-            &work.definition.name,
-            job.subject_id,
-            &job.step,
-            job.iteration,
-            &format!("attempt {}", job.attempt),
-        ),
+        subject_id: job.subject_id,
     }
 }

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use sqlx::PgPool;
 
 use super::{ACTOR, Of, show};
-use crate::{Ending, customer};
+use crate::{Ending, customer, spelling};
 
 /// Its arguments.
 #[derive(clap::Args)]
@@ -87,10 +87,7 @@ pub(super) fn cron(text: &str) -> Result<Cron> {
 
 /// Reads a zone, or says which was probably meant.
 pub(super) fn zone(name: &str) -> Result<Zone> {
-    Zone::parse(name).map_err(|error| match Zone::nearest(name) {
-        Some(near) => anyhow!("{error}; did you mean `{near}`?"),
-        None => anyhow!(error),
-    })
+    spelling::zone(name).map_err(|error| anyhow!(error))
 }
 
 fn jitter(text: Option<&str>) -> Result<Duration> {
