@@ -188,12 +188,22 @@ impl Plan {
     }
 }
 
-/// Looks ahead; `trace` is told every act.
+/// What is told of a simulation besides its counts, and how much of the machine it may take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Telling {
+    /// The acts of how many people, of the first.
+    pub traced: usize,
+    /// On how many threads.
+    pub threads: usize,
+}
+
+/// Looks ahead; `trace` is told the acts of the first people, in the order of their instants.
 pub fn simulate(
     definition: Arc<Definition>,
     people: &[Person],
     plan: &Plan,
     zone: Zone,
+    telling: Telling,
     trace: impl FnMut(&Act),
 ) -> Forecast {
     let rules: HashMap<(String, String), Rule> = plan
@@ -211,6 +221,8 @@ pub fn simulate(
         zone,
         counted: &[MAIL],
         by: mailbox::LIMIT,
+        traced: telling.traced,
+        threads: telling.threads,
     };
     forecast(&wanted, trace)
 }

@@ -1,8 +1,8 @@
 //! What a step sees of its run while it runs. A step reads here and returns an outcome; it never writes
 //! run state itself. The one thing it may ask for is leave to act, by [`Context::intent`].
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -42,6 +42,8 @@ pub struct Parts {
     pub zone: Zone,
     /// What earlier steps gave, by step id.
     pub outputs: Arc<Map<String, Value>>,
+    /// What came to be known of them since, such as that a mail was opened; an object of objects by step id.
+    pub observed: Option<Arc<Value>>,
     /// Why the step is run again after it had stopped to wait.
     pub wake: Option<Wake>,
     /// How the subject is loaded when a step asks for it.
@@ -76,18 +78,24 @@ pub struct IntentRequest {
 pub struct Context {
     parts: Parts,
     subject: OnceCell<Arc<Value>>,
+    /// What earlier steps gave, with what came to be known since; put together for who asks.
+    seen: OnceLock<Arc<Map<String, Value>>>,
     intended: AtomicBool,
 }
 
 impl Context {
     /// A context of these parts.
     pub fn new(parts: Parts) -> Self {
-        Self { parts, subject: OnceCell::new(), intended: AtomicBool::new(false) }
+        Self::of(parts, OnceCell::new())
     }
 
     /// A context whose subject is known already.
     pub fn with_subject(parts: Parts, subject: Arc<Value>) -> Self {
-        Self { parts, subject: OnceCell::new_with(Some(subject)), intended: AtomicBool::new(false) }
+        Self::of(parts, OnceCell::new_with(Some(subject)))
+    }
+
+    fn of(parts: Parts, subject: OnceCell<Arc<Value>>) -> Self {
+        Self { parts, subject, seen: OnceLock::new(), intended: AtomicBool::new(false) }
     }
 
     /// The run's id.
@@ -155,9 +163,18 @@ impl Context {
         self.parts.wake.as_ref()
     }
 
-    /// What an earlier step gave.
+    /// What an earlier step gave, with what came to be known of it since.
     pub fn output(&self, step: &str) -> Option<&Value> {
-        self.parts.outputs.get(step)
+        self.outputs().get(step)
+    }
+
+    fn outputs(&self) -> &Map<String, Value> {
+        match &self.parts.observed {
+            None => &self.parts.outputs,
+            Some(observed) => {
+                self.seen.get_or_init(|| seen_together(&self.parts.outputs, observed))
+            }
+        }
     }
 
     /// The same for every attempt of this step in this iteration, and for no other: `run_…/intro/0`.
@@ -187,7 +204,7 @@ impl Context {
     /// As [`Context::subject`].
     pub async fn variables(&self) -> Result<Value, StepError> {
         let subject = self.subject().await?;
-        let steps = self.parts.outputs.as_ref();
+        let steps = self.outputs();
         Ok(json!({ &self.parts.definition.subject: subject, "steps": steps }))
     }
 
@@ -231,10 +248,7 @@ impl Context {
 }
 
 /// What steps gave, with what came to be known of them since.
-pub(crate) fn seen_together(
-    outputs: &Arc<Map<String, Value>>,
-    observed: &Value,
-) -> Arc<Map<String, Value>> {
+fn seen_together(outputs: &Arc<Map<String, Value>>, observed: &Value) -> Arc<Map<String, Value>> {
     let mut together = Arc::clone(outputs);
     for (step, fields) in observed.as_object().into_iter().flatten() {
         let together = Arc::make_mut(&mut together);

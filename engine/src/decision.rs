@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 use uuid::Uuid;
 
 use crate::context::draw_for;
@@ -95,7 +95,7 @@ pub struct Transition {
     /// The kind of the step's row of history; none where the step did not come to run.
     pub kind: Option<&'static str>,
     /// That row's data.
-    pub detail: Option<Value>,
+    pub detail: Option<Detail>,
     /// Where the run goes.
     pub next: Next,
     /// The new memory, where it changes.
@@ -104,6 +104,45 @@ pub struct Transition {
     pub intent: Intent,
     /// A run to start with it.
     pub child: Option<NewChild>,
+}
+
+/// What a row of history tells besides its kind; what it does not know is left out.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+pub struct Detail {
+    /// The step to which the run goes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub to: Option<String>,
+    /// When it is entered, where that is not at once.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub at: Option<DateTime<Utc>>,
+    /// The step that is being undone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub undoes: Option<String>,
+    /// For which signal it waits.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub signal: Option<String>,
+    /// Until when it waits.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub until: Option<DateTime<Utc>>,
+    /// From when that counts.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub from: Option<DateTime<Utc>>,
+    /// The rule for which it waits.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rule: Option<&'static str>,
+    /// Why.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// When it is tried again.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub retry_at: Option<DateTime<Utc>>,
+}
+
+impl Detail {
+    /// One that tells why.
+    pub fn reason(reason: impl Into<String>) -> Self {
+        Self { reason: Some(reason.into()), ..Self::default() }
+    }
 }
 
 impl Transition {
@@ -171,7 +210,7 @@ pub fn advance(situation: Situation<'_>, input: Input) -> Transition {
         }
         Input::Closed { until } => Transition {
             kind: Some("step.deferred"),
-            detail: Some(json!({ "until": until, "rule": "window" })),
+            detail: Some(Detail { until: Some(until), rule: Some("window"), ..Detail::default() }),
             next: Next::Again { at: Some(until), attempt: situation.position.attempt - 1 },
             memory: None,
             intent: Intent::Kept,
@@ -279,15 +318,17 @@ fn stopped(situation: Situation<'_>, output: Option<Value>, waiting: Waiting) ->
     memory.waiting = Some(waiting);
     let next = still_waiting(Situation { memory: &memory, ..situation }, None);
     // From when it counts, so that the delay can be worked out anew once the definition says another.
-    let from = situation.now;
+    let from = Some(situation.now);
     let detail = match &next {
-        Next::Again { at, .. } => json!({ "until": at, "from": from }),
-        Next::Listen { signal, until } => json!({ "signal": signal, "until": until, "from": from }),
-        Next::Enter { .. } | Next::Hold { .. } | Next::Complete | Next::Exit { .. } => Value::Null,
+        Next::Again { at, .. } => Some(Detail { until: *at, from, ..Detail::default() }),
+        Next::Listen { signal, until } => {
+            Some(Detail { signal: Some(signal.clone()), until: *until, from, ..Detail::default() })
+        }
+        Next::Enter { .. } | Next::Hold { .. } | Next::Complete | Next::Exit { .. } => None,
     };
     Transition {
         kind: Some("step.waiting"),
-        detail: Some(detail),
+        detail,
         next,
         memory: Some(memory),
         intent: Intent::Settled,
@@ -350,7 +391,7 @@ fn again(
     let at = situation.now + delay.max(after.unwrap_or_default().min(LONGEST_AFTER));
     Transition {
         kind: Some("step.failed"),
-        detail: Some(json!({ "reason": reason, "retry_at": at })),
+        detail: Some(Detail { retry_at: Some(at), ..Detail::reason(reason) }),
         next: Next::Again { at: Some(at), attempt },
         memory: None,
         intent,
@@ -385,8 +426,8 @@ fn given_up(situation: Situation<'_>, reason: String) -> Transition {
         OnFailure::Goto(index) => toward(situation, "step.failed", Some(*index), memory()),
         OnFailure::Compensate => undo(situation, "step.failed", reason.clone()),
     };
-    if let Some(Value::Object(detail)) = &mut transition.detail {
-        detail.insert("reason".into(), reason.into());
+    if let Some(detail) = &mut transition.detail {
+        detail.reason = Some(reason);
     }
     transition
 }
@@ -421,7 +462,11 @@ fn undo_last(
     match last.and_then(|done| steps[done].compensate) {
         Some(target) => Transition {
             kind: Some(kind),
-            detail: Some(json!({ "to": steps[target].id, "undoes": memory.done.last() })),
+            detail: Some(Detail {
+                to: Some(steps[target].id.clone()),
+                undoes: memory.done.last().cloned(),
+                ..Detail::default()
+            }),
             next: Next::Enter {
                 step: target,
                 iteration: situation.position.iteration + 1,
@@ -432,7 +477,7 @@ fn undo_last(
             child: None,
         },
         None => Transition {
-            detail: Some(json!({})),
+            detail: Some(Detail::default()),
             memory: Some(memory),
             ..ending(
                 Some(kind),
@@ -452,7 +497,7 @@ fn toward(
     let Some(target) = target else {
         return Transition {
             kind: Some(kind),
-            detail: Some(json!({})),
+            detail: Some(Detail::default()),
             next: Next::Complete,
             memory,
             intent: Intent::Settled,
@@ -466,10 +511,11 @@ fn toward(
         return hold(reason, Intent::Settled);
     }
     let at = opening(situation, target);
-    let name = &situation.definition.steps[target].id;
-    let detail = match at {
-        None => json!({ "to": name }),
-        Some(at) => json!({ "to": name, "at": at, "rule": "window" }),
+    let detail = Detail {
+        to: Some(situation.definition.steps[target].id.clone()),
+        at,
+        rule: at.map(|_| "window"),
+        ..Detail::default()
     };
     Transition {
         kind: Some(kind),
@@ -516,7 +562,7 @@ fn ending(kind: Option<&'static str>, next: Next) -> Transition {
 fn hold(reason: String, intent: Intent) -> Transition {
     Transition {
         kind: Some("step.failed"),
-        detail: Some(json!({ "reason": reason })),
+        detail: Some(Detail::reason(&reason)),
         next: Next::Hold { reason },
         memory: None,
         intent,

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use chrono::{DateTime, NaiveDate, NaiveDateTime, Utc};
-use crm::simulation::{self, Answers, PEOPLE, Plan};
+use crm::simulation::{self, Answers, PEOPLE, Plan, Telling};
 use engine::definition::Definition;
 use engine::limit::{Daily, Gap, Rate, Rule};
 use engine::rehearsal::{Forecast, Person};
@@ -22,6 +22,10 @@ use crate::{Ending, customer};
 
 /// The most of a customer's contacts that are looked ahead over.
 const CONTACTS: usize = 100_000;
+/// The runs of how many people can be shown one by one.
+const TRACED: i64 = 10_000;
+/// The most threads that look ahead.
+const THREADS: usize = 16;
 /// How the chart is drawn.
 const CHART: &str = include_str!("forecast.svg");
 
@@ -88,8 +92,9 @@ pub(crate) struct Args {
     #[arg(long, default_value_t = 0)]
     seed: u64,
     /// Shows what the first so many people's runs do.
-    #[arg(long, value_name = "PEOPLE")]
-    trace: Option<usize>,
+    #[arg(long, value_name = "PEOPLE", default_value_t = 0, hide_default_value = true)]
+    #[arg(value_parser = clap::value_parser!(u32).range(..=TRACED))]
+    trace: u32,
     /// Writes a chart of the mails of each day to this file.
     #[arg(long, value_name = "FILE")]
     svg: Option<PathBuf>,
@@ -119,14 +124,15 @@ pub(crate) async fn run(args: Args, settings: Settings) -> Result<Ending> {
         );
         return Ok(Ending::NothingMatched);
     }
-    let (traced, zone) = (args.trace.unwrap_or(0), args.zone.clone());
-    let show = Arc::clone(&definition);
+    let telling = Telling {
+        traced: args.trace as usize,
+        threads: std::thread::available_parallelism().map_or(1, usize::from).min(THREADS),
+    };
+    let (zone, show) = (args.zone.clone(), Arc::clone(&definition));
     let work = tokio::task::spawn_blocking(move || {
-        simulation::simulate(Arc::clone(&show), &people, &plan, zone, |act| {
-            if act.person < traced {
-                let line = line(act, &show, &people[act.person].zone);
-                println!("{:>7}  {line}", act.person + 1);
-            }
+        simulation::simulate(Arc::clone(&show), &people, &plan, zone, telling, |act| {
+            let line = line(act, &show, &people[act.person].zone);
+            println!("{:>7}  {line}", act.person + 1);
         })
     });
     let forecast = work.await?;

@@ -64,6 +64,7 @@ pub(crate) fn parts(definition: &Arc<Definition>) -> Parts {
         now: now(),
         zone: Zone::utc(),
         outputs: std::sync::Arc::default(),
+        observed: None,
         wake: None,
         load_subject: Arc::new(move |_: Uuid, _: Uuid| {
             let contact: Value = contact.clone();

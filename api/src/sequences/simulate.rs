@@ -8,7 +8,7 @@ use axum::routing::post;
 use axum::{Json, Router};
 use chrono::{DateTime, Utc};
 use crm::sequence;
-use crm::simulation::{self, Answers, DAYS, Plan};
+use crm::simulation::{self, Answers, DAYS, Plan, Telling};
 use engine::clock;
 use engine::limit::{Daily, Gap, Rate, Rule};
 use engine::rehearsal::Forecast;
@@ -126,8 +126,9 @@ async fn simulate(
     tx.rollback().await?;
     // One at a time: each may take a core for a second.
     let _turn = state.simulations.acquire().await.map_err(|_| Problem::new(Kind::Unavailable))?;
+    let telling = Telling { traced: 0, threads: 1 };
     let work = tokio::task::spawn_blocking(move || {
-        simulation::simulate(Arc::clone(&definition), &people, &plan, zone, |_| {})
+        simulation::simulate(Arc::clone(&definition), &people, &plan, zone, telling, |_| {})
     });
     work.await.map(Json).map_err(|error| {
         tracing::error!(%error, "a simulation panicked");

@@ -41,6 +41,7 @@ pub(super) async fn rewait(
         now: since,
         zone: Zone::parse(&run.zone).ok()?,
         outputs: outputs(run).into(),
+        observed: None,
         wake: None,
         load_subject: Arc::clone(&subject.load),
         seen: run.inbox,

@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
 
+use serde_json::json;
+
 use super::*;
 use crate::context::Context;
 use crate::definition::{self, Format};

@@ -1,11 +1,15 @@
 //! What a cohort will do, counted: by day and step, by whom limits count it, and how runs come out.
 
 use std::collections::{BTreeMap, HashMap};
+use std::panic::resume_unwind;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
 
 use chrono::{DateTime, NaiveDate, Utc};
 use serde::Serialize;
 
+use super::groups::{Group, groups};
 use super::{Act, Outlook, Person, Rehearsal};
 use crate::definition::Definition;
 use crate::limit::Rule;
@@ -29,6 +33,10 @@ pub struct Wanted<'a> {
     pub counted: &'a [&'a str],
     /// The kind of limit by whose names they are counted, such as `mailbox`.
     pub by: &'a str,
+    /// The acts of how many are told, of the first in the cohort.
+    pub traced: usize,
+    /// On how many threads; 0 is one.
+    pub threads: usize,
 }
 
 /// What a cohort will do.
@@ -85,48 +93,86 @@ pub struct Day {
     pub date: NaiveDate,
     /// By step, only those of the counted types.
     pub steps: BTreeMap<String, usize>,
-    /// By whom the limits count it, such as a mailbox; at most 1,000 of them.
+    /// By whom the limits count it, such as a mailbox; the first 1,000 of the cohort.
     pub by: BTreeMap<String, usize>,
 }
 
 /// How many names a day is counted by.
 const NAMES: usize = 1_000;
 
-/// Looks ahead over a cohort; `trace` is told every act.
-pub fn forecast(wanted: &Wanted<'_>, mut trace: impl FnMut(&Act)) -> Forecast {
-    let Wanted { definition, people, .. } = wanted;
-    let mut counts = Counts::new(wanted);
-    let mut rehearsal =
-        Rehearsal::new(Arc::clone(definition), people, wanted.rules.clone(), wanted.outlook);
-    rehearsal.go_on(wanted.until, |act| {
-        counts.add(act);
-        trace(act);
+/// Looks ahead over a cohort; `trace` is told the acts of the first people, in the order of their instants.
+///
+/// Whom limits count together is rehearsed together; the others in groups, one after another on each thread, so
+/// that memory and caches hold a few groups and not the cohort.
+pub fn forecast(wanted: &Wanted<'_>, trace: impl FnMut(&Act)) -> Forecast {
+    let names = names(wanted);
+    let groups = groups(&wanted.definition, wanted.people, &wanted.rules);
+    let next = AtomicUsize::new(0);
+    let work = || {
+        let mut counts = Counts::new(wanted, &names);
+        while let Some(group) = groups.get(next.fetch_add(1, Ordering::Relaxed)) {
+            counts.rehearse(group);
+        }
+        counts
+    };
+    let mut counts = thread::scope(|scope| {
+        let others: Vec<_> = (1..wanted.threads).map(|_| scope.spawn(work)).collect();
+        let mut counts = work();
+        for other in others {
+            counts.join(other.join().unwrap_or_else(|panic| resume_unwind(panic)));
+        }
+        counts
     });
-    let (mut live, mut waiting) = (0, 0);
-    for person in 0..people.len() {
-        let standing = rehearsal.standing(person);
-        live += usize::from(standing.state == "live");
-        waiting += usize::from(rehearsal.is_in_line(person));
-    }
-    counts.forecast(live, waiting)
+    // Stable, so that acts of one instant stay in their order.
+    counts.traced.sort_by_key(|act| (act.at, act.person));
+    counts.traced.iter().for_each(trace);
+    counts.forecast()
 }
 
+/// By which names the first people of the cohort are counted, each with its number.
+fn names<'a>(wanted: &Wanted<'a>) -> HashMap<&'a str, usize> {
+    let mut names = HashMap::new();
+    for person in wanted.people {
+        let Some(name) = name(wanted, person) else { continue };
+        let number = names.len();
+        names.entry(name).or_insert(number);
+        if names.len() == NAMES {
+            break;
+        }
+    }
+    names
+}
+
+fn name<'a>(wanted: &Wanted<'_>, person: &'a Person) -> Option<&'a str> {
+    person.limit_keys.get(wanted.by)?.as_str()
+}
+
+/// What is counted of the groups that a thread has rehearsed.
 struct Counts<'a> {
     wanted: &'a Wanted<'a>,
+    names: &'a HashMap<&'a str, usize>,
     counted: Vec<bool>,
     steps: Vec<StepCount>,
-    days: BTreeMap<NaiveDate, (Vec<usize>, HashMap<usize, usize>)>,
-    /// By whom each name of limits is counted.
-    names: HashMap<String, usize>,
+    days: BTreeMap<NaiveDate, Counted>,
     ends: BTreeMap<(String, String), usize>,
     last_at: Option<DateTime<Utc>>,
+    live: usize,
+    waiting: usize,
+    traced: Vec<Act>,
+}
+
+/// A day, by the index of the step and by the number of the name.
+struct Counted {
+    by_step: Vec<usize>,
+    by_name: Vec<usize>,
 }
 
 impl<'a> Counts<'a> {
-    fn new(wanted: &'a Wanted<'a>) -> Self {
+    fn new(wanted: &'a Wanted<'a>, names: &'a HashMap<&'a str, usize>) -> Self {
         let steps = wanted.definition.steps.iter();
         Self {
             wanted,
+            names,
             counted: steps.clone().map(|step| wanted.counted.contains(&step.kind)).collect(),
             steps: steps
                 .map(|step| StepCount {
@@ -139,22 +185,47 @@ impl<'a> Counts<'a> {
                 })
                 .collect(),
             days: BTreeMap::new(),
-            names: HashMap::new(),
             ends: BTreeMap::new(),
             last_at: None,
+            live: 0,
+            waiting: 0,
+            traced: Vec::new(),
         }
     }
 
-    fn add(&mut self, act: &Act) {
+    fn rehearse(&mut self, group: &Group) {
+        let wanted = self.wanted;
+        let people: Vec<Person> =
+            group.people.iter().map(|place| wanted.people[*place].clone()).collect();
+        let mut rehearsal = Rehearsal::new(
+            Arc::clone(&wanted.definition),
+            &people,
+            group.rules.clone(),
+            wanted.outlook,
+        );
+        rehearsal.go_on(wanted.until, |act| {
+            self.add(act, &people[act.person]);
+            let person = group.people[act.person];
+            if person < wanted.traced {
+                self.traced.push(Act { person, ..act.clone() });
+            }
+        });
+        for person in 0..people.len() {
+            self.live += usize::from(rehearsal.standing(person).state == "live");
+            self.waiting += usize::from(rehearsal.is_in_line(person));
+        }
+    }
+
+    fn add(&mut self, act: &Act, person: &Person) {
         let step = &mut self.steps[act.step];
         match act.kind {
             "step.done" => {
                 step.done += 1;
-                step.first_at.get_or_insert(act.at);
-                step.last_at = Some(act.at);
+                step.first_at = earlier(step.first_at, Some(act.at));
+                step.last_at = step.last_at.max(Some(act.at));
                 if self.counted[act.step] {
-                    self.last_at = Some(act.at);
-                    self.count(act);
+                    self.last_at = self.last_at.max(Some(act.at));
+                    self.count(act, person);
                 }
             }
             "step.skipped" => step.skipped += 1,
@@ -166,49 +237,75 @@ impl<'a> Counts<'a> {
         }
     }
 
-    fn count(&mut self, act: &Act) {
-        let date = self.wanted.zone.wall(act.at).date();
-        let steps = self.counted.len();
-        let (by_step, by_name) =
-            self.days.entry(date).or_insert_with(|| (vec![0; steps], HashMap::new()));
-        by_step[act.step] += 1;
-        let name = self.wanted.people[act.person].limit_keys.get(self.wanted.by);
-        let Some(name) = name.and_then(serde_json::Value::as_str) else { return };
-        let number = match self.names.get(name) {
-            Some(number) => *number,
-            None if self.names.len() >= NAMES => return,
-            None => {
-                let number = self.names.len();
-                self.names.insert(name.to_owned(), number);
-                number
-            }
-        };
-        *by_name.entry(number).or_default() += 1;
+    fn count(&mut self, act: &Act, person: &Person) {
+        let number = name(self.wanted, person).and_then(|name| self.names.get(name).copied());
+        let day = self.day(self.wanted.zone.wall(act.at).date());
+        day.by_step[act.step] += 1;
+        if let Some(number) = number {
+            day.by_name[number] += 1;
+        }
     }
 
-    fn forecast(self, live: usize, waiting: usize) -> Forecast {
-        let mut names = vec![String::new(); self.names.len()];
+    fn day(&mut self, date: NaiveDate) -> &mut Counted {
+        self.days.entry(date).or_insert_with(|| Counted {
+            by_step: vec![0; self.steps.len()],
+            by_name: vec![0; self.names.len()],
+        })
+    }
+
+    /// Adds what another thread has counted.
+    fn join(&mut self, other: Self) {
+        for (step, of) in self.steps.iter_mut().zip(other.steps) {
+            step.done += of.done;
+            step.skipped += of.skipped;
+            step.first_at = earlier(step.first_at, of.first_at);
+            step.last_at = step.last_at.max(of.last_at);
+        }
+        for (date, of) in other.days {
+            let day = self.day(date);
+            add(&mut day.by_step, &of.by_step);
+            add(&mut day.by_name, &of.by_name);
+        }
+        for (end, runs) in other.ends {
+            *self.ends.entry(end).or_default() += runs;
+        }
+        self.last_at = self.last_at.max(other.last_at);
+        self.live += other.live;
+        self.waiting += other.waiting;
+        self.traced.extend(other.traced);
+    }
+
+    fn forecast(self) -> Forecast {
+        let mut names = vec![""; self.names.len()];
         for (name, number) in self.names {
-            names[number] = name;
+            names[*number] = name;
         }
         let steps = &self.steps;
-        let day = |(date, (by_step, by_name)): (NaiveDate, (Vec<usize>, HashMap<usize, usize>))| {
-            let done = by_step.iter().enumerate().filter(|(_, count)| **count > 0);
-            Day {
-                date,
-                steps: done.map(|(step, count)| (steps[step].step.clone(), *count)).collect(),
-                by: by_name.into_iter().map(|(name, n)| (names[name].clone(), n)).collect(),
-            }
+        let some = |counts: Vec<usize>| counts.into_iter().enumerate().filter(|(_, n)| *n > 0);
+        let day = |(date, of): (NaiveDate, Counted)| Day {
+            date,
+            steps: some(of.by_step).map(|(step, n)| (steps[step].step.clone(), n)).collect(),
+            by: some(of.by_name).map(|(name, n)| (names[name].to_owned(), n)).collect(),
         };
         let end = |((state, reason), runs)| End { state, reason, runs };
         Forecast {
             started: self.wanted.people.len(),
-            live,
+            live: self.live,
             ends: self.ends.into_iter().map(end).collect(),
             days: self.days.into_iter().map(day).collect(),
             last_at: self.last_at,
-            waiting,
+            waiting: self.waiting,
             steps: self.steps.clone(),
         }
+    }
+}
+
+fn earlier(one: Option<DateTime<Utc>>, other: Option<DateTime<Utc>>) -> Option<DateTime<Utc>> {
+    [one, other].into_iter().flatten().min()
+}
+
+fn add(counts: &mut [usize], others: &[usize]) {
+    for (count, other) in counts.iter_mut().zip(others) {
+        *count += other;
     }
 }

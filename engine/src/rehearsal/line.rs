@@ -18,9 +18,9 @@ const PLENTY: usize = 10_000;
 const AGAIN: TimeDelta = TimeDelta::seconds(1);
 
 /// How a run stands in line.
-pub(super) struct Entry {
+pub(super) struct Entry<'a> {
     /// The limits that count it, by kind and name.
-    pub(super) keys: Vec<(String, String)>,
+    pub(super) keys: Vec<[&'a str; 2]>,
     /// How much of each gap's jitter it adds, 0 to 1.
     pub(super) share: f32,
     /// When its send window closes; after that it is looked at anew.
@@ -29,7 +29,8 @@ pub(super) struct Entry {
 
 /// All limits that have a rule, with those who wait under them.
 pub(super) struct Lines {
-    by_key: HashMap<(String, String), u32>,
+    /// By kind and name.
+    by_key: HashMap<String, HashMap<String, u32>>,
     lines: Vec<Line>,
     entered: u64,
 }
@@ -65,9 +66,9 @@ struct Waiting {
 impl Lines {
     pub(super) fn new(rules: HashMap<(String, String), Rule>) -> Self {
         let mut lines = Self { by_key: HashMap::new(), lines: Vec::new(), entered: 0 };
-        for (key, rule) in rules {
+        for ((kind, name), rule) in rules {
             let number = u32::try_from(lines.lines.len()).unwrap_or(u32::MAX);
-            lines.by_key.insert(key, number);
+            lines.by_key.entry(kind).or_default().insert(name, number);
             lines.lines.push(Line {
                 rule,
                 ramp_from: None,
@@ -88,12 +89,13 @@ impl Lines {
         &mut self,
         person: usize,
         run: &mut Run,
-        entry: Entry,
+        entry: Entry<'_>,
         now: DateTime<Utc>,
         due: &mut BinaryHeap<Reverse<Due>>,
     ) -> bool {
+        let keys = entry.keys.iter();
         let keys: Vec<u32> =
-            entry.keys.iter().filter_map(|key| self.by_key.get(key).copied()).collect();
+            keys.filter_map(|[kind, name]| self.by_key.get(*kind)?.get(*name).copied()).collect();
         let Some(&number) = keys.first() else { return false };
         run.line = Some(number);
         if let Some(closes_at) = entry.closes_at {

@@ -8,23 +8,24 @@
 
 mod assumption;
 mod forecast;
+mod groups;
 mod line;
 mod play;
 mod turn;
 
 use std::cmp::Reverse;
-use std::collections::{BinaryHeap, HashMap, HashSet};
+use std::collections::{BinaryHeap, HashMap};
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
-use serde_json::{Map, Value};
+use serde_json::Value;
 use uuid::Uuid;
 
 pub use assumption::{Assumption, Assumptions};
 pub use forecast::{Day, End, Forecast, StepCount, Wanted, forecast};
 pub use play::{Played, play};
 
-use crate::decision::{Delivered, Waiting};
+use crate::decision::{Delivered, Detail, Waiting};
 use crate::definition::Definition;
 pub use crate::definition::Event;
 use crate::limit::Rule;
@@ -63,13 +64,13 @@ pub struct Act {
     /// The kind of the row, such as `step.done` or `run.exited`.
     pub kind: &'static str,
     /// Its data.
-    pub detail: Option<Value>,
+    pub detail: Option<Detail>,
 }
 
 impl Act {
     /// The reason that its data give, such as that of an end.
     pub fn reason(&self) -> Option<&str> {
-        self.detail.as_ref()?["reason"].as_str()
+        self.detail.as_ref()?.reason.as_deref()
     }
 }
 
@@ -117,8 +118,6 @@ pub struct Rehearsal<'a> {
     events: HashMap<u32, Event>,
     next_event: u32,
     lines: Lines,
-    /// Outputs that many runs share.
-    outputs: HashSet<Arc<Map<String, Value>>>,
 }
 
 impl<'a> Rehearsal<'a> {
@@ -144,7 +143,6 @@ impl<'a> Rehearsal<'a> {
             events: HashMap::new(),
             next_event: 0,
             lines: Lines::new(rules),
-            outputs: HashSet::new(),
         }
     }
 
@@ -244,11 +242,7 @@ impl<'a> Rehearsal<'a> {
         loop {
             let (of, run) = (&self.people[person], &mut self.runs[person]);
             run.turn += 1;
-            let before = Arc::clone(&run.memory.outputs);
             let acts = self.stage.turn(of, run, person, at, granted);
-            if !Arc::ptr_eq(&before, &run.memory.outputs) {
-                run.memory.outputs = shared(&mut self.outputs, &run.memory.outputs);
-            }
             for act in acts.into_iter().flatten() {
                 tell(&act);
                 for (then, event) in self.outlook.follows(&self.stage.definition, of, &act) {
@@ -291,23 +285,6 @@ impl<'a> Rehearsal<'a> {
         }
     }
 }
-
-/// The same outputs, kept once however many runs have them.
-fn shared(
-    kept: &mut HashSet<Arc<Map<String, Value>>>,
-    outputs: &Arc<Map<String, Value>>,
-) -> Arc<Map<String, Value>> {
-    if let Some(same) = kept.get(outputs) {
-        return Arc::clone(same);
-    }
-    if kept.len() < SHARED {
-        kept.insert(Arc::clone(outputs));
-    }
-    Arc::clone(outputs)
-}
-
-/// How many different outputs are kept to be shared.
-const SHARED: usize = 100_000;
 
 #[cfg(test)]
 mod tests;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use serde_json::json;
+use serde_json::{Map, json};
 
 use super::*;
 use crate::context::Context;
@@ -76,6 +76,7 @@ fn registry() -> Registry {
         .signal("go")
         .signal("stop")
         .limit("line")
+        .limit("other")
 }
 
 fn workflow(steps: &str) -> Arc<Definition> {
@@ -264,6 +265,8 @@ fn what_is_assumed_falls_on_its_share_and_on_the_same_people_each_time() {
             zone: Zone::utc(),
             counted: &["hour"],
             by: "line",
+            traced: 0,
+            threads: 1,
         };
         forecast(&wanted, |_| {})
     };
@@ -274,4 +277,55 @@ fn what_is_assumed_falls_on_its_share_and_on_the_same_people_each_time() {
     assert!(matches!(ends[..], [("completed", _), ("exited", 250..350)]), "{ends:?}");
     assert_eq!(first.days.len(), 1);
     assert_eq!(first.days[0].by["one"], 1_000);
+}
+
+#[test]
+fn who_shares_no_limit_is_rehearsed_apart_and_the_forecast_is_that_of_all_together() {
+    let steps = "[[steps]]\nid = \"a\"\ntype = \"act\"\nlimits = [\"line\", \"other\"]\n\
+                 [[steps]]\nid = \"b\"\ntype = \"go\"\n";
+    // Lines 0 to 3 have rules, of which 2 and 3 share another; line 4 has none.
+    let mut people = people(5_000);
+    for (n, person) in people.iter_mut().enumerate() {
+        let other = if matches!(n % 5, 2 | 3) { "shared" } else { "free" };
+        person.limit_keys = Arc::new(json!({ "line": (n % 5).to_string(), "other": other }));
+    }
+    let gap = |seconds| Gap { least: Duration::from_secs(seconds), jitter: 0.5 };
+    let rule = |seconds| Rule { gap: Some(gap(seconds)), ..Rule::default() };
+    let mut rules: HashMap<(String, String), Rule> =
+        (0..4).map(|n| (("line".to_owned(), n.to_string()), rule(60 + n))).collect();
+    rules.insert(("other".into(), "shared".into()), rule(20));
+    let definition = workflow(steps);
+    let parts = groups::groups(&definition, &people, &rules);
+    let sizes: Vec<usize> = parts.iter().map(|group| group.people.len()).collect();
+    assert_eq!((sizes, parts[2].rules.len()), (vec![1_000, 1_000, 2_000, 1_000], 3));
+
+    let until = at("02T14:00");
+    let nothing = Assumptions::default();
+    let mut together = HashMap::new();
+    let mut rehearsal = Rehearsal::new(Arc::clone(&definition), &people, rules.clone(), &nothing);
+    rehearsal.go_on(until, |act| *together.entry((act.step, act.kind)).or_insert(0) += 1);
+    let ahead = |threads| {
+        let wanted = Wanted {
+            definition: Arc::clone(&definition),
+            people: &people,
+            rules: rules.clone(),
+            outlook: &nothing,
+            until,
+            zone: Zone::utc(),
+            counted: &["act"],
+            by: "line",
+            traced: 7,
+            threads,
+        };
+        let mut acts = Vec::new();
+        let forecast = forecast(&wanted, |act| acts.push(act.clone()));
+        (forecast, acts)
+    };
+    let (one, acts) = ahead(1);
+    let done: Vec<usize> = one.steps.iter().map(|step| step.done).collect();
+    assert_eq!(done, [together[&(0, "step.done")], together[&(1, "step.done")]]);
+    assert!(one.waiting > 1_000 && done[0] > 2_000, "{one:?}");
+    assert!(acts.is_sorted_by_key(|act| (act.at, act.person)));
+    assert!((0..7).all(|person| acts.iter().any(|act| act.person == person)));
+    assert_eq!((one, acts), ahead(3));
 }

@@ -10,7 +10,8 @@ use super::line::Entry;
 use super::{Act, Person};
 use crate::context::{Context, Parts};
 use crate::decision::{
-    self, Delivered, Input, Look, Memory, Next, Position, Situation, Transition, Waiting, heard,
+    self, Delivered, Detail, Input, Look, Memory, Next, Position, Situation, Transition, Waiting,
+    heard,
 };
 use crate::definition::Definition;
 use crate::step::{CHILD_ENDED, Effect, LoadSubject, Outcome, StepError, Verdict, Wake};
@@ -81,14 +82,12 @@ impl Run {
 
     /// Notes what came to be known of a step.
     pub(super) fn observe(&mut self, step: &str, fields: Map<String, Value>) {
-        let mut observed = self.observed.as_deref().cloned().unwrap_or_else(|| json!({}));
-        if let Some(Value::Object(known)) = observed
-            .as_object_mut()
-            .map(|all| all.entry(step).or_insert_with(|| Value::Object(Map::new())))
+        let observed = Arc::make_mut(self.observed.get_or_insert_with(|| Arc::new(json!({}))));
+        if let Some(all) = observed.as_object_mut()
+            && let Value::Object(known) = all.entry(step).or_insert_with(|| json!({}))
         {
             known.extend(fields);
         }
-        self.observed = Some(Arc::new(observed));
     }
 
     /// Ends a held run by the signal that came last.
@@ -100,7 +99,7 @@ impl Run {
 
     fn end_row(&self, person: usize, at: DateTime<Utc>, kind: &'static str) -> Act {
         let (step, iteration) = (self.step, self.iteration);
-        let detail = Some(json!({ "reason": self.reason }));
+        let detail = Some(Detail { reason: self.reason.clone(), ..Detail::default() });
         Act { at, person, step, iteration, kind, detail }
     }
 
@@ -134,25 +133,30 @@ impl Stage {
         let (input, consumed) = self.work(person, run, now, granted);
         let (step, iteration) = (run.step, run.iteration);
         let limited = input == Input::Limited;
-        let transition = decision::advance(self.situation(person, run, now), input);
+        let mut transition = decision::advance(self.situation(person, run, now), input);
+        let detail = transition.detail.take();
         let row = transition.kind.map(|kind| Act {
             at: now,
             person: index,
             step,
             iteration,
             kind,
-            detail: transition.detail.clone(),
+            detail,
         });
         let end = self.settle(run, transition, consumed, limited);
         [row, end.map(|kind| run.end_row(index, now, kind))]
     }
 
     /// In which lines the run stands for its step.
-    pub(super) fn line_up(&self, person: &Person, run: &Run, now: DateTime<Utc>) -> Entry {
+    pub(super) fn line_up<'r>(
+        &'r self,
+        person: &'r Person,
+        run: &Run,
+        now: DateTime<Utc>,
+    ) -> Entry<'r> {
         let step = &self.definition.steps[run.step];
-        let keys = limit::keys(step, &person.limit_keys);
         Entry {
-            keys: keys.iter().map(|[kind, name]| ((*kind).into(), (*name).into())).collect(),
+            keys: limit::keys(step, &person.limit_keys),
             share: limit::share(&self.definition.name, person.subject_id, &step.id, run.iteration),
             closes_at: decision::closing(self.situation(person, run, now), run.step),
         }
@@ -264,10 +268,6 @@ impl Stage {
         now: DateTime<Utc>,
         wake: Option<Wake>,
     ) -> Context {
-        let outputs = match &run.observed {
-            None => Arc::clone(&run.memory.outputs),
-            Some(observed) => crate::context::seen_together(&run.memory.outputs, observed),
-        };
         let parts = Parts {
             run_id: person.run_id,
             root_run_id: person.run_id,
@@ -279,7 +279,8 @@ impl Stage {
             attempt: run.attempt + 1,
             now,
             zone: person.zone.clone(),
-            outputs,
+            outputs: Arc::clone(&run.memory.outputs),
+            observed: run.observed.clone(),
             wake,
             load_subject: Arc::clone(&self.nobody),
             seen: 0,

@@ -58,7 +58,11 @@ impl From<Claimed> for StepJob {
             crashes: row.crashes,
             inbox: row.inbox,
             data: row.data,
-            observed: row.observed,
+            observed: row
+                .observed
+                .as_object()
+                .is_some_and(|of| !of.is_empty())
+                .then(|| row.observed.into()),
             intent: row.intent,
             now: row.now,
             next_at: row.next_at,

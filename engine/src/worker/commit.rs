@@ -194,7 +194,7 @@ fn failure(transition: &Transition) -> Option<Value> {
     };
     let failed = gave_up && transition.kind == Some("step.failed");
     failed.then(|| {
-        let reason = transition.detail.as_ref().and_then(|detail| detail.get("reason"));
+        let reason = transition.detail.as_ref().and_then(|detail| detail.reason.as_deref());
         let unknown = transition.intent == Intent::Kept;
         json!({ "change": "step_failed", "reason": reason, "unknown": unknown })
     })

@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use super::finish::{Finished, child_of, decide, given_up, held, later};
 use super::{Shared, StepJob};
-use crate::context::{Context, Parts, seen_together};
+use crate::context::{Context, Parts};
 use crate::decision::{self, Delivered, Input, Look, Memory, Position, Situation, heard};
 use crate::definition::Definition;
 use crate::definition_store::LoadError;
@@ -313,7 +313,8 @@ fn context(shared: &Shared, job: &StepJob, work: &Work, wake: Option<Wake>) -> C
         attempt: work.position.attempt,
         now: job.now,
         zone: work.zone.clone(),
-        outputs: seen_together(&work.memory.outputs, &job.observed),
+        outputs: Arc::clone(&work.memory.outputs),
+        observed: job.observed.clone(),
         wake,
         load_subject: Arc::clone(&subject.load),
         seen: job.inbox,

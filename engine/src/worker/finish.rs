@@ -10,7 +10,7 @@ use uuid::Uuid;
 use super::execute::{Work, situation};
 use super::replan::Meant;
 use super::{Shared, StepJob};
-use crate::decision::{self, Input, Intent, Memory, Next, Transition};
+use crate::decision::{self, Detail, Input, Intent, Memory, Next, Transition};
 use crate::definition_store;
 use crate::fact::Fact;
 use crate::run::{NewRun, Parent, Priority};
@@ -133,7 +133,7 @@ pub(super) fn decide(
     let mut transition = decision::advance(situation(&job, work), input);
     if let Some(reason) = transition.memory.as_ref().and_then(too_large) {
         // What the step did stands; only what it wanted to remember does not fit.
-        transition.detail = Some(json!({ "reason": reason }));
+        transition.detail = Some(Detail::reason(&reason));
         transition.next = Next::Hold { reason };
         transition.memory = None;
         transition.child = None;

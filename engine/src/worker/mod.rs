@@ -229,7 +229,8 @@ struct StepJob {
     /// Signals ever delivered to the run when it was looked at.
     inbox: i32,
     data: Value,
-    observed: Value,
+    /// What came to be known of the run's steps, where something did.
+    observed: Option<Arc<Value>>,
     intent: Option<Value>,
     now: DateTime<Utc>,
     /// Before when the run may not go on, unless what it waits for comes.

@@ -166,7 +166,8 @@ impl Columns {
         self.keeps_intent.push(transition.is_none_or(|next| next.intent == Intent::Kept));
         self.data.push(transition.and_then(memory));
         self.kind.push(transition.and_then(|next| next.kind));
-        self.detail.push(transition.and_then(|next| next.detail.clone()));
+        let detail = transition.and_then(|next| next.detail.as_ref());
+        self.detail.push(detail.map(|detail| json!(detail)));
     }
 }
 
