@@ -282,7 +282,7 @@ fn what_is_assumed_falls_on_its_share_and_on_the_same_people_each_time() {
 #[test]
 fn who_shares_no_limit_is_rehearsed_apart_and_the_forecast_is_that_of_all_together() {
     let steps = "[[steps]]\nid = \"a\"\ntype = \"act\"\nlimits = [\"line\", \"other\"]\n\
-                 [[steps]]\nid = \"b\"\ntype = \"go\"\n";
+                 [[steps]]\nid = \"b\"\ntype = \"hour\"\n";
     // Lines 0 to 3 have rules, of which 2 and 3 share another; line 4 has none.
     let mut people = people(5_000);
     for (n, person) in people.iter_mut().enumerate() {
