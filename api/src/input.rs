@@ -32,10 +32,15 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
 /// The whole body, within the limit.
 pub(crate) async fn bytes<S: Send + Sync>(request: Request, state: &S) -> Result<Bytes, Problem> {
     Bytes::from_request(request, state).await.map_err(|rejection| match rejection.status() {
-        StatusCode::PAYLOAD_TOO_LARGE => Problem::new(Kind::TooLarge)
-            .detail(format!("a body has at most {} KiB", BODY_BYTES / 1024)),
+        StatusCode::PAYLOAD_TOO_LARGE => too_large(),
         _other => Problem::new(Kind::Malformed).detail("the body ended early"),
     })
+}
+
+/// That a body is over the limit.
+pub(crate) fn too_large() -> Problem {
+    let detail = format!("a body has at most {} KiB", BODY_BYTES / 1024);
+    Problem::new(Kind::TooLarge).detail(detail)
 }
 
 /// The type of the body without its parameters, in lower case.

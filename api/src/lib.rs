@@ -7,21 +7,29 @@ mod activities;
 mod auth;
 mod gateway;
 mod hex;
+mod idempotency;
 mod input;
+mod openapi;
 mod ops;
 mod page;
+mod permission;
 mod problem;
 #[path = "crm/mod.rs"]
 mod records;
+mod revision;
 mod sequences;
 mod tenant;
+mod work;
 
 use std::sync::Arc;
 
 use axum::Router;
 use engine::definition_store::Definitions;
+use ring::hmac;
+use serde_json::Value;
 use sqlx::PgPool;
 use tokio::sync::Semaphore;
+use utoipa_axum::router::OpenApiRouter;
 
 pub use auth::password::hash as hash_password;
 pub use problem::{Fault, Kind, Problem};
@@ -61,6 +69,12 @@ pub(crate) struct State {
     pub(crate) metrics: fn() -> String,
     pub(crate) tokens: Arc<auth::access_token::Tokens>,
     pub(crate) passwords: Arc<auth::password::Passwords>,
+    /// What each route asks of whoever comes.
+    pub(crate) doors: Arc<gateway::guard::Doors>,
+    /// The document, as it is served.
+    pub(crate) document: Arc<str>,
+    /// Signs the cursors of listings.
+    pub(crate) cursor_key: hmac::Key,
     /// Whose turn it is to look ahead: that takes a core for a second.
     pub(crate) simulations: Arc<Semaphore>,
 }
@@ -69,20 +83,35 @@ pub(crate) struct State {
 pub fn router(services: Services) -> Router {
     let Services { pool, definitions, settings, metrics } = services;
     let tokens = auth::access_token::Tokens::new(&settings.token_secret, settings.access_seconds);
+    let (routes, document) = described();
     let state = State {
         pool,
         definitions,
         metrics,
+        doors: Arc::new(gateway::guard::Doors::of(&document)),
+        document: document.to_string().into(),
+        cursor_key: auth::access_token::cursor_key(&settings.token_secret),
         tokens: Arc::new(tokens),
         passwords: Arc::default(),
         simulations: Arc::new(Semaphore::new(1)),
         settings: Arc::new(settings),
     };
-    let resources = Router::new()
+    gateway::router(routes, state)
+}
+
+/// The document of the API (OpenAPI 3.1).
+pub fn document() -> Value {
+    described().1
+}
+
+/// All routes, and what they say of themselves.
+fn described() -> (Router<State>, Value) {
+    let resources = OpenApiRouter::new()
         .nest("/auth", auth::router())
         .merge(records::router())
         .merge(sequences::router())
         .merge(activities::router())
         .merge(ops::router());
-    gateway::router(Router::new().nest("/api/v1", resources), state)
+    let (routes, document) = OpenApiRouter::new().nest("/api/v1", resources).split_for_parts();
+    (routes, openapi::complete(document))
 }

@@ -1,11 +1,17 @@
-//! Pages of a listing, each with where the next one begins. A cursor is opaque: the key of the last row.
+//! Pages of a listing, each with where the next one begins. A cursor is opaque: the key of the last row, signed for
+//! its listing, so that nobody makes one up or takes it elsewhere.
 
+use axum::extract::{FromRequestParts, MatchedPath};
+use axum::http::request::Parts;
 use chrono::{DateTime, Utc};
+use ring::hmac;
 use serde::Serialize;
+use utoipa::ToSchema;
 use uuid::Uuid;
 
+use crate::State;
 use crate::hex;
-use crate::problem::Problem;
+use crate::problem::{Kind, Problem};
 
 /// The most rows of a page.
 const MOST: u32 = 200;
@@ -13,8 +19,11 @@ const MOST: u32 = 200;
 /// The rows of a page that names no limit.
 const USUAL: u32 = 50;
 
+/// The bytes of a signature that a cursor carries.
+const SIGNATURE: usize = 8;
+
 /// A page.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Page<T> {
     data: Vec<T>,
     /// Where the next page begins; after a full last page there may be one more that is empty.
@@ -48,65 +57,117 @@ pub(crate) fn limit(wanted: Option<u32>) -> Result<u32, Problem> {
     }
 }
 
-fn refused() -> Problem {
-    Problem::invalid("cursor", "is none of this listing; take `next_cursor` of the page before")
+/// The cursors of the listing that is asked for.
+pub(crate) struct Cursors {
+    key: hmac::Key,
+    listing: String,
 }
 
-/// A cursor after the row of this id.
-pub(crate) fn after_id(id: Uuid) -> String {
-    hex::write(id.as_bytes())
+impl FromRequestParts<State> for Cursors {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &State) -> Result<Self, Problem> {
+        let path = parts.extensions.get::<MatchedPath>();
+        let path = path.ok_or_else(|| Problem::new(Kind::NotFound))?;
+        Ok(Self { key: state.cursor_key.clone(), listing: path.as_str().to_owned() })
+    }
 }
 
-/// The id after which a listing goes on.
-pub(crate) fn read_id(cursor: Option<&str>) -> Result<Option<Uuid>, Problem> {
-    let read = |text| Uuid::from_slice(&hex::read(text)?).ok();
-    cursor.map(|text| read(text).ok_or_else(refused)).transpose()
-}
+impl Cursors {
+    /// A cursor after the row of this id.
+    pub(crate) fn after_id(&self, id: Uuid) -> String {
+        self.sign(id.as_bytes())
+    }
 
-/// A cursor after the row of this instant and id.
-pub(crate) fn after_instant(at: DateTime<Utc>, id: Uuid) -> String {
-    hex::write(&[&at.timestamp_micros().to_be_bytes()[..], id.as_bytes()].concat())
-}
+    /// The id after which a listing goes on.
+    pub(crate) fn read_id(&self, cursor: Option<&str>) -> Result<Option<Uuid>, Problem> {
+        self.read(cursor, |bytes| Uuid::from_slice(bytes).ok())
+    }
 
-/// The instant and id after which a listing goes on.
-pub(crate) fn read_instant(cursor: Option<&str>) -> Result<Option<(DateTime<Utc>, Uuid)>, Problem> {
-    let read = |text| {
-        let bytes = hex::read(text)?;
-        let (at, id) = bytes.split_first_chunk::<8>()?;
-        let at = DateTime::from_timestamp_micros(i64::from_be_bytes(*at))?;
-        Some((at, Uuid::from_slice(id).ok()?))
-    };
-    cursor.map(|text| read(text).ok_or_else(refused)).transpose()
-}
+    /// A cursor after the row of this instant and id.
+    pub(crate) fn after_instant(&self, at: DateTime<Utc>, id: Uuid) -> String {
+        self.sign(&[&at.timestamp_micros().to_be_bytes()[..], id.as_bytes()].concat())
+    }
 
-/// A cursor after the row of this number.
-pub(crate) fn after_number(number: i32) -> String {
-    hex::write(&number.to_be_bytes())
-}
+    /// The instant and id after which a listing goes on.
+    pub(crate) fn read_instant(
+        &self,
+        cursor: Option<&str>,
+    ) -> Result<Option<(DateTime<Utc>, Uuid)>, Problem> {
+        self.read(cursor, |bytes| {
+            let (at, id) = bytes.split_first_chunk::<8>()?;
+            let at = DateTime::from_timestamp_micros(i64::from_be_bytes(*at))?;
+            Some((at, Uuid::from_slice(id).ok()?))
+        })
+    }
 
-/// The number after which a listing goes on; before the first where there is no cursor.
-pub(crate) fn read_number(cursor: Option<&str>) -> Result<i32, Problem> {
-    let read = |text| Some(i32::from_be_bytes(hex::read(text)?.try_into().ok()?));
-    cursor.map_or(Ok(-1), |text| read(text).ok_or_else(refused))
+    /// A cursor after the row of this number.
+    pub(crate) fn after_number(&self, number: i32) -> String {
+        self.sign(&number.to_be_bytes())
+    }
+
+    /// The number after which a listing goes on; before the first where there is no cursor.
+    pub(crate) fn read_number(&self, cursor: Option<&str>) -> Result<i32, Problem> {
+        let read = self.read(cursor, |bytes| Some(i32::from_be_bytes(bytes.try_into().ok()?)));
+        read.map(|number| number.unwrap_or(-1))
+    }
+
+    fn sign(&self, bytes: &[u8]) -> String {
+        let signature = hmac::sign(&self.key, &self.signed(bytes));
+        hex::write(&[&signature.as_ref()[..SIGNATURE], bytes].concat())
+    }
+
+    fn read<T>(
+        &self,
+        cursor: Option<&str>,
+        key: impl Fn(&[u8]) -> Option<T>,
+    ) -> Result<Option<T>, Problem> {
+        let read = |text| {
+            let bytes = hex::read(text)?;
+            let (signature, bytes) = bytes.split_at_checked(SIGNATURE)?;
+            // It guards no secret: whoever guesses one reads the customer's own rows from another place on.
+            let right = hmac::sign(&self.key, &self.signed(bytes));
+            (right.as_ref()[..SIGNATURE] == *signature).then(|| key(bytes)).flatten()
+        };
+        let refused = || {
+            let message = "is none of this listing; take `next_cursor` of the page before";
+            Problem::invalid("cursor", message)
+        };
+        cursor.map(|text| read(text).ok_or_else(refused)).transpose()
+    }
+
+    fn signed(&self, bytes: &[u8]) -> Vec<u8> {
+        [self.listing.as_bytes(), &[0], bytes].concat()
+    }
 }
 
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "a test may panic")]
 mod tests {
     use chrono::DateTime;
+    use ring::hmac;
     use uuid::Uuid;
 
-    use super::{after_id, after_instant, after_number, limit, read_id, read_instant, read_number};
+    use super::{Cursors, limit};
+
+    fn cursors(listing: &str) -> Cursors {
+        Cursors { key: hmac::Key::new(hmac::HMAC_SHA256, b"secret"), listing: listing.into() }
+    }
 
     #[test]
-    fn a_cursor_brings_back_where_the_page_ended() {
+    fn a_cursor_brings_back_where_the_page_ended_in_its_own_listing_only() {
+        let (contacts, others) = (cursors("/contacts"), cursors("/others"));
         let id = Uuid::from_u128(7);
         let at = DateTime::from_timestamp_micros(1_790_000_000_000_001).unwrap();
-        assert_eq!(read_id(Some(&after_id(id))).unwrap(), Some(id));
-        assert_eq!(read_instant(Some(&after_instant(at, id))).unwrap(), Some((at, id)));
-        assert_eq!(read_number(Some(&after_number(41))).unwrap(), 41);
-        assert!(read_id(Some(&after_number(41))).is_err(), "a cursor of another listing");
-        assert!(read_instant(Some("§")).is_err());
+        assert_eq!(contacts.read_id(Some(&contacts.after_id(id))).unwrap(), Some(id));
+        let cursor = contacts.after_instant(at, id);
+        assert_eq!(contacts.read_instant(Some(&cursor)).unwrap(), Some((at, id)));
+        assert_eq!(contacts.read_number(Some(&contacts.after_number(41))).unwrap(), 41);
+        assert!(contacts.read_id(Some(&contacts.after_number(41))).is_err(), "of another kind");
+        assert!(others.read_id(Some(&contacts.after_id(id))).is_err(), "of another listing");
+        assert!(contacts.read_instant(Some("§")).is_err());
+        let made_up = "00".repeat(24);
+        assert!(contacts.read_id(Some(&made_up)).is_err());
     }
 
     #[test]

@@ -5,6 +5,7 @@
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
+use utoipa::ToSchema;
 
 /// What kind of problem it is; the slug is a contract.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,6 +38,14 @@ pub enum Kind {
     WrongState,
     /// It was changed since the caller read it.
     ChangedMeanwhile,
+    /// A change does not say what it was made from.
+    NoPrecondition,
+    /// The request of this key is being answered.
+    StillRunning,
+    /// The key was another request's.
+    KeyReused,
+    /// Too many requests.
+    TooMany,
     /// The body is over the limit.
     TooLarge,
     /// The body is of another type.
@@ -84,6 +93,14 @@ impl Kind {
             Self::ChangedMeanwhile => {
                 (Status::PRECONDITION_FAILED, "changed-meanwhile", "It was changed meanwhile")
             }
+            Self::NoPrecondition => {
+                (Status::PRECONDITION_REQUIRED, "no-precondition", "Say what you read")
+            }
+            Self::StillRunning => (Status::CONFLICT, "still-running", "It is being answered"),
+            Self::KeyReused => {
+                (Status::UNPROCESSABLE_ENTITY, "key-reused", "The key was another request's")
+            }
+            Self::TooMany => (Status::TOO_MANY_REQUESTS, "too-many", "Too many requests"),
             Self::TooLarge => (Status::PAYLOAD_TOO_LARGE, "too-large", "The body is too large"),
             Self::UnsupportedMediaType => (
                 Status::UNSUPPORTED_MEDIA_TYPE,
@@ -114,6 +131,8 @@ impl Kind {
             StatusCode::METHOD_NOT_ALLOWED => Self::MethodNotAllowed,
             StatusCode::CONFLICT => Self::Conflict,
             StatusCode::PRECONDITION_FAILED => Self::ChangedMeanwhile,
+            StatusCode::PRECONDITION_REQUIRED => Self::NoPrecondition,
+            StatusCode::TOO_MANY_REQUESTS => Self::TooMany,
             StatusCode::PAYLOAD_TOO_LARGE => Self::TooLarge,
             StatusCode::UNSUPPORTED_MEDIA_TYPE => Self::UnsupportedMediaType,
             StatusCode::UNPROCESSABLE_ENTITY => Self::Invalid,
@@ -125,7 +144,7 @@ impl Kind {
 }
 
 /// One thing that is wrong in what was given.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Fault {
     /// The field, as its path in the body or its name in the query.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -155,18 +174,27 @@ pub struct Problem {
     rendered: Option<String>,
 }
 
-/// The body, in the order in which people read it.
-#[derive(Serialize)]
-struct Body<'a> {
+/// Why a request was not served (RFC 9457), in the order in which people read it.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Problem)]
+pub(crate) struct Body<'a> {
+    /// What kind of problem it is; it stays the same.
+    #[schema(example = "/problems/invalid")]
     r#type: String,
+    /// The kind in words.
     title: &'a str,
+    /// The HTTP status.
     status: u16,
+    /// What is wrong with this request.
     #[serde(skip_serializing_if = "Option::is_none")]
     detail: Option<&'a str>,
+    /// Each thing that is wrong.
     #[serde(skip_serializing_if = "<[Fault]>::is_empty")]
     errors: &'a [Fault],
+    /// The same as a drawing for a terminal.
     #[serde(skip_serializing_if = "Option::is_none")]
     rendered: Option<&'a str>,
+    /// The id of the request, as in `X-Request-Id`.
     request_id: &'a str,
 }
 
@@ -247,6 +275,10 @@ impl IntoResponse for Problem {
             | Kind::SequenceNotActive
             | Kind::WrongState
             | Kind::ChangedMeanwhile
+            | Kind::NoPrecondition
+            | Kind::StillRunning
+            | Kind::KeyReused
+            | Kind::TooMany
             | Kind::TooLarge
             | Kind::UnsupportedMediaType
             | Kind::Invalid

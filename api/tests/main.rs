@@ -38,6 +38,9 @@ async fn call(door: &Router, method: &str, path: &str, token: &str, body: Value)
     if !token.is_empty() {
         request = request.header("authorization", format!("Bearer {token}"));
     }
+    if method == "PATCH" {
+        request = request.header("if-match", "*");
+    }
     let body = if body.is_null() { Body::empty() } else { Body::from(body.to_string()) };
     let request = request.header("content-type", "application/json").body(body).unwrap();
     let response = door.clone().oneshot(request).await.unwrap();

@@ -10,6 +10,7 @@ pub mod contact;
 pub mod customer;
 pub mod engagement;
 pub mod enrollment;
+pub mod idempotency;
 pub mod inbound;
 pub mod mailbox;
 pub mod message;

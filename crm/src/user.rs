@@ -5,8 +5,8 @@ use serde::{Deserialize, Serialize};
 use sqlx::PgExecutor;
 use uuid::Uuid;
 
-/// What a user may do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+/// What a user may do, highest rank first: whoever stands before another may do all that the other may.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Role {
     /// Everything, the customer itself included.
@@ -30,14 +30,6 @@ impl Role {
             Self::Manager => "manager",
             Self::Rep => "rep",
             Self::Viewer => "viewer",
-        }
-    }
-
-    /// Whether the role may change records.
-    pub fn writes(self) -> bool {
-        match self {
-            Self::Owner | Self::Admin | Self::Manager | Self::Rep => true,
-            Self::Viewer => false,
         }
     }
 

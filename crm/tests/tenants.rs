@@ -13,7 +13,7 @@ async fn every_table_of_a_customer_is_under_row_level_security() {
     let contact = world.contact("a@x.example").await.id;
     world.enroll(&[contact]).await;
     let tables = sqlx::query(
-        "select c.relname::text, c.relrowsecurity,
+        "select c.relname::text, c.relrowsecurity and c.relforcerowsecurity,
            exists (select from pg_policy p where p.polrelid = c.oid) as guarded
          from pg_class c join pg_attribute a on a.attrelid = c.oid and a.attname = 'customer_id'
          where c.relnamespace = 'public'::regnamespace and c.relkind in ('r', 'p') order by 1",
@@ -30,7 +30,7 @@ async fn every_table_of_a_customer_is_under_row_level_security() {
         let count = format!("select count(*) from {name}");
         for (customer, sees) in [(clock::new_id(), false), (world.customer_id, true)] {
             let mut tx = db.begin().await.unwrap();
-            sqlx::query("select set_config('salesos.customer_id', $1, true)")
+            sqlx::query("select set_config('app.customer_id', $1, true)")
                 .bind(customer.to_string())
                 .execute(&mut *tx)
                 .await
@@ -52,7 +52,7 @@ async fn nothing_is_written_for_another_customer() {
     let mut db = PgConnection::connect_with(&world.database.options).await.unwrap();
     sqlx::raw_sql("set role salesos_api").execute(&mut db).await.unwrap();
     let mut tx = db.begin().await.unwrap();
-    sqlx::query("select set_config('salesos.customer_id', $1, true)")
+    sqlx::query("select set_config('app.customer_id', $1, true)")
         .bind(clock::new_id().to_string())
         .execute(&mut *tx)
         .await

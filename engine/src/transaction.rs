@@ -1,7 +1,7 @@
 //! How a transaction is begun by whoever may be stopped at any moment: a task of a worker that lost its lease,
 //! an answer that nobody waits for any more.
 
-use sqlx::{PgPool, Postgres, Transaction};
+use sqlx::{AssertSqlSafe, PgPool, Postgres, Transaction};
 
 /// Begins a transaction; one that is given up halfway leaves nothing behind.
 ///
@@ -12,7 +12,19 @@ use sqlx::{PgPool, Postgres, Transaction};
 /// # Errors
 /// What beginning returned.
 pub async fn begin(db: &PgPool) -> Result<Transaction<'static, Postgres>, sqlx::Error> {
+    begin_with(db, "begin".into()).await
+}
+
+/// Begins a transaction by these statements, in one walk to the server; what they hold is the caller's own text,
+/// never a value that somebody sent.
+///
+/// # Errors
+/// As [`begin`].
+pub async fn begin_with(
+    db: &PgPool,
+    statements: String,
+) -> Result<Transaction<'static, Postgres>, sqlx::Error> {
     let db = db.clone();
-    let begun = tokio::spawn(async move { db.begin().await });
+    let begun = tokio::spawn(async move { db.begin_with(AssertSqlSafe(statements)).await });
     begun.await.unwrap_or(Err(sqlx::Error::WorkerCrashed))
 }

@@ -124,8 +124,10 @@ async fn work(
         tasks.spawn(async move { cluster.watch(stopping).await });
         keep_time(args, &owner, &tasks, stop).await?;
     }
-    let definitions = process::definitions(owner.clone(), &data_dir);
-    let seeded = if args.demo { Some(seed::seed(&owner, &definitions).await?) } else { None };
+    // The owner of the tables is under row-level security as well.
+    let worker = database.pool(Role::Worker, 4).await?;
+    let definitions = process::definitions(worker.clone(), &data_dir);
+    let seeded = if args.demo { Some(seed::seed(&worker, &definitions).await?) } else { None };
     process::start(database, data_dir.clone(), settings, &tasks, stop).await?;
     let api_url = format!("http://{}", listener.local_addr()?);
     serve(settings, database, &data_dir, listener, &tasks, stop).await?;
@@ -138,14 +140,15 @@ async fn work(
     println!("ready {api_url}");
     if let Some(seeded) = seeded {
         println!("login {} password {}", seed::EMAIL, seed::PASSWORD);
-        seed::enroll(&owner, &definitions, &seeded).await?;
-        demo::watch(&owner, &seeded, &data_dir, &api_url, stop).await?;
+        seed::enroll(&worker, &definitions, &seeded).await?;
+        demo::watch(&worker, &seeded, &data_dir, &api_url, stop).await?;
         clock::set_scale(&mut *owner.acquire().await?, 1.0).await?;
     }
     stop.cancelled().await;
     tasks.close();
     let _stopped =
         tokio::time::timeout(std::time::Duration::from_millis(2_000), tasks.wait()).await;
+    worker.close().await;
     owner.close().await;
     Ok(())
 }

@@ -53,7 +53,7 @@ struct Report {
 }
 
 pub(crate) async fn run(args: Args, settings: Settings) -> Result<Ending> {
-    let db = Database::find(&settings)?.pool(Role::Owner, 4).await?;
+    let db = Database::find(&settings)?.pool(Role::Worker, 4).await?;
     let customer = customer::choose(&db, args.customer.as_deref()).await?;
     let Some(sequence) = customer::sequence(&db, &customer, &args.sequence).await? else {
         return Ok(Ending::NothingMatched);

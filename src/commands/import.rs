@@ -28,7 +28,7 @@ pub(crate) struct Args {
 }
 
 pub(crate) async fn run(args: Args, settings: Settings) -> Result<Ending> {
-    let db = Database::find(&settings)?.pool(Role::Owner, 2).await?;
+    let db = Database::find(&settings)?.pool(Role::Worker, 2).await?;
     let customer = customer::choose(&db, args.customer.as_deref()).await?;
     let report = import(&mut *db.acquire().await?, customer.id, &args.file).await?;
     if args.json {

@@ -27,7 +27,7 @@ pub(crate) enum Command {
 }
 
 pub(crate) async fn run(command: Command, settings: Settings) -> Result<Ending> {
-    let db = Database::find(&settings)?.pool(Role::Owner, 2).await?;
+    let db = Database::find(&settings)?.pool(Role::Worker, 2).await?;
     match command {
         Command::List { state, listing } => {
             let filter = Filter { state, ..Filter::default() };

@@ -33,7 +33,7 @@ pub(crate) enum Command {
 }
 
 pub(crate) async fn run(command: Command, settings: Settings) -> Result<Ending> {
-    let db = Database::find(&settings)?.pool(Role::Owner, 2).await?;
+    let db = Database::find(&settings)?.pool(Role::Worker, 2).await?;
     match command {
         Command::List { listing } => list(&db, &listing).await,
         Command::Show { id } => show(&db, &id).await,

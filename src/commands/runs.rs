@@ -107,7 +107,7 @@ pub(crate) enum Command {
 }
 
 pub(crate) async fn run(command: Command, settings: Settings) -> Result<Ending> {
-    let db = Database::find(&settings)?.pool(Role::Owner, 2).await?;
+    let db = Database::find(&settings)?.pool(Role::Worker, 2).await?;
     match command {
         Command::List { state, sequence, step, since, listing } => {
             let since = ago(&db, since.as_deref()).await?;

@@ -41,7 +41,7 @@ pub(crate) struct Seeded {
 }
 
 pub(crate) async fn run(args: Args, settings: Settings) -> Result<Ending> {
-    let db = Database::find(&settings)?.pool(Role::Owner, 2).await?;
+    let db = Database::find(&settings)?.pool(Role::Worker, 2).await?;
     let definitions = process::definitions(db.clone(), &settings.data_dir);
     let seeded = seed(&db, &definitions).await?;
     println!(

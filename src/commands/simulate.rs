@@ -197,7 +197,7 @@ async fn cohort(
         }
         return Ok(simulation::strangers(count as usize, &args.zones.0, plan));
     }
-    let db = Database::find(settings)?.pool(Role::Owner, 1).await?;
+    let db = Database::find(settings)?.pool(Role::Worker, 1).await?;
     let customer = customer::choose(&db, args.customer.as_deref()).await?;
     let mut connection = db.acquire().await?;
     Ok(simulation::contacts(&mut connection, customer.id, definition, plan, CONTACTS).await?)

@@ -124,7 +124,7 @@ pub(crate) async fn apply(args: Apply, settings: &Settings) -> Result<Ending> {
 }
 
 pub(crate) async fn rollback(args: Rollback, settings: &Settings) -> Result<Ending> {
-    let db = Database::find(settings)?.pool(Role::Owner, 2).await?;
+    let db = Database::find(settings)?.pool(Role::Worker, 2).await?;
     let customer = customer::choose(&db, args.wanted.customer.as_deref()).await?;
     let Some(sequence) = customer::sequence(&db, &customer, &args.name).await? else {
         return Ok(Ending::NothingMatched);
@@ -154,7 +154,7 @@ fn target(kept: &[VersionRow], wanted: Option<i32>) -> Result<&VersionRow> {
 }
 
 async fn of_file(file: &Path, wanted: Wanted, settings: &Settings) -> Result<Option<Draft>> {
-    let db = Database::find(settings)?.pool(Role::Owner, 2).await?;
+    let db = Database::find(settings)?.pool(Role::Worker, 2).await?;
     let customer = customer::choose(&db, wanted.customer.as_deref()).await?;
     let definitions = process::definitions(db.clone(), &settings.data_dir);
     let text = source(file)?;
@@ -251,7 +251,7 @@ struct Row {
 }
 
 pub(crate) async fn list(args: Versions, settings: &Settings) -> Result<Ending> {
-    let db = Database::find(settings)?.pool(Role::Owner, 1).await?;
+    let db = Database::find(settings)?.pool(Role::Worker, 1).await?;
     let customer = customer::choose(&db, args.customer.as_deref()).await?;
     let Some(sequence) = customer::sequence(&db, &customer, &args.name).await? else {
         return Ok(Ending::NothingMatched);

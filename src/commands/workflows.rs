@@ -138,7 +138,7 @@ pub(super) fn read(file: &Path, source: &str, registry: &Registry) -> Result<Def
 }
 
 async fn list(customer: Option<String>, args: &Listing, settings: &Settings) -> Result<Ending> {
-    let db = Database::find(settings)?.pool(Role::Owner, 1).await?;
+    let db = Database::find(settings)?.pool(Role::Worker, 1).await?;
     let customer = customer::choose(&db, customer.as_deref()).await?;
     let cells = |row: &Row| {
         vec![
@@ -167,7 +167,7 @@ fn row(sequence: Sequence) -> Row {
 }
 
 async fn show(name: &str, customer: Option<String>, settings: &Settings) -> Result<Ending> {
-    let db = Database::find(settings)?.pool(Role::Owner, 1).await?;
+    let db = Database::find(settings)?.pool(Role::Worker, 1).await?;
     let customer = customer::choose(&db, customer.as_deref()).await?;
     let Some(sequence) = customer::sequence(&db, &customer, name).await? else {
         return Ok(Ending::NothingMatched);

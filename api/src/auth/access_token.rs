@@ -5,12 +5,15 @@ use engine::{clock, id};
 use jsonwebtoken::{
     Algorithm, DecodingKey, EncodingKey, Header, Validation, decode, encode, get_current_timestamp,
 };
+use ring::hmac;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::crypto;
+use crate::permission;
 use crate::problem::{Kind, Problem};
-use crate::tenant::Caller;
+use crate::tenant::{Caller, LoggedIn, Principal};
+use crate::work::Work;
 
 const ISSUER: &str = "salesos";
 const AUDIENCE: &str = "salesos-api";
@@ -71,7 +74,7 @@ impl Tokens {
             sub: id::show("usr", user.id),
             cus: id::show("cus", user.customer_id),
             role,
-            scope: scope(role).into(),
+            scope: permission::words(role),
             iat: issued,
             exp: issued + self.lifetime_seconds,
             iss: ISSUER.into(),
@@ -90,29 +93,31 @@ impl Tokens {
         let claims =
             decode::<Claims>(token, &self.verifying, &self.validation).map_err(|_| bad())?;
         let claims = claims.claims;
-        Ok(Caller {
-            customer_id: id::read("cus", &claims.cus).map_err(|_| bad())?,
+        let user = LoggedIn {
             user_id: id::read("usr", &claims.sub).map_err(|_| bad())?,
             role: claims.role,
+            team_id: None,
             login: claims.sid,
+        };
+        Ok(Caller {
+            customer_id: id::read("cus", &claims.cus).map_err(|_| bad())?,
+            principal: Principal::User(user),
+            work: Work::default(),
         })
     }
 }
 
-/// What a role may do, as the words of the claim.
-fn scope(role: Role) -> &'static str {
-    match role {
-        Role::Owner | Role::Admin => "read write ops",
-        Role::Manager | Role::Rep => "read write",
-        Role::Viewer => "read",
-    }
+/// A key of its own for cursors, from the secret that signs tokens: neither can pass for the other.
+pub(crate) fn cursor_key(secret: &[u8]) -> hmac::Key {
+    let tag = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, secret), b"cursors of listings");
+    hmac::Key::new(hmac::HMAC_SHA256, tag.as_ref())
 }
 
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "a test may panic")]
 mod tests {
     use chrono::DateTime;
-    use crm::user::User;
+    use crm::user::{Role, User};
     use uuid::Uuid;
 
     use super::Tokens;
@@ -135,8 +140,9 @@ mod tests {
         let tokens = Tokens::new(b"one secret of thirty-two letters", 60);
         let token = tokens.issue(&user(), Uuid::from_u128(3));
         let caller = tokens.read(&token).unwrap();
-        assert_eq!((caller.customer_id, caller.user_id), (Uuid::from_u128(1), Uuid::from_u128(2)));
-        assert!(!caller.role.writes());
+        let user = caller.user().unwrap();
+        assert_eq!((caller.customer_id, user.user_id), (Uuid::from_u128(1), Uuid::from_u128(2)));
+        assert_eq!(user.role, Role::Viewer);
         let others = Tokens::new(b"another secret, as long as first", 60);
         assert!(others.read(&token).is_err());
         assert!(tokens.read(&format!("{token}x")).is_err());

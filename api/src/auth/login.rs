@@ -5,6 +5,7 @@ use axum::extract::State as Shared;
 use crm::{customer, user};
 use engine::clock;
 use serde::Deserialize;
+use utoipa::ToSchema;
 
 use super::session::{self, Session};
 use crate::State;
@@ -13,7 +14,7 @@ use crate::problem::{Kind, Problem};
 use crate::tenant;
 
 /// Who logs in.
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct LogIn {
     email: String,
@@ -21,6 +22,11 @@ pub(super) struct LogIn {
 }
 
 /// Opens a session. An unknown address and a wrong password answer alike, after the same work.
+#[utoipa::path(
+    post, path = "/login",
+    request_body = LogIn,
+    responses((status = 200, description = "As asked", body = Session), (status = 401, description = "Wrong email or password", body = crate::problem::Body)),
+)]
 pub(super) async fn log_in(
     Shared(state): Shared<State>,
     Body(given): Body<LogIn>,
@@ -30,7 +36,7 @@ pub(super) async fn log_in(
     let matches = state.passwords.verify(given.password, hash).await?;
     let wrong = || Problem::new(Kind::InvalidCredentials);
     let login = login.filter(|_| matches).ok_or_else(wrong)?;
-    let mut tx = tenant::begin(&state.pool, login.customer_id).await?;
+    let mut tx = tenant::open(&state.pool, login.customer_id).await?;
     let user = user::find(&mut *tx, login.customer_id, login.user_id).await?;
     let user = user.filter(|user| user.active).ok_or_else(wrong)?;
     let customer = customer::find(&mut *tx, login.customer_id).await?.ok_or_else(wrong)?;

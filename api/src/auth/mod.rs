@@ -1,6 +1,7 @@
 //! Sign-up, login, refresh, logout and who is logged in. Hashes passwords and signs tokens.
 
 pub(crate) mod access_token;
+pub(crate) mod authenticate;
 mod crypto;
 mod login;
 mod me;
@@ -9,17 +10,17 @@ mod refresh;
 mod session;
 mod signup;
 
-use axum::Router;
-use axum::routing::{get, post};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
 use crate::State;
 
 /// All routes of the service, below `/auth`.
-pub(crate) fn router() -> Router<State> {
-    Router::new()
-        .route("/signup", post(signup::sign_up))
-        .route("/login", post(login::log_in))
-        .route("/refresh", post(refresh::refresh))
-        .route("/logout", post(refresh::log_out))
-        .route("/me", get(me::me))
+pub(crate) fn router() -> OpenApiRouter<State> {
+    OpenApiRouter::new()
+        .routes(routes!(signup::sign_up))
+        .routes(routes!(login::log_in))
+        .routes(routes!(refresh::refresh))
+        .routes(routes!(refresh::log_out))
+        .routes(routes!(me::me))
 }

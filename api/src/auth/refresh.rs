@@ -1,20 +1,22 @@
 //! Going on with a login by its refresh token, and ending it.
 
 use axum::Json;
-use axum::extract::{FromRequestParts, Request, State as Shared};
+use axum::extract::{Request, State as Shared};
 use axum::http::StatusCode;
 use crm::token::{self, Spent};
 use crm::{customer, user};
 use serde::Deserialize;
+use utoipa::ToSchema;
 
+use super::authenticate;
 use super::session::{self, Session};
 use crate::State;
 use crate::input::{self, Body};
 use crate::problem::{Kind, Problem};
-use crate::tenant::{self, Caller};
+use crate::tenant;
 
 /// The token of the login.
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Refresh {
     refresh_token: String,
@@ -25,13 +27,18 @@ fn bad() -> Problem {
 }
 
 /// Gives new tokens for a refresh token, which is spent by it. One that was spent before ends the login.
+#[utoipa::path(
+    post, path = "/refresh",
+    request_body = Refresh,
+    responses((status = 200, description = "As asked", body = Session), (status = 401, description = "The token is not good", body = crate::problem::Body)),
+)]
 pub(super) async fn refresh(
     Shared(state): Shared<State>,
     Body(given): Body<Refresh>,
 ) -> Result<Json<Session>, Problem> {
     let hash = session::hash(&given.refresh_token);
     let customer_id = token::customer_of(&state.pool, &hash).await?.ok_or_else(bad)?;
-    let mut tx = tenant::begin(&state.pool, customer_id).await?;
+    let mut tx = tenant::open(&state.pool, customer_id).await?;
     let (user_id, family) = match token::spend(&mut tx, customer_id, &hash).await? {
         Spent::Good { user_id, family } => (user_id, family),
         Spent::Reused => {
@@ -50,21 +57,26 @@ pub(super) async fn refresh(
 }
 
 /// Ends the login of the access token, or of the refresh token where there is no access token.
+#[utoipa::path(
+    post, path = "/logout",
+    request_body = Option<Refresh>,
+    responses((status = 204, description = "The login has ended"), (status = 401, description = "The token is not good", body = crate::problem::Body)),
+)]
 pub(super) async fn log_out(
     Shared(state): Shared<State>,
     request: Request,
 ) -> Result<StatusCode, Problem> {
-    let (mut parts, body) = request.into_parts();
-    let caller = Caller::from_request_parts(&mut parts, &state).await;
-    let body = input::bytes(Request::from_parts(parts, body), &state).await?;
+    let caller = authenticate::caller(&state, request.headers()).await;
+    let caller = caller.and_then(|caller| Ok((caller.customer_id, caller.user()?.login)));
+    let body = input::bytes(request, &state).await?;
     let given = match body.is_empty() {
         true => None,
         false => Some(input::read_json::<Refresh>(&body)?),
     };
     match (caller, given) {
-        (Ok(caller), _) => {
-            let mut tx = tenant::begin(&state.pool, caller.customer_id).await?;
-            token::revoke(&mut tx, caller.customer_id, caller.login).await?;
+        (Ok((customer_id, login)), _) => {
+            let mut tx = tenant::open(&state.pool, customer_id).await?;
+            token::revoke(&mut tx, customer_id, login).await?;
             tx.commit().await?;
         }
         (Err(_), Some(given)) => end(&state, &given.refresh_token).await?,
@@ -77,7 +89,7 @@ pub(super) async fn log_out(
 async fn end(state: &State, refresh_token: &str) -> Result<(), Problem> {
     let hash = session::hash(refresh_token);
     let Some(customer_id) = token::customer_of(&state.pool, &hash).await? else { return Ok(()) };
-    let mut tx = tenant::begin(&state.pool, customer_id).await?;
+    let mut tx = tenant::open(&state.pool, customer_id).await?;
     match token::spend(&mut tx, customer_id, &hash).await? {
         Spent::Good { family, .. } => token::revoke(&mut tx, customer_id, family).await?,
         Spent::Reused | Spent::Bad => {}

@@ -9,6 +9,7 @@ use ring::digest;
 use ring::rand::{SecureRandom, SystemRandom};
 use serde::Serialize;
 use sqlx::PgConnection;
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::State;
@@ -16,7 +17,8 @@ use crate::hex;
 use crate::problem::{Kind, Problem};
 
 /// A user as people read it.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = User)]
 pub(super) struct UserBody {
     id: String,
     email: String,
@@ -42,7 +44,8 @@ impl From<User> for UserBody {
 }
 
 /// A customer as people read it.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = Customer)]
 pub(super) struct CustomerBody {
     id: String,
     name: String,
@@ -64,7 +67,7 @@ impl From<Customer> for CustomerBody {
 }
 
 /// What a login is answered with.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(super) struct Session {
     user: UserBody,
     customer: CustomerBody,

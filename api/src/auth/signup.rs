@@ -11,6 +11,7 @@ use email_address::EmailAddress;
 use engine::clock;
 use engine::timing::Zone;
 use serde::Deserialize;
+use utoipa::ToSchema;
 
 use super::password;
 use super::session::{self, Session};
@@ -20,7 +21,7 @@ use crate::problem::{Kind, Problem};
 use crate::tenant;
 
 /// Who signs up.
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct SignUp {
     email: String,
@@ -53,6 +54,11 @@ impl SignUp {
 }
 
 /// Makes the customer and its owner, and logs the owner in.
+#[utoipa::path(
+    post, path = "/signup",
+    request_body = SignUp,
+    responses((status = 201, description = "Made", body = Session), (status = 409, description = "The address has an account", body = crate::problem::Body)),
+)]
 pub(super) async fn sign_up(
     Shared(state): Shared<State>,
     Body(new): Body<SignUp>,
@@ -61,7 +67,7 @@ pub(super) async fn sign_up(
     let password_hash = state.passwords.hash(new.password).await?;
     let customer_id = clock::new_id();
     let zone = new.time_zone.as_deref().unwrap_or("UTC");
-    let mut tx = tenant::begin(&state.pool, customer_id).await?;
+    let mut tx = tenant::open(&state.pool, customer_id).await?;
     let customer = customer::create(&mut *tx, customer_id, new.company.trim(), zone).await?;
     let owner = NewUser {
         id: clock::new_id(),

@@ -1,29 +1,34 @@
 //! Contacts: make one, read one, list them.
 
+use axum::Json;
 use axum::extract::{Path, State as Shared};
 use axum::http::{HeaderName, StatusCode, header};
-use axum::routing::get;
-use axum::{Json, Router};
 use chrono::{DateTime, Utc};
 use crm::contact::{self, Contact, ContactError, Filter, NewContact};
 use engine::id;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+use utoipa::{IntoParams, ToSchema};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
 use crate::State;
 use crate::input::{Body, Params, bounded, path_id};
-use crate::page::{self, Page};
+use crate::page::{self, Cursors, Page};
 use crate::problem::{Kind, Problem};
-use crate::tenant::{self, Caller, Writer};
+use crate::revision;
+use crate::tenant::{self, Caller};
 
 /// The routes.
-pub(super) fn router() -> Router<State> {
-    Router::new().route("/contacts", get(list).post(create)).route("/contacts/{id}", get(find))
+pub(super) fn router() -> OpenApiRouter<State> {
+    OpenApiRouter::new().routes(routes!(list, create)).routes(routes!(find))
 }
 
 /// A contact as people read it.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = Contact)]
 struct ContactBody {
+    #[schema(example = "con_01h455vb4pex5vsknk084sn02q")]
     id: String,
     account_id: Option<String>,
     company: Option<String>,
@@ -40,15 +45,18 @@ struct ContactBody {
     locale: Option<String>,
     status: String,
     tags: Vec<String>,
+    /// Custom fields, by their keys.
+    #[schema(value_type = Object)]
     custom: Value,
     engagement: Engagement,
     created_at: DateTime<Utc>,
     updated_at: DateTime<Utc>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct Engagement {
     score: i32,
+    /// `cold`, `warm` from 5 on, `hot` from 20 on.
     level: &'static str,
 }
 
@@ -87,9 +95,11 @@ fn show(contact: Contact) -> ContactBody {
 }
 
 /// A contact to make.
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = NewContact)]
 struct Create {
+    #[schema(example = "ada@example.com")]
     email: String,
     #[serde(default)]
     first_name: String,
@@ -106,6 +116,8 @@ struct Create {
     locale: Option<String>,
     #[serde(default)]
     tags: Vec<String>,
+    /// Custom fields, by their keys.
+    #[schema(value_type = Option<Object>)]
     custom: Option<Map<String, Value>>,
 }
 
@@ -153,15 +165,29 @@ impl Create {
     }
 }
 
+/// A contact with its revision as its `ETag`.
+type Tagged = ([(HeaderName, String); 1], Json<ContactBody>);
+
+fn tagged(contact: Contact) -> Tagged {
+    let tag = revision::tag(revision::of(contact.updated_at));
+    ([(header::ETAG, tag)], Json(show(contact)))
+}
+
+/// Makes a contact.
+#[utoipa::path(
+    post, path = "/contacts",
+    request_body = Create,
+    responses((status = 201, description = "Made", body = ContactBody)),
+    security(("bearer" = ["contacts:write"])),
+)]
 async fn create(
     Shared(state): Shared<State>,
-    Writer(caller): Writer,
+    caller: Caller,
     Body(new): Body<Create>,
 ) -> Result<(StatusCode, [(HeaderName, String); 1], Json<ContactBody>), Problem> {
     new.check()?;
-    let mut tx = tenant::begin(&state.pool, caller.customer_id).await?;
+    let mut tx = tenant::begin(&state.pool, &caller).await?;
     let made = contact::create(&mut tx, caller.customer_id, new.record()).await.map_err(refused)?;
-    tx.commit().await?;
     let made = show(made);
     let location = format!("/api/v1/contacts/{}", made.id);
     Ok((StatusCode::CREATED, [(header::LOCATION, location)], Json(made)))
@@ -177,38 +203,55 @@ fn refused(error: ContactError) -> Problem {
     }
 }
 
+/// A contact.
+#[utoipa::path(
+    get, path = "/contacts/{id}",
+    responses((status = 200, description = "As asked", body = ContactBody)),
+    security(("bearer" = ["contacts:read"])),
+)]
 async fn find(
     Shared(state): Shared<State>,
     caller: Caller,
     Path(contact): Path<String>,
-) -> Result<Json<ContactBody>, Problem> {
+) -> Result<Tagged, Problem> {
     let contact_id = path_id("con", &contact)?;
-    let mut tx = tenant::begin(&state.pool, caller.customer_id).await?;
+    let mut tx = tenant::begin(&state.pool, &caller).await?;
     let found = contact::find(&mut *tx, caller.customer_id, contact_id).await?;
-    found.map(|contact| Json(show(contact))).ok_or_else(|| Problem::new(Kind::NotFound))
+    found.map(tagged).ok_or_else(|| Problem::new(Kind::NotFound))
 }
 
 /// Which contacts to list.
-#[derive(Deserialize)]
+#[derive(Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 struct List {
+    /// What name or address contains.
     q: Option<String>,
+    /// `active unsubscribed bounced erased`.
     status: Option<String>,
     limit: Option<u32>,
     cursor: Option<String>,
 }
 
+/// Contacts, newest first.
+#[utoipa::path(
+    get, path = "/contacts",
+    params(List),
+    responses((status = 200, description = "As asked", body = Page<ContactBody>)),
+    security(("bearer" = ["contacts:read"])),
+)]
 async fn list(
     Shared(state): Shared<State>,
     caller: Caller,
+    cursors: Cursors,
     Params(wanted): Params<List>,
 ) -> Result<Json<Page<ContactBody>>, Problem> {
     let limit = page::limit(wanted.limit)?;
-    let before = page::read_id(wanted.cursor.as_deref())?;
+    let before = cursors.read_id(wanted.cursor.as_deref())?;
     let filter = Filter { q: wanted.q, status: wanted.status, before };
-    let mut tx = tenant::begin(&state.pool, caller.customer_id).await?;
+    let mut tx = tenant::begin(&state.pool, &caller).await?;
     let found = contact::list(&mut *tx, caller.customer_id, &filter, limit).await?;
-    Ok(Json(Page::of(found, limit, |contact| page::after_id(contact.id), show)))
+    Ok(Json(Page::of(found, limit, |contact| cursors.after_id(contact.id), show)))
 }
 
 #[cfg(test)]

@@ -2,11 +2,11 @@
 
 mod contacts;
 
-use axum::Router;
+use utoipa_axum::router::OpenApiRouter;
 
 use crate::State;
 
 /// All routes of the service.
-pub(crate) fn router() -> Router<State> {
+pub(crate) fn router() -> OpenApiRouter<State> {
     contacts::router()
 }

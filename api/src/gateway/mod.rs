@@ -1,6 +1,8 @@
 //! The public door: limits, request ids, problems in place of bare errors, the two health checks, and the metrics.
 
 mod answer;
+mod docs;
+pub(crate) mod guard;
 mod health;
 
 use std::any::Any;
@@ -25,6 +27,9 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 pub(crate) fn router(services: Router<State>, state: State) -> Router {
     behind_the_door(
         services
+            .layer(middleware::from_fn_with_state(state.clone(), guard::guard))
+            .route("/openapi.json", get(docs::document))
+            .merge(docs::pages())
             .route("/healthz", get(health::live))
             .route("/readyz", get(health::ready))
             .route("/metrics", get(health::metrics))

@@ -2,41 +2,48 @@
 
 use std::collections::BTreeSet;
 
-use axum::extract::{Path, State as Shared};
+use axum::Json;
+use axum::extract::State as Shared;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use axum::routing::post;
-use axum::{Json, Router};
 use chrono::{DateTime, Utc};
 use crm::enrollment;
 use engine::id;
 use engine::operation::{self, NewOperation, Selection, Wish};
 use engine::run::{Action, Change};
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 use uuid::Uuid;
 
 use super::operations;
 use crate::State;
 use crate::input::{Body, optional_id};
 use crate::problem::{Kind, Problem};
-use crate::tenant::{self, Admin, Caller, Writer};
+use crate::tenant::{self, Caller};
 
 /// The most runs of one request by id.
 const MOST: usize = 500;
 /// The states in which a run is open.
 const STATES: [&str; 6] = ["ready", "running", "sleeping", "waiting", "paused", "held"];
 
-/// The routes: on jobs for admins, on enrollments for whoever may write; the action stands where an id would.
-pub(super) fn router() -> Router<State> {
-    Router::new()
-        .route("/ops/jobs/retry", post(retry))
-        .route("/ops/jobs/cancel", post(cancel))
-        .route("/enrollments/{id}", post(act))
+/// The routes, on jobs and on enrollments.
+pub(super) fn router() -> OpenApiRouter<State> {
+    OpenApiRouter::new()
+        .routes(routes!(retry))
+        .routes(routes!(cancel))
+        .routes(routes!(pause_enrollments))
+        .routes(routes!(resume_enrollments))
+        .routes(routes!(skip_enrollments))
+        .routes(routes!(cancel_enrollments))
+        .routes(routes!(undo_enrollments))
 }
 
 /// Which runs, and whether only to look.
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = WantedRuns)]
 struct Wanted {
     ids: Option<Vec<String>>,
     filter: Option<Filter>,
@@ -48,8 +55,10 @@ struct Wanted {
     reason: Option<String>,
 }
 
-#[derive(Deserialize)]
+/// At least one field.
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = RunFilter)]
 struct Filter {
     state: Option<String>,
     sequence: Option<String>,
@@ -62,7 +71,7 @@ struct Filter {
 }
 
 impl Filter {
-    fn selection(self, caller: Caller) -> Result<Selection, Problem> {
+    fn selection(self, caller: &Caller) -> Result<Selection, Problem> {
         if self.state.as_deref().is_some_and(|state| !STATES.contains(&state)) {
             return Err(Problem::invalid(
                 "filter.state",
@@ -88,15 +97,23 @@ impl Filter {
 }
 
 /// How many runs changed, and how many stood where the wish does nothing.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = ChangedRuns)]
 struct Changed {
     changed: usize,
     skipped: usize,
 }
 
+/// Tries held jobs again, by id or by filter.
+#[utoipa::path(
+    post, path = "/ops/jobs/retry",
+    request_body = Wanted,
+    responses((status = 200, description = "What became of those ids, or what a filter matches", body = Bulk), (status = 202, description = "Ordered", body = operations::OperationBody)),
+    security(("bearer" = ["ops:write"])),
+)]
 async fn retry(
     state: Shared<State>,
-    Admin(caller): Admin,
+    caller: Caller,
     Body(mut wanted): Body<Wanted>,
 ) -> Result<Response, Problem> {
     if let Some(filter) = &mut wanted.filter {
@@ -108,29 +125,94 @@ async fn retry(
     order(state, caller, wanted, Action::Retry).await
 }
 
+/// Ends the runs of jobs, by id or by filter.
+#[utoipa::path(
+    post, path = "/ops/jobs/cancel",
+    request_body = Wanted,
+    responses((status = 200, description = "What became of those ids, or what a filter matches", body = Bulk), (status = 202, description = "Ordered", body = operations::OperationBody)),
+    security(("bearer" = ["ops:write"])),
+)]
 async fn cancel(
     state: Shared<State>,
-    Admin(caller): Admin,
+    caller: Caller,
     Body(wanted): Body<Wanted>,
 ) -> Result<Response, Problem> {
     order(state, caller, wanted, Action::Cancel).await
 }
 
-async fn act(
+/// Pauses enrollments, by id at once or by filter as an operation.
+#[utoipa::path(
+    post, path = "/enrollments/pause",
+    request_body = Wanted,
+    responses((status = 200, description = "What became of those ids, or what a filter matches", body = Bulk), (status = 202, description = "Ordered", body = operations::OperationBody)),
+    security(("bearer" = ["enrollments:write"])),
+)]
+async fn pause_enrollments(
     state: Shared<State>,
-    Writer(caller): Writer,
-    Path(action): Path<String>,
+    caller: Caller,
     Body(wanted): Body<Wanted>,
 ) -> Result<Response, Problem> {
-    let action = match action.as_str() {
-        "pause" => Action::Pause,
-        "resume" => Action::Resume,
-        "skip" => Action::Skip,
-        "cancel" => Action::Cancel,
-        "undo" => Action::Undo,
-        _other => return Err(Problem::new(Kind::NotFound)),
-    };
-    order(state, caller, wanted, action).await
+    order(state, caller, wanted, Action::Pause).await
+}
+
+/// Goes on with enrollments, by id at once or by filter as an operation.
+#[utoipa::path(
+    post, path = "/enrollments/resume",
+    request_body = Wanted,
+    responses((status = 200, description = "What became of those ids, or what a filter matches", body = Bulk), (status = 202, description = "Ordered", body = operations::OperationBody)),
+    security(("bearer" = ["enrollments:write"])),
+)]
+async fn resume_enrollments(
+    state: Shared<State>,
+    caller: Caller,
+    Body(wanted): Body<Wanted>,
+) -> Result<Response, Problem> {
+    order(state, caller, wanted, Action::Resume).await
+}
+
+/// Skips the step at which enrollments stand, by id at once or by filter as an operation.
+#[utoipa::path(
+    post, path = "/enrollments/skip",
+    request_body = Wanted,
+    responses((status = 200, description = "What became of those ids, or what a filter matches", body = Bulk), (status = 202, description = "Ordered", body = operations::OperationBody)),
+    security(("bearer" = ["enrollments:write"])),
+)]
+async fn skip_enrollments(
+    state: Shared<State>,
+    caller: Caller,
+    Body(wanted): Body<Wanted>,
+) -> Result<Response, Problem> {
+    order(state, caller, wanted, Action::Skip).await
+}
+
+/// Ends enrollments, by id at once or by filter as an operation.
+#[utoipa::path(
+    post, path = "/enrollments/cancel",
+    request_body = Wanted,
+    responses((status = 200, description = "What became of those ids, or what a filter matches", body = Bulk), (status = 202, description = "Ordered", body = operations::OperationBody)),
+    security(("bearer" = ["enrollments:write"])),
+)]
+async fn cancel_enrollments(
+    state: Shared<State>,
+    caller: Caller,
+    Body(wanted): Body<Wanted>,
+) -> Result<Response, Problem> {
+    order(state, caller, wanted, Action::Cancel).await
+}
+
+/// Undoes what enrollments did, by id at once or by filter as an operation.
+#[utoipa::path(
+    post, path = "/enrollments/undo",
+    request_body = Wanted,
+    responses((status = 200, description = "What became of those ids, or what a filter matches", body = Bulk), (status = 202, description = "Ordered", body = operations::OperationBody)),
+    security(("bearer" = ["enrollments:write"])),
+)]
+async fn undo_enrollments(
+    state: Shared<State>,
+    caller: Caller,
+    Body(wanted): Body<Wanted>,
+) -> Result<Response, Problem> {
+    order(state, caller, wanted, Action::Undo).await
 }
 
 async fn order(
@@ -140,13 +222,15 @@ async fn order(
     action: Action,
 ) -> Result<Response, Problem> {
     match (wanted.ids, wanted.filter) {
-        (Some(ids), None) => Ok(Json(by_id(&state, caller, &ids, &action).await?).into_response()),
+        (Some(ids), None) => {
+            Ok(Json(Bulk::Changed(by_id(&state, &caller, &ids, &action).await?)).into_response())
+        }
         (None, Some(filter)) => {
-            let selection = filter.selection(caller)?;
-            let mut tx = tenant::begin(&state.pool, caller.customer_id).await?;
+            let selection = filter.selection(&caller)?;
+            let mut tx = tenant::begin(&state.pool, &caller).await?;
             let preview = operation::preview(&mut *tx, &selection).await?;
             if wanted.preview {
-                return Ok(Json(shown(preview)).into_response());
+                return Ok(Json(Bulk::Matched(shown(preview))).into_response());
             }
             let new = NewOperation {
                 wish: Wish::Act(action),
@@ -158,7 +242,6 @@ async fn order(
             };
             let ordered = operation::order(&mut tx, &new).await?;
             let found = operation::find(&mut *tx, Some(caller.customer_id), ordered).await?;
-            tx.commit().await?;
             let found = found.ok_or_else(|| Problem::new(Kind::Internal))?;
             Ok((StatusCode::ACCEPTED, Json(operations::show(found))).into_response())
         }
@@ -168,8 +251,17 @@ async fn order(
     }
 }
 
+/// What a request by id changed, or what a preview matches.
+#[derive(Serialize, ToSchema)]
+#[serde(untagged)]
+enum Bulk {
+    Changed(Changed),
+    Matched(Matched),
+}
+
 /// What a filter matches, with run ids as they are shown.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = MatchedRuns)]
 struct Matched {
     matched: i64,
     more: bool,
@@ -183,7 +275,7 @@ fn shown(preview: operation::Preview) -> Matched {
 
 async fn by_id(
     state: &State,
-    caller: Caller,
+    caller: &Caller,
     ids: &[String],
     action: &Action,
 ) -> Result<Changed, Problem> {
@@ -195,10 +287,9 @@ async fn by_id(
         ids.iter().enumerate().map(job_id).collect::<Result<_, Problem>>()?;
     let runs: Vec<Uuid> = runs.into_iter().collect();
     let (customer, actor) = (caller.customer_id, caller.actor());
-    let mut tx = tenant::begin(&state.pool, customer).await?;
+    let mut tx = tenant::begin(&state.pool, caller).await?;
     let changes =
         enrollment::act(&mut tx, &state.definitions, customer, &runs, action, &actor).await?;
-    tx.commit().await?;
     let changed = changes.iter().filter(|change| matches!(change, Change::Changed { .. })).count();
     Ok(Changed { changed, skipped: ids.len() - changed })
 }

@@ -4,19 +4,21 @@ mod bulk;
 mod operations;
 mod schedules;
 
+use axum::Json;
 use axum::extract::State as Shared;
-use axum::routing::get;
-use axum::{Json, Router};
 use chrono::{DateTime, Utc};
 use engine::definition_store::{Definitions, LoadError};
 use engine::id;
 use engine::run::{self, Filter, RunRow};
 use serde::{Deserialize, Serialize};
 use sqlx::PgConnection;
+use utoipa::{IntoParams, ToSchema};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
 use crate::State;
 use crate::input::Params;
-use crate::page::{self, Page};
+use crate::page::{self, Cursors, Page};
 use crate::problem::Problem;
 use crate::tenant::{self, Caller};
 
@@ -28,16 +30,17 @@ const LOOK: u32 = 500;
 const LOOKS: usize = 10;
 
 /// All routes of the service.
-pub(crate) fn router() -> Router<State> {
-    Router::new()
-        .route("/ops/jobs", get(list))
+pub(crate) fn router() -> OpenApiRouter<State> {
+    OpenApiRouter::new()
+        .routes(routes!(list))
         .merge(bulk::router())
         .merge(operations::router())
         .merge(schedules::router())
 }
 
 /// A job as people read it; its id is its run's.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = Job)]
 struct JobBody {
     id: String,
     queue: String,
@@ -68,8 +71,9 @@ fn show(run: RunRow, queue: String) -> JobBody {
     }
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 struct List {
     state: Option<String>,
     queue: Option<String>,
@@ -79,9 +83,16 @@ struct List {
 }
 
 /// A page of jobs. Where few runs match, it may end early; its cursor goes on from there.
+#[utoipa::path(
+    get, path = "/ops/jobs",
+    params(List),
+    responses((status = 200, description = "As asked", body = Page<JobBody>)),
+    security(("bearer" = ["ops:read"])),
+)]
 async fn list(
     Shared(state): Shared<State>,
     caller: Caller,
+    cursors: Cursors,
     Params(wanted): Params<List>,
 ) -> Result<Json<Page<JobBody>>, Problem> {
     let limit = usize::try_from(page::limit(wanted.limit)?).unwrap_or(usize::MAX);
@@ -92,17 +103,17 @@ async fn list(
         customer_id: Some(caller.customer_id),
         state: wanted.state,
         reason: wanted.error,
-        before: page::read_id(wanted.cursor.as_deref())?,
+        before: cursors.read_id(wanted.cursor.as_deref())?,
         ..Filter::default()
     };
-    let mut tx = tenant::begin(&state.pool, caller.customer_id).await?;
+    let mut tx = tenant::begin(&state.pool, &caller).await?;
     let mut jobs = Vec::new();
     for _ in 0..LOOKS {
         let runs = run::list(&mut *tx, &filter, LOOK).await?;
         let last_look = runs.len() < usize::try_from(LOOK).unwrap_or(usize::MAX);
         for run in runs {
             if jobs.len() == limit {
-                return Ok(Json(Page::ending(jobs, filter.before.map(page::after_id))));
+                return Ok(Json(Page::ending(jobs, filter.before.map(|id| cursors.after_id(id)))));
             }
             filter.before = Some(run.run_id);
             if !STATES.contains(&run.state.as_str()) {
@@ -117,7 +128,7 @@ async fn list(
             return Ok(Json(Page::ending(jobs, None)));
         }
     }
-    Ok(Json(Page::ending(jobs, filter.before.map(page::after_id))))
+    Ok(Json(Page::ending(jobs, filter.before.map(|id| cursors.after_id(id)))))
 }
 
 /// The queue of a run's step, which is the step's type; empty where the definition can't be read any more.

@@ -1,10 +1,9 @@
 //! Sequences: made from a definition, read as JSON or TOML, activated.
 
+use axum::Json;
 use axum::extract::{Path, Request, State as Shared};
 use axum::http::{HeaderMap, HeaderName, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
-use axum::{Json, Router};
 use chrono::{DateTime, Utc};
 use crm::sequence::{self, Existing, Sequence, SequenceError};
 use engine::definition::{self, Format, Refusals};
@@ -12,32 +11,38 @@ use engine::definition_store::{self, Document};
 use engine::id;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use utoipa::{IntoParams, ToSchema};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
 use crate::State;
 use crate::input::{self, Params, path_id};
-use crate::page::{self, Page};
+use crate::page::{self, Cursors, Page};
 use crate::problem::{Fault, Kind, Problem};
-use crate::tenant::{self, Caller, Writer};
+use crate::tenant::{self, Caller};
 
 const TOML: &str = "application/toml";
 
 /// The routes.
-pub(super) fn router() -> Router<State> {
-    Router::new()
-        .route("/sequences", get(list).post(create))
-        .route("/sequences/{id}", get(find))
-        .route("/sequences/{id}/activate", post(activate))
+pub(super) fn router() -> OpenApiRouter<State> {
+    OpenApiRouter::new()
+        .routes(routes!(list, create))
+        .routes(routes!(find))
+        .routes(routes!(activate))
 }
 
 /// A sequence as people read it; listings leave the definition out.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = Sequence)]
 pub(super) struct SequenceBody {
+    #[schema(example = "seq_01h455vb4pex5vsknk084sn02q")]
     id: String,
     name: String,
     title: String,
     status: String,
     version: i32,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Object>)]
     definition: Option<Value>,
     created_at: DateTime<Utc>,
     updated_at: DateTime<Utc>,
@@ -56,9 +61,13 @@ pub(super) fn show(sequence: Sequence, definition: Option<Value>) -> SequenceBod
     }
 }
 
-#[derive(Deserialize)]
+/// A sequence to make.
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = NewSequence)]
 struct Create {
+    /// The workflow, as its JSON Schema has it (`salesos workflows schema`).
+    #[schema(value_type = Object)]
     definition: Value,
 }
 
@@ -79,9 +88,16 @@ fn document(content_type: Option<&str>, body: &[u8]) -> Result<(String, Format),
     }
 }
 
+/// Makes a sequence from a definition; it takes nobody until it is activated.
+#[utoipa::path(
+    post, path = "/sequences",
+    request_body(content((Create = "application/json"), (String = "application/toml"))),
+    responses((status = 201, description = "Made", body = SequenceBody)),
+    security(("bearer" = ["sequences:write"])),
+)]
 async fn create(
     Shared(state): Shared<State>,
-    Writer(caller): Writer,
+    caller: Caller,
     request: Request,
 ) -> Result<(StatusCode, [(HeaderName, String); 1], Json<SequenceBody>), Problem> {
     let content_type = input::content_type(request.headers());
@@ -89,13 +105,12 @@ async fn create(
     let (source, format) = document(content_type.as_deref(), &body)?;
     let definition = definition::read("definition", &source, format, state.definitions.registry())
         .map_err(|refusals| refused(&refusals, format))?;
-    let mut tx = tenant::begin(&state.pool, caller.customer_id).await?;
+    let mut tx = tenant::begin(&state.pool, &caller).await?;
     let made = sequence::keep(&mut tx, caller.customer_id, &definition, &source, Existing::Refuse);
     let made = made.await.map_err(|error| match error {
         SequenceError::NameTaken(_) => Problem::new(Kind::NameTaken).detail(error.to_string()),
         SequenceError::Database(error) => error.into(),
     })?;
-    tx.commit().await?;
     let made = show(made, Some(definition.document));
     let location = format!("/api/v1/sequences/{}", made.id);
     Ok((StatusCode::CREATED, [(header::LOCATION, location)], Json(made)))
@@ -120,6 +135,12 @@ pub(super) fn refused(refusals: &Refusals, format: Format) -> Problem {
     })
 }
 
+/// A sequence with its definition; by `Accept: application/toml` the definition as it was written.
+#[utoipa::path(
+    get, path = "/sequences/{id}",
+    responses((status = 200, description = "As asked", content((SequenceBody = "application/json"), (String = "application/toml")))),
+    security(("bearer" = ["sequences:read"])),
+)]
 async fn find(
     Shared(state): Shared<State>,
     caller: Caller,
@@ -128,7 +149,7 @@ async fn find(
 ) -> Result<Response, Problem> {
     let sequence_id = path_id("seq", &sequence)?;
     let missing = || Problem::new(Kind::NotFound);
-    let mut tx = tenant::begin(&state.pool, caller.customer_id).await?;
+    let mut tx = tenant::begin(&state.pool, &caller).await?;
     let found = sequence::find(&mut *tx, caller.customer_id, sequence_id).await?;
     let found = found.ok_or_else(missing)?;
     let document = definition_store::find(&mut *tx, found.definition_id).await?;
@@ -152,39 +173,53 @@ fn toml_of(document: Document) -> Result<String, Problem> {
     })
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 struct List {
     limit: Option<u32>,
     cursor: Option<String>,
 }
 
+/// Sequences without their definitions, newest first.
+#[utoipa::path(
+    get, path = "/sequences",
+    params(List),
+    responses((status = 200, description = "As asked", body = Page<SequenceBody>)),
+    security(("bearer" = ["sequences:read"])),
+)]
 async fn list(
     Shared(state): Shared<State>,
     caller: Caller,
+    cursors: Cursors,
     Params(wanted): Params<List>,
 ) -> Result<Json<Page<SequenceBody>>, Problem> {
     let limit = page::limit(wanted.limit)?;
-    let before = page::read_id(wanted.cursor.as_deref())?;
-    let mut tx = tenant::begin(&state.pool, caller.customer_id).await?;
+    let before = cursors.read_id(wanted.cursor.as_deref())?;
+    let mut tx = tenant::begin(&state.pool, &caller).await?;
     let found = sequence::list(&mut *tx, caller.customer_id, before, limit).await?;
-    let cursor = |sequence: &Sequence| page::after_id(sequence.id);
+    let cursor = |sequence: &Sequence| cursors.after_id(sequence.id);
     Ok(Json(Page::of(found, limit, cursor, |sequence| show(sequence, None))))
 }
 
+/// Lets a sequence take contacts.
+#[utoipa::path(
+    post, path = "/sequences/{id}/activate",
+    responses((status = 200, description = "As asked", body = SequenceBody)),
+    security(("bearer" = ["sequences:write"])),
+)]
 async fn activate(
     Shared(state): Shared<State>,
-    Writer(caller): Writer,
+    caller: Caller,
     Path(sequence): Path<String>,
 ) -> Result<Json<SequenceBody>, Problem> {
     let sequence_id = path_id("seq", &sequence)?;
-    let mut tx = tenant::begin(&state.pool, caller.customer_id).await?;
+    let mut tx = tenant::begin(&state.pool, &caller).await?;
     let found = sequence::activate(&mut *tx, caller.customer_id, sequence_id).await?;
     let found = found.ok_or_else(|| Problem::new(Kind::NotFound))?;
     if found.status != "active" {
         let detail = format!("the sequence is {}", found.status);
         return Err(Problem::new(Kind::WrongState).detail(detail));
     }
-    tx.commit().await?;
     Ok(Json(show(found, None)))
 }

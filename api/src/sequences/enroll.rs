@@ -1,9 +1,8 @@
 //! Enrolling contacts in a sequence.
 
+use axum::Json;
 use axum::extract::{Path, State as Shared};
 use axum::http::{HeaderName, StatusCode, header};
-use axum::routing::post;
-use axum::{Json, Router};
 use chrono::{DateTime, Utc};
 use crm::enrollment::{
     self, EnrollError, EnrollReport, NewEnrollments, RefusalReason, Refused, Sender,
@@ -14,25 +13,31 @@ use engine::id;
 use engine::run::StartError;
 use serde::{Deserialize, Serialize};
 use sqlx::PgConnection;
+use utoipa::ToSchema;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 use uuid::Uuid;
 
 use super::enrollments::{EnrollmentBody, show};
 use crate::State;
 use crate::input::{Body, field_id, optional_id, path_id};
 use crate::problem::{Kind, Problem};
-use crate::tenant::{self, Caller, Writer};
+use crate::tenant::{self, Caller};
 
 /// The most contacts of one request.
 const MOST: usize = 1_000;
 
 /// The route.
-pub(super) fn router() -> Router<State> {
-    Router::new().route("/sequences/{id}/enrollments", post(create))
+pub(super) fn router() -> OpenApiRouter<State> {
+    OpenApiRouter::new().routes(routes!(create))
 }
 
-#[derive(Deserialize)]
+/// Whom to enroll.
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = NewEnrollments)]
 struct Create {
+    /// 1 to 1,000 of them.
     contact_ids: Vec<String>,
     mailbox_id: Option<String>,
     start_at: Option<DateTime<Utc>>,
@@ -50,14 +55,16 @@ impl Create {
 }
 
 /// What came of it.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = EnrollmentReport)]
 struct Report {
     enrolled: usize,
     refused: Vec<RefusedBody>,
     enrollments: Vec<EnrollmentBody>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = RefusedContact)]
 struct RefusedBody {
     contact_id: String,
     reason: RefusalReason,
@@ -74,9 +81,16 @@ impl From<Refused> for RefusedBody {
     }
 }
 
+/// Enrolls contacts; who is refused is told with the reason, the others are enrolled.
+#[utoipa::path(
+    post, path = "/sequences/{id}/enrollments",
+    request_body = Create,
+    responses((status = 201, description = "Made", body = Report)),
+    security(("bearer" = ["enrollments:write"])),
+)]
 async fn create(
     Shared(state): Shared<State>,
-    Writer(caller): Writer,
+    caller: Caller,
     Path(sequence): Path<String>,
     Body(wanted): Body<Create>,
 ) -> Result<(StatusCode, [(HeaderName, String); 1], Json<Report>), Problem> {
@@ -84,7 +98,7 @@ async fn create(
     let contact_ids = wanted.contacts()?;
     let mailbox = optional_id("mailbox_id", "epa", wanted.mailbox_id.as_deref())?;
     let sender = mailbox.map_or_else(|| state.settings.sender.clone(), Sender::Mailbox);
-    let mut tx = tenant::begin(&state.pool, caller.customer_id).await?;
+    let mut tx = tenant::begin(&state.pool, &caller).await?;
     let sequence = sequence::find(&mut *tx, caller.customer_id, sequence_id).await?;
     let sequence = sequence.ok_or_else(|| Problem::new(Kind::NotFound))?;
     let definition = state.definitions.load(&mut *tx, sequence.definition_id).await;
@@ -98,15 +112,14 @@ async fn create(
         start_at: wanted.start_at,
     };
     let report = enrollment::enroll(&mut tx, caller.customer_id, new).await.map_err(refused)?;
-    let report = shown(&mut tx, caller, report).await?;
-    tx.commit().await?;
+    let report = shown(&mut tx, &caller, report).await?;
     let location = format!("/api/v1/enrollments?sequence_id={}", id::show("seq", sequence_id));
     Ok((StatusCode::CREATED, [(header::LOCATION, location)], Json(report)))
 }
 
 async fn shown(
     tx: &mut PgConnection,
-    caller: Caller,
+    caller: &Caller,
     report: EnrollReport,
 ) -> Result<Report, Problem> {
     let mut enrollments = Vec::with_capacity(report.enrollment_ids.len());

@@ -1,37 +1,41 @@
 //! Enrollments: read them, their history, and what a person does to one.
 
+use axum::Json;
 use axum::extract::{Path, State as Shared};
-use axum::routing::{get, post};
-use axum::{Json, Router};
 use chrono::{DateTime, Utc};
 use crm::enrollment::{self, Enrollment, Filter};
 use engine::id;
 use engine::run::{self, Action, Change, HistoryRow, State as RunState};
 use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
 use crate::State;
 use crate::input::{Body, Params, optional_id, path_id};
-use crate::page::{self, Page};
+use crate::page::{self, Cursors, Page};
 use crate::problem::{Kind, Problem};
-use crate::tenant::{self, Caller, Writer};
+use crate::tenant::{self, Caller};
 
 /// The routes.
-pub(super) fn router() -> Router<State> {
-    Router::new()
-        .route("/enrollments", get(list))
-        .route("/enrollments/{id}", get(find))
-        .route("/enrollments/{id}/history", get(history))
-        .route("/enrollments/{id}/pause", post(pause))
-        .route("/enrollments/{id}/resume", post(resume))
-        .route("/enrollments/{id}/cancel", post(cancel))
-        .route("/enrollments/{id}/skip", post(skip))
-        .route("/enrollments/{id}/jump", post(jump))
-        .route("/enrollments/{id}/undo", post(undo))
+pub(super) fn router() -> OpenApiRouter<State> {
+    OpenApiRouter::new()
+        .routes(routes!(list))
+        .routes(routes!(find))
+        .routes(routes!(history))
+        .routes(routes!(pause))
+        .routes(routes!(resume))
+        .routes(routes!(cancel))
+        .routes(routes!(skip))
+        .routes(routes!(jump))
+        .routes(routes!(undo))
 }
 
 /// An enrollment as people read it.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = Enrollment)]
 pub(super) struct EnrollmentBody {
+    #[schema(example = "enr_01h455vb4pex5vsknk084sn02q")]
     id: String,
     sequence_id: String,
     version: i32,
@@ -63,8 +67,9 @@ pub(super) fn show(enrollment: Enrollment) -> EnrollmentBody {
     }
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 struct List {
     sequence_id: Option<String>,
     contact_id: Option<String>,
@@ -73,9 +78,17 @@ struct List {
     cursor: Option<String>,
 }
 
+/// Enrollments, newest first.
+#[utoipa::path(
+    get, path = "/enrollments",
+    params(List),
+    responses((status = 200, description = "As asked", body = Page<EnrollmentBody>)),
+    security(("bearer" = ["enrollments:read"])),
+)]
 async fn list(
     Shared(state): Shared<State>,
     caller: Caller,
+    cursors: Cursors,
     Params(wanted): Params<List>,
 ) -> Result<Json<Page<EnrollmentBody>>, Problem> {
     let limit = page::limit(wanted.limit)?;
@@ -83,113 +96,166 @@ async fn list(
         sequence_id: optional_id("sequence_id", "seq", wanted.sequence_id.as_deref())?,
         contact_id: optional_id("contact_id", "con", wanted.contact_id.as_deref())?,
         state: wanted.state,
-        before: page::read_id(wanted.cursor.as_deref())?,
+        before: cursors.read_id(wanted.cursor.as_deref())?,
     };
-    let mut tx = tenant::begin(&state.pool, caller.customer_id).await?;
+    let mut tx = tenant::begin(&state.pool, &caller).await?;
     let found = enrollment::list(&mut *tx, caller.customer_id, &filter, limit).await?;
-    Ok(Json(Page::of(found, limit, |enrollment| page::after_id(enrollment.id), show)))
+    Ok(Json(Page::of(found, limit, |enrollment| cursors.after_id(enrollment.id), show)))
 }
 
+/// An enrollment.
+#[utoipa::path(
+    get, path = "/enrollments/{id}",
+    responses((status = 200, description = "As asked", body = EnrollmentBody)),
+    security(("bearer" = ["enrollments:read"])),
+)]
 async fn find(
     Shared(state): Shared<State>,
     caller: Caller,
     Path(enrollment): Path<String>,
 ) -> Result<Json<EnrollmentBody>, Problem> {
     let enrollment_id = path_id("enr", &enrollment)?;
-    let mut tx = tenant::begin(&state.pool, caller.customer_id).await?;
+    let mut tx = tenant::begin(&state.pool, &caller).await?;
     let found = enrollment::find(&mut *tx, caller.customer_id, enrollment_id).await?;
     found.map(|found| Json(show(found))).ok_or_else(|| Problem::new(Kind::NotFound))
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 struct HistoryPage {
     limit: Option<u32>,
     cursor: Option<String>,
 }
 
+/// What an enrollment did, oldest first.
+#[utoipa::path(
+    get, path = "/enrollments/{id}/history",
+    params(HistoryPage),
+    responses((status = 200, description = "As asked", body = Page<HistoryRow>)),
+    security(("bearer" = ["enrollments:read"])),
+)]
 async fn history(
     Shared(state): Shared<State>,
     caller: Caller,
     Path(enrollment): Path<String>,
+    cursors: Cursors,
     Params(wanted): Params<HistoryPage>,
 ) -> Result<Json<Page<HistoryRow>>, Problem> {
     let enrollment_id = path_id("enr", &enrollment)?;
     let limit = page::limit(wanted.limit)?;
-    let after = page::read_number(wanted.cursor.as_deref())?;
-    let mut tx = tenant::begin(&state.pool, caller.customer_id).await?;
+    let after = cursors.read_number(wanted.cursor.as_deref())?;
+    let mut tx = tenant::begin(&state.pool, &caller).await?;
     let found = enrollment::find(&mut *tx, caller.customer_id, enrollment_id).await?;
     found.ok_or_else(|| Problem::new(Kind::NotFound))?;
     let mut rows = run::history(&mut *tx, Some(caller.customer_id), enrollment_id, after).await?;
     rows.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
-    Ok(Json(Page::of(rows, limit, |row| page::after_number(row.seq), |row| row)))
+    Ok(Json(Page::of(rows, limit, |row| cursors.after_number(row.seq), |row| row)))
 }
 
+/// Pauses it; the remaining delay is kept.
+#[utoipa::path(
+    post, path = "/enrollments/{id}/pause",
+    responses((status = 200, description = "As asked", body = EnrollmentBody)),
+    security(("bearer" = ["enrollments:write"])),
+)]
 async fn pause(
     shared: Shared<State>,
-    writer: Writer,
+    caller: Caller,
     path: Path<String>,
 ) -> Result<Json<EnrollmentBody>, Problem> {
-    act(shared, writer, path, Action::Pause).await
+    act(shared, caller, path, Action::Pause).await
 }
 
+/// Goes on with a paused or held one.
+#[utoipa::path(
+    post, path = "/enrollments/{id}/resume",
+    responses((status = 200, description = "As asked", body = EnrollmentBody)),
+    security(("bearer" = ["enrollments:write"])),
+)]
 async fn resume(
     shared: Shared<State>,
-    writer: Writer,
+    caller: Caller,
     path: Path<String>,
 ) -> Result<Json<EnrollmentBody>, Problem> {
-    act(shared, writer, path, Action::Resume).await
+    act(shared, caller, path, Action::Resume).await
 }
 
+/// Ends it.
+#[utoipa::path(
+    post, path = "/enrollments/{id}/cancel",
+    responses((status = 200, description = "As asked", body = EnrollmentBody)),
+    security(("bearer" = ["enrollments:write"])),
+)]
 async fn cancel(
     shared: Shared<State>,
-    writer: Writer,
+    caller: Caller,
     path: Path<String>,
 ) -> Result<Json<EnrollmentBody>, Problem> {
-    act(shared, writer, path, Action::Cancel).await
+    act(shared, caller, path, Action::Cancel).await
 }
 
+/// Skips the step at which it stands.
+#[utoipa::path(
+    post, path = "/enrollments/{id}/skip",
+    responses((status = 200, description = "As asked", body = EnrollmentBody)),
+    security(("bearer" = ["enrollments:write"])),
+)]
 async fn skip(
     shared: Shared<State>,
-    writer: Writer,
+    caller: Caller,
     path: Path<String>,
 ) -> Result<Json<EnrollmentBody>, Problem> {
-    act(shared, writer, path, Action::Skip).await
+    act(shared, caller, path, Action::Skip).await
 }
 
+/// Undoes what it did, last step first, and ends it.
+#[utoipa::path(
+    post, path = "/enrollments/{id}/undo",
+    responses((status = 200, description = "As asked", body = EnrollmentBody)),
+    security(("bearer" = ["enrollments:write"])),
+)]
 async fn undo(
     shared: Shared<State>,
-    writer: Writer,
+    caller: Caller,
     path: Path<String>,
 ) -> Result<Json<EnrollmentBody>, Problem> {
-    act(shared, writer, path, Action::Undo).await
+    act(shared, caller, path, Action::Undo).await
 }
 
-#[derive(Deserialize)]
+/// Where to.
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct Jump {
     step: String,
 }
 
+/// Goes to another step.
+#[utoipa::path(
+    post, path = "/enrollments/{id}/jump",
+    request_body = Jump,
+    responses((status = 200, description = "As asked", body = EnrollmentBody)),
+    security(("bearer" = ["enrollments:write"])),
+)]
 async fn jump(
     shared: Shared<State>,
-    writer: Writer,
+    caller: Caller,
     path: Path<String>,
     Body(wanted): Body<Jump>,
 ) -> Result<Json<EnrollmentBody>, Problem> {
-    act(shared, writer, path, Action::Jump { step: wanted.step }).await
+    act(shared, caller, path, Action::Jump { step: wanted.step }).await
 }
 
 /// Does what a person wants of an enrollment; one that stands there already stays as it is.
 async fn act(
     Shared(state): Shared<State>,
-    Writer(caller): Writer,
+    caller: Caller,
     Path(enrollment): Path<String>,
     action: Action,
 ) -> Result<Json<EnrollmentBody>, Problem> {
     let enrollment_id = path_id("enr", &enrollment)?;
     let missing = || Problem::new(Kind::NotFound);
-    let mut tx = tenant::begin(&state.pool, caller.customer_id).await?;
+    let mut tx = tenant::begin(&state.pool, &caller).await?;
     // A run that is no enrollment is not for this route.
     enrollment::find(&mut *tx, caller.customer_id, enrollment_id).await?.ok_or_else(missing)?;
     let actor = caller.actor();
@@ -208,7 +274,6 @@ async fn act(
     }
     let found = enrollment::find(&mut *tx, caller.customer_id, enrollment_id).await?;
     let found = found.ok_or_else(missing)?;
-    tx.commit().await?;
     Ok(Json(show(found)))
 }
 

@@ -6,13 +6,13 @@ mod enrollments;
 mod simulate;
 mod versions;
 
-use axum::Router;
+use utoipa_axum::router::OpenApiRouter;
 
 use crate::State;
 
 /// All routes of the service.
-pub(crate) fn router() -> Router<State> {
-    Router::new()
+pub(crate) fn router() -> OpenApiRouter<State> {
+    OpenApiRouter::new()
         .merge(definitions::router())
         .merge(versions::router())
         .merge(enroll::router())

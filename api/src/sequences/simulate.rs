@@ -3,9 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::Json;
 use axum::extract::{Path, State as Shared};
-use axum::routing::post;
-use axum::{Json, Router};
 use chrono::{DateTime, Utc};
 use crm::sequence;
 use crm::simulation::{self, Answers, DAYS, Plan, Telling};
@@ -14,6 +13,9 @@ use engine::limit::{Daily, Gap, Rate, Rule};
 use engine::rehearsal::Forecast;
 use engine::timing::Zone;
 use serde::Deserialize;
+use utoipa::ToSchema;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
 use super::enroll::unreadable;
 use crate::State;
@@ -25,13 +27,14 @@ use crate::tenant::{self, Caller};
 const PEOPLE: u32 = 100_000;
 
 /// The route.
-pub(super) fn router() -> Router<State> {
-    Router::new().route("/sequences/{id}/simulate", post(simulate))
+pub(super) fn router() -> OpenApiRouter<State> {
+    OpenApiRouter::new().routes(routes!(simulate))
 }
 
 /// What is asked; shares are 0 to 1.
-#[derive(Deserialize, Default)]
+#[derive(Deserialize, Default, ToSchema)]
 #[serde(deny_unknown_fields, default)]
+#[schema(as = WantedSimulation)]
 struct Wanted {
     /// So many people who are nobody, instead of the customer's contacts.
     people: Option<u32>,
@@ -102,6 +105,13 @@ impl Wanted {
     }
 }
 
+/// What the sequence will do to a cohort, day by day.
+#[utoipa::path(
+    post, path = "/sequences/{id}/simulate",
+    request_body = Wanted,
+    responses((status = 200, description = "As asked", body = Forecast)),
+    security(("bearer" = ["sequences:read"])),
+)]
 async fn simulate(
     Shared(state): Shared<State>,
     caller: Caller,
@@ -110,7 +120,7 @@ async fn simulate(
 ) -> Result<Json<Forecast>, Problem> {
     let sequence_id = path_id("seq", &sequence)?;
     let zone = wanted.zone()?;
-    let mut tx = tenant::begin(&state.pool, caller.customer_id).await?;
+    let mut tx = tenant::begin(&state.pool, &caller).await?;
     let plan = wanted.plan(&zone, clock::now(&mut *tx).await?)?;
     let sequence = sequence::find(&mut *tx, caller.customer_id, sequence_id).await?;
     let sequence = sequence.ok_or_else(|| Problem::new(Kind::NotFound))?;
@@ -123,7 +133,7 @@ async fn simulate(
             simulation::contacts(&mut tx, caller.customer_id, &definition, &plan, most).await?
         }
     };
-    tx.rollback().await?;
+    tx.undo().await?;
     // One at a time: each may take a core for a second.
     let _turn = state.simulations.acquire().await.map_err(|_| Problem::new(Kind::Unavailable))?;
     let telling = Telling { traced: 0, threads: 1 };

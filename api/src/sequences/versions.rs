@@ -2,11 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use axum::Json;
 use axum::extract::{Path, State as Shared};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
-use axum::{Json, Router};
 use chrono::{DateTime, Utc};
 use crm::sequence::{self, ApplyError, Change, Sequence, SequenceError};
 use engine::change::{self, Map, OrderError, Plan};
@@ -15,26 +14,28 @@ use engine::definition_store::{self, VersionRow};
 use engine::id;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use utoipa::ToSchema;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 use uuid::Uuid;
 
 use super::definitions::{SequenceBody, refused, show};
 use crate::State;
 use crate::input::{Body, path_id};
 use crate::problem::{Fault, Kind, Problem};
-use crate::tenant::{self, Caller, Writer};
+use crate::tenant::{self, Caller};
 
 /// The routes.
-pub(super) fn router() -> Router<State> {
-    Router::new()
-        .route("/sequences/{id}/versions", get(versions))
-        .route("/sequences/{id}/plan", post(plan))
-        .route("/sequences/{id}/apply", post(apply))
+pub(super) fn router() -> OpenApiRouter<State> {
+    OpenApiRouter::new().routes(routes!(versions)).routes(routes!(plan)).routes(routes!(apply))
 }
 
 /// What is to become of a sequence: a definition, or a version that it had.
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = WantedVersion)]
 struct Wanted {
+    #[schema(value_type = Option<Object>)]
     definition: Option<Value>,
     version: Option<i32>,
     /// Where runs go that stand at a step, beyond what the definition says: a step, `exit` or `stay`.
@@ -47,7 +48,8 @@ struct Wanted {
 }
 
 /// A version as people read it.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = Version)]
 struct VersionBody {
     version: i32,
     hash: String,
@@ -56,17 +58,23 @@ struct VersionBody {
     created_at: DateTime<Utc>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct Versions {
     data: Vec<VersionBody>,
 }
 
+/// The versions of a sequence, newest first.
+#[utoipa::path(
+    get, path = "/sequences/{id}/versions",
+    responses((status = 200, description = "As asked", body = Versions)),
+    security(("bearer" = ["sequences:read"])),
+)]
 async fn versions(
     Shared(state): Shared<State>,
     caller: Caller,
     Path(sequence): Path<String>,
 ) -> Result<Json<Versions>, Problem> {
-    let found = find(&state, caller, &sequence).await?;
+    let found = find(&state, &caller, &sequence).await?;
     let kept = definition_store::versions(&state.pool, caller.customer_id, &found.name).await?;
     let body = |row: VersionRow| VersionBody {
         version: row.version,
@@ -78,9 +86,9 @@ async fn versions(
     Ok(Json(Versions { data: kept.into_iter().map(body).collect() }))
 }
 
-async fn find(state: &State, caller: Caller, sequence: &str) -> Result<Sequence, Problem> {
+async fn find(state: &State, caller: &Caller, sequence: &str) -> Result<Sequence, Problem> {
     let sequence_id = path_id("seq", sequence)?;
-    let mut tx = tenant::begin(&state.pool, caller.customer_id).await?;
+    let mut tx = tenant::begin(&state.pool, caller).await?;
     let found = sequence::find(&mut *tx, caller.customer_id, sequence_id).await?;
     found.ok_or_else(|| Problem::new(Kind::NotFound))
 }
@@ -95,7 +103,7 @@ struct Draft {
 
 async fn draft(
     state: &State,
-    caller: Caller,
+    caller: &Caller,
     sequence: &str,
     wanted: &Wanted,
 ) -> Result<Draft, Problem> {
@@ -158,20 +166,26 @@ fn asked(map: &BTreeMap<String, String>, definition: &Definition) -> Result<Map,
         .collect()
 }
 
-/// The plan, with its hash as the entity tag that an apply may name.
+/// What a definition, or a version that the sequence had, would change; its hash is the `ETag` that an apply may name.
+#[utoipa::path(
+    post, path = "/sequences/{id}/plan",
+    request_body = Wanted,
+    responses((status = 200, description = "As asked", body = Plan)),
+    security(("bearer" = ["sequences:read"])),
+)]
 async fn plan(
     Shared(state): Shared<State>,
     caller: Caller,
     Path(sequence): Path<String>,
     Body(wanted): Body<Wanted>,
 ) -> Result<Response, Problem> {
-    let plan = draft(&state, caller, &sequence, &wanted).await?.plan;
+    let plan = draft(&state, &caller, &sequence, &wanted).await?.plan;
     let tag = format!("\"{}\"", plan.plan_id);
     Ok(([(header::ETAG, tag)], Json(plan)).into_response())
 }
 
 /// What an apply answers: the sequence, and the operation that brings its runs over.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct Applied {
     sequence: SequenceBody,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -180,15 +194,22 @@ struct Applied {
     stays: i64,
 }
 
+/// Makes a definition the version that the sequence follows; the operation brings its runs over.
+#[utoipa::path(
+    post, path = "/sequences/{id}/apply",
+    request_body = Wanted,
+    responses((status = 200, description = "As asked", body = Applied), (status = 202, description = "Ordered", body = Applied)),
+    security(("bearer" = ["sequences:write"])),
+)]
 async fn apply(
     Shared(state): Shared<State>,
-    Writer(caller): Writer,
+    caller: Caller,
     Path(sequence): Path<String>,
     headers: HeaderMap,
     Body(wanted): Body<Wanted>,
 ) -> Result<Response, Problem> {
     let Draft { definition, source, asked, plan } =
-        draft(&state, caller, &sequence, &wanted).await?;
+        draft(&state, &caller, &sequence, &wanted).await?;
     let matched = headers.get(header::IF_MATCH).and_then(|tag| tag.to_str().ok());
     let shown = wanted.plan_id.as_deref().or(matched.map(|tag| tag.trim_matches('"')));
     let actor = caller.actor();
@@ -199,11 +220,10 @@ async fn apply(
         actor: &actor,
         reason: wanted.reason.as_deref(),
     };
-    let mut tx = tenant::begin(&state.pool, caller.customer_id).await?;
+    let mut tx = tenant::begin(&state.pool, &caller).await?;
     let applied =
         sequence::apply(&mut tx, caller.customer_id, (&definition, &source), change).await;
     let (kept, operation) = applied.map_err(|error| answer(error, &plan))?;
-    tx.commit().await?;
     let operation = operation.map(|operation| id::show("op", operation));
     let status = if operation.is_some() { StatusCode::ACCEPTED } else { StatusCode::OK };
     let body = Applied {

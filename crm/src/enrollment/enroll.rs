@@ -12,6 +12,7 @@ use engine::{clock, id};
 use serde::Serialize;
 use serde_json::{Value, json};
 use sqlx::PgConnection;
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::contact::{self, Contact};
@@ -51,7 +52,7 @@ pub struct NewEnrollments<'a> {
 }
 
 /// Why a contact was refused.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum RefusalReason {
     /// It is in the sequence, or was, and `[enroll] again` does not allow it.

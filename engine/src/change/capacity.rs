@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 use sqlx::PgConnection;
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::read;
@@ -18,7 +19,7 @@ const LISTED: usize = 20;
 const DAYS: u32 = 3_650;
 
 /// What is still to come, against the caps for the day.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Capacity {
     /// Whether any limit has a cap for the day; without one nobody can tell.
     pub known: bool,
@@ -29,7 +30,7 @@ pub struct Capacity {
 }
 
 /// What one limit has to let through.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Needed {
     /// Such as `mailbox`.
     pub kind: String,

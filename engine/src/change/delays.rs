@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 use sqlx::PgConnection;
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::difference::Kind;
@@ -24,7 +25,7 @@ pub(super) const PAGE: i64 = 500;
 pub(super) type LookedAt<'a> = (&'a Definitions, Uuid, &'a Route, DateTime<Utc>);
 
 /// The delays of one step that move. Seconds; negative is earlier.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Delayed {
     /// The step at which the runs wait.
     pub step: String,

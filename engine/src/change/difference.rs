@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 use serde_json::{Map, Value};
+use utoipa::ToSchema;
 
 use crate::definition::{Definition, StepDefinition};
 use crate::step::{Reference, Registry};
@@ -18,8 +19,9 @@ const QUOTED: usize = 120;
 const DECLARED: &str = "x-change";
 
 /// How deep a change goes; the deeper one counts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
+#[schema(as = ChangeKind)]
 pub enum Kind {
     /// Nothing differs.
     Same,
@@ -33,7 +35,7 @@ pub enum Kind {
 }
 
 /// A key that differs.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub struct Touched {
     /// Such as `for`, or `templates.intro`.
     pub key: String,
@@ -48,7 +50,7 @@ pub struct Touched {
 }
 
 /// In which of two versions a step is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Presence {
     /// In both.
@@ -60,7 +62,7 @@ pub enum Presence {
 }
 
 /// What differs at one step.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub struct StepDifference {
     /// Its id.
     pub id: String,
@@ -81,7 +83,7 @@ impl StepDifference {
 }
 
 /// What differs between two versions.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub struct Difference {
     /// Outside of the steps.
     pub document: Vec<Touched>,

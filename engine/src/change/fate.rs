@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::route::{Lead, Route};
 use crate::decision::Memory;
@@ -35,7 +36,7 @@ pub enum Fate {
 }
 
 /// Why a run keeps its version.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Stays {
     /// Nothing maps it, or a map says so.

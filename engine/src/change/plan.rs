@@ -9,6 +9,7 @@ use serde::Serialize;
 use serde_json::json;
 use sha2::{Digest, Sha256};
 use sqlx::{PgConnection, PgPool};
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::capacity::{self, Capacity};
@@ -26,7 +27,7 @@ use crate::definition_store::{self, Definitions, LoadError, VersionRow};
 const DIGITS: usize = 16;
 
 /// What a change would do.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub struct Plan {
     /// The workflow's name.
     pub workflow: String,
@@ -69,7 +70,7 @@ impl Plan {
 }
 
 /// What a change would do to the runs of one version.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub struct VersionPlan {
     /// Its number.
     pub version: i32,
@@ -92,7 +93,7 @@ pub struct VersionPlan {
 }
 
 /// The runs at one step.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub struct Places {
     /// The step.
     pub step: String,

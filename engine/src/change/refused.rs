@@ -1,6 +1,7 @@
 //! Why a plan can't be applied, who stands in the way, and what to write so that it can. Pure.
 
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::plan::Places;
 use super::route::{Lead, Route, Way};
@@ -9,7 +10,8 @@ use crate::definition_store::VersionRow;
 use crate::id;
 
 /// One reason against a plan.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(as = RefusedChange)]
 pub struct Refused {
     /// `vanishes`: runs stand at a step that is gone. `twice`: runs would come again to what they have done.
     pub reason: &'static str,

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::difference::{Difference, Kind, between};
 use crate::definition::{Definition, Destination, Migrate, OnFailure, Origin, short_hash};
@@ -36,7 +37,7 @@ pub enum Way {
 }
 
 /// Where a run goes that stands at a step.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(tag = "goes", content = "to", rename_all = "snake_case")]
 pub enum Lead {
     /// It stands at this step as it stood: what it waits for goes on.

@@ -11,6 +11,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sqlx::{PgConnection, PgExecutor};
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 pub(crate) use selection::{Place, page};
@@ -60,7 +61,7 @@ pub struct NewOperation {
 }
 
 /// An operation as people read it.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub struct Operation {
     /// Its id.
     #[serde(skip)]

@@ -8,6 +8,7 @@ use std::thread;
 
 use chrono::{DateTime, NaiveDate, Utc};
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::groups::{Group, groups};
 use super::{Act, Outlook, Person, Rehearsal};
@@ -40,7 +41,7 @@ pub struct Wanted<'a> {
 }
 
 /// What a cohort will do.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub struct Forecast {
     /// How many runs start.
     pub started: usize,
@@ -59,7 +60,7 @@ pub struct Forecast {
 }
 
 /// How some runs come out.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct End {
     /// `completed`, `exited` or `held`.
     pub state: String,
@@ -70,7 +71,7 @@ pub struct End {
 }
 
 /// What one step does.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct StepCount {
     /// Its id.
     pub step: String,
@@ -87,7 +88,7 @@ pub struct StepCount {
 }
 
 /// What is done on one day.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Day {
     /// The local date.
     pub date: NaiveDate,

@@ -4,6 +4,7 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 use serde_json::Value;
 use sqlx::PgExecutor;
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 /// What a run's row says.
@@ -85,7 +86,7 @@ pub struct RunRow {
 }
 
 /// One change of a run.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub struct HistoryRow {
     /// Its place, from 0, without gaps.
     pub seq: i32,

@@ -15,6 +15,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 pub use change::{change, create, fire, lock, pause, remove, resume};
@@ -44,7 +45,7 @@ const MOST_DATA: usize = 16 * 1024;
 pub(crate) const MOST_WAITING: i32 = 100;
 
 /// What becomes of a fire while a run of an earlier one has not ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Overlap {
     /// It is left out.
@@ -80,7 +81,7 @@ impl Overlap {
 }
 
 /// What becomes of occurrences that nobody was there to fire, for over a minute.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum CatchUp {
     /// They are left out.
@@ -245,7 +246,7 @@ pub struct Schedule {
 }
 
 /// What became of an occurrence.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub struct Fire {
     /// Its id.
     #[serde(skip)]

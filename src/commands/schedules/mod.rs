@@ -75,7 +75,7 @@ pub(crate) async fn run(command: Command, settings: Settings) -> Result<Ending> 
     {
         return Ok(ending);
     }
-    let db = Database::find(&settings)?.pool(Role::Owner, 2).await?;
+    let db = Database::find(&settings)?.pool(Role::Worker, 2).await?;
     match command {
         Command::Add(args) => add::run(&db, args).await,
         Command::List { customer, listing } => show::list(&db, &customer, &listing).await,

@@ -2,39 +2,44 @@
 
 mod plan;
 mod preview;
-mod revision;
 
+use axum::Json;
 use axum::extract::{Path, State as Shared};
 use axum::http::{HeaderMap, HeaderName, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
-use axum::{Json, Router};
 use chrono::{DateTime, Utc};
 use engine::id;
 use engine::schedule::{self, Fire, Schedule};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sqlx::PgConnection;
+use utoipa::{IntoParams, ToSchema};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
 use crate::State;
 use crate::input::{Body, Params, path_id};
-use crate::page::{self, Page};
+use crate::page::{self, Cursors, Page};
 use crate::problem::{Kind, Problem};
-use crate::tenant::{self, Admin, Caller};
+use crate::revision;
+use crate::tenant::{self, Caller};
 use plan::{Change, Create};
 
-/// The routes: whoever logs in reads, owners and admins write.
-pub(super) fn router() -> Router<State> {
-    Router::new()
-        .route("/ops/schedules", get(list).post(create))
-        .route("/ops/schedules/preview", post(preview::preview))
-        .route("/ops/schedules/{id}", get(find).patch(change).delete(remove))
-        .route("/ops/schedules/{id}/fires", get(fires))
-        .route("/ops/schedules/{id}/{action}", post(act))
+/// The routes.
+pub(super) fn router() -> OpenApiRouter<State> {
+    OpenApiRouter::new()
+        .routes(routes!(list, create))
+        .routes(routes!(preview::preview))
+        .routes(routes!(find, change, remove))
+        .routes(routes!(fires))
+        .routes(routes!(pause))
+        .routes(routes!(resume))
+        .routes(routes!(fire))
 }
 
 /// A schedule as people read it.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = Schedule)]
 struct ScheduleBody {
     id: String,
     name: String,
@@ -42,6 +47,7 @@ struct ScheduleBody {
     zone: String,
     jitter: Option<String>,
     start: Option<StartBody>,
+    #[schema(value_type = Object)]
     data: Value,
     overlap: String,
     catch_up: String,
@@ -55,7 +61,8 @@ struct ScheduleBody {
     updated_at: DateTime<Utc>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = ScheduleStart)]
 struct StartBody {
     workflow: String,
     contact_id: String,
@@ -89,126 +96,187 @@ fn show(schedule: Schedule) -> ScheduleBody {
 }
 
 /// A schedule with its revision as its `ETag`.
-fn answer(schedule: Schedule) -> ([(HeaderName, String); 1], Json<ScheduleBody>) {
+type Tagged = ([(HeaderName, String); 1], Json<ScheduleBody>);
+
+fn answer(schedule: Schedule) -> Tagged {
     let tag = revision::tag(schedule.revision);
     ([(header::ETAG, tag)], Json(show(schedule)))
 }
 
 /// Locks a schedule of the caller's customer.
-async fn lock(tx: &mut PgConnection, caller: Caller, text: &str) -> Result<Schedule, Problem> {
+async fn lock(tx: &mut PgConnection, caller: &Caller, text: &str) -> Result<Schedule, Problem> {
     let schedule_id = path_id("sch", text)?;
     let found = schedule::lock(tx, caller.customer_id, schedule_id).await?;
     found.ok_or_else(|| Problem::new(Kind::NotFound))
 }
 
+/// Makes a schedule.
+#[utoipa::path(
+    post, path = "/ops/schedules",
+    request_body = Create,
+    responses((status = 201, description = "Made", body = ScheduleBody)),
+    security(("bearer" = ["ops:write"])),
+)]
 async fn create(
     Shared(state): Shared<State>,
-    Admin(caller): Admin,
+    caller: Caller,
     Body(new): Body<Create>,
 ) -> Result<Response, Problem> {
-    let mut tx = tenant::begin(&state.pool, caller.customer_id).await?;
+    let mut tx = tenant::begin(&state.pool, &caller).await?;
     let plan = new.plan(&mut tx, caller.customer_id).await?;
     let made = schedule::create(&mut tx, caller.customer_id, &plan, &caller.actor()).await;
     let made = made.map_err(plan::refused)?;
-    tx.commit().await?;
     let location = format!("/api/v1/ops/schedules/{}", id::show("sch", made.id));
     Ok((StatusCode::CREATED, [(header::LOCATION, location)], answer(made)).into_response())
 }
 
+/// A schedule.
+#[utoipa::path(
+    get, path = "/ops/schedules/{id}",
+    responses((status = 200, description = "As asked", body = ScheduleBody)),
+    security(("bearer" = ["ops:read"])),
+)]
 async fn find(
     Shared(state): Shared<State>,
     caller: Caller,
     Path(schedule): Path<String>,
 ) -> Result<Response, Problem> {
     let schedule_id = path_id("sch", &schedule)?;
-    let mut tx = tenant::begin(&state.pool, caller.customer_id).await?;
+    let mut tx = tenant::begin(&state.pool, &caller).await?;
     let found = schedule::find(&mut *tx, caller.customer_id, schedule_id).await?;
     found.map(|found| answer(found).into_response()).ok_or_else(|| Problem::new(Kind::NotFound))
 }
 
 /// Which page.
-#[derive(Deserialize)]
+#[derive(Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 struct List {
     limit: Option<u32>,
     cursor: Option<String>,
 }
 
+/// Schedules, newest first.
+#[utoipa::path(
+    get, path = "/ops/schedules",
+    params(List),
+    responses((status = 200, description = "As asked", body = Page<ScheduleBody>)),
+    security(("bearer" = ["ops:read"])),
+)]
 async fn list(
     Shared(state): Shared<State>,
     caller: Caller,
+    cursors: Cursors,
     Params(wanted): Params<List>,
 ) -> Result<Json<Page<ScheduleBody>>, Problem> {
     let limit = page::limit(wanted.limit)?;
-    let before = page::read_id(wanted.cursor.as_deref())?;
-    let mut tx = tenant::begin(&state.pool, caller.customer_id).await?;
+    let before = cursors.read_id(wanted.cursor.as_deref())?;
+    let mut tx = tenant::begin(&state.pool, &caller).await?;
     let found = schedule::list(&mut *tx, caller.customer_id, before, limit).await?;
-    Ok(Json(Page::of(found, limit, |schedule| page::after_id(schedule.id), show)))
+    Ok(Json(Page::of(found, limit, |schedule| cursors.after_id(schedule.id), show)))
 }
 
-/// Changes what the body names; by `If-Match` only what nobody has changed meanwhile.
+/// Changes what the body names.
+#[utoipa::path(
+    patch, path = "/ops/schedules/{id}",
+    request_body = Change,
+    responses((status = 200, description = "As asked", body = ScheduleBody)),
+    security(("bearer" = ["ops:write"])),
+)]
 async fn change(
     Shared(state): Shared<State>,
-    Admin(caller): Admin,
+    caller: Caller,
     Path(schedule): Path<String>,
     headers: HeaderMap,
     Body(wanted): Body<Change>,
 ) -> Result<Response, Problem> {
-    let mut tx = tenant::begin(&state.pool, caller.customer_id).await?;
-    let locked = lock(&mut tx, caller, &schedule).await?;
-    revision::check(&headers, locked.revision)?;
+    let mut tx = tenant::begin(&state.pool, &caller).await?;
+    let locked = lock(&mut tx, &caller, &schedule).await?;
+    revision::require(&headers, locked.revision)?;
     let plan = wanted.plan(&mut tx, &locked).await?;
     let changed = schedule::change(&mut tx, &locked, &plan, &caller.actor()).await;
     let changed = changed.map_err(plan::refused)?;
-    tx.commit().await?;
     Ok(answer(changed).into_response())
 }
 
+/// Takes it away.
+#[utoipa::path(
+    delete, path = "/ops/schedules/{id}",
+    responses((status = 204, description = "It is gone")),
+    security(("bearer" = ["ops:write"])),
+)]
 async fn remove(
     Shared(state): Shared<State>,
-    Admin(caller): Admin,
+    caller: Caller,
     Path(schedule): Path<String>,
     headers: HeaderMap,
 ) -> Result<StatusCode, Problem> {
-    let mut tx = tenant::begin(&state.pool, caller.customer_id).await?;
-    let locked = lock(&mut tx, caller, &schedule).await?;
+    let mut tx = tenant::begin(&state.pool, &caller).await?;
+    let locked = lock(&mut tx, &caller, &schedule).await?;
     revision::check(&headers, locked.revision)?;
     schedule::remove(&mut tx, caller.customer_id, locked.id).await?;
-    tx.commit().await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
-async fn act(
+/// Lets it fire no more until it is resumed.
+#[utoipa::path(
+    post, path = "/ops/schedules/{id}/pause",
+    responses((status = 200, description = "As asked", body = ScheduleBody)),
+    security(("bearer" = ["ops:write"])),
+)]
+async fn pause(
     Shared(state): Shared<State>,
-    Admin(caller): Admin,
-    Path((schedule, action)): Path<(String, String)>,
-) -> Result<Response, Problem> {
-    let mut tx = tenant::begin(&state.pool, caller.customer_id).await?;
-    let locked = lock(&mut tx, caller, &schedule).await?;
-    let acted = match action.as_str() {
-        "pause" => schedule::pause(&mut tx, &locked, &caller.actor()).await?,
-        "resume" => {
-            let timing = locked.timing().map_err(|error| Problem::invalid("cron", error))?;
-            schedule::resume(&mut tx, &locked, &timing, &caller.actor()).await?
-        }
-        "fire" if locked.state == "paused" => {
-            return Err(Problem::new(Kind::WrongState).detail("it is paused; resume it first"));
-        }
-        "fire" => {
-            if !schedule::fire(&mut tx, &locked).await? {
-                let detail = "too many of its fires wait already for the run before";
-                return Err(Problem::new(Kind::WrongState).detail(detail));
-            }
-            lock(&mut tx, caller, &schedule).await?
-        }
-        _other => return Err(Problem::new(Kind::NotFound)),
-    };
-    tx.commit().await?;
-    Ok(answer(acted).into_response())
+    caller: Caller,
+    Path(schedule): Path<String>,
+) -> Result<Tagged, Problem> {
+    let mut tx = tenant::begin(&state.pool, &caller).await?;
+    let locked = lock(&mut tx, &caller, &schedule).await?;
+    Ok(answer(schedule::pause(&mut tx, &locked, &caller.actor()).await?))
+}
+
+/// Lets it fire again.
+#[utoipa::path(
+    post, path = "/ops/schedules/{id}/resume",
+    responses((status = 200, description = "As asked", body = ScheduleBody)),
+    security(("bearer" = ["ops:write"])),
+)]
+async fn resume(
+    Shared(state): Shared<State>,
+    caller: Caller,
+    Path(schedule): Path<String>,
+) -> Result<Tagged, Problem> {
+    let mut tx = tenant::begin(&state.pool, &caller).await?;
+    let locked = lock(&mut tx, &caller, &schedule).await?;
+    let timing = locked.timing().map_err(|error| Problem::invalid("cron", error))?;
+    Ok(answer(schedule::resume(&mut tx, &locked, &timing, &caller.actor()).await?))
+}
+
+/// Fires once, now.
+#[utoipa::path(
+    post, path = "/ops/schedules/{id}/fire",
+    responses((status = 200, description = "As asked", body = ScheduleBody)),
+    security(("bearer" = ["ops:write"])),
+)]
+async fn fire(
+    Shared(state): Shared<State>,
+    caller: Caller,
+    Path(schedule): Path<String>,
+) -> Result<Tagged, Problem> {
+    let mut tx = tenant::begin(&state.pool, &caller).await?;
+    let locked = lock(&mut tx, &caller, &schedule).await?;
+    if locked.state == "paused" {
+        return Err(Problem::new(Kind::WrongState).detail("it is paused; resume it first"));
+    }
+    if !schedule::fire(&mut tx, &locked).await? {
+        let detail = "too many of its fires wait already for the run before";
+        return Err(Problem::new(Kind::WrongState).detail(detail));
+    }
+    Ok(answer(lock(&mut tx, &caller, &schedule).await?))
 }
 
 /// What became of an occurrence, as people read it.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = ScheduleFire)]
 struct FireBody {
     id: String,
     #[serde(flatten)]
@@ -224,19 +292,27 @@ fn show_fire(fire: Fire) -> FireBody {
     }
 }
 
+/// What became of its occurrences, newest first.
+#[utoipa::path(
+    get, path = "/ops/schedules/{id}/fires",
+    params(List),
+    responses((status = 200, description = "As asked", body = Page<FireBody>)),
+    security(("bearer" = ["ops:read"])),
+)]
 async fn fires(
     Shared(state): Shared<State>,
     caller: Caller,
     Path(schedule): Path<String>,
+    cursors: Cursors,
     Params(wanted): Params<List>,
 ) -> Result<Json<Page<FireBody>>, Problem> {
     let schedule_id = path_id("sch", &schedule)?;
     let limit = page::limit(wanted.limit)?;
-    let before = page::read_instant(wanted.cursor.as_deref())?.map(|(at, _)| at);
-    let mut tx = tenant::begin(&state.pool, caller.customer_id).await?;
+    let before = cursors.read_instant(wanted.cursor.as_deref())?.map(|(at, _)| at);
+    let mut tx = tenant::begin(&state.pool, &caller).await?;
     let found = schedule::find(&mut *tx, caller.customer_id, schedule_id).await?;
     let Some(found) = found else { return Err(Problem::new(Kind::NotFound)) };
     let fires = schedule::fires(&mut *tx, found.id, before, limit).await?;
-    let cursor = |fire: &Fire| page::after_instant(fire.occurrence_at, fire.id);
+    let cursor = |fire: &Fire| cursors.after_instant(fire.occurrence_at, fire.id);
     Ok(Json(Page::of(fires, limit, cursor, show_fire)))
 }

@@ -9,13 +9,15 @@ use engine::timing::{self, Cron, Zone};
 use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value, json};
 use sqlx::PgConnection;
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::problem::{Fault, Kind, Problem};
 
 /// A schedule to make.
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = NewSchedule)]
 pub(super) struct Create {
     name: String,
     cron: String,
@@ -23,6 +25,7 @@ pub(super) struct Create {
     zone: Option<String>,
     jitter: Option<String>,
     start: Option<StartWanted>,
+    #[schema(value_type = Option<Object>)]
     data: Option<Map<String, Value>>,
     #[serde(default = "skip")]
     overlap: Overlap,
@@ -44,24 +47,29 @@ fn ten() -> u16 {
     10
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = NewScheduleStart)]
 struct StartWanted {
     workflow: String,
     contact_id: String,
 }
 
 /// What changes; `null` takes away.
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = ScheduleChange)]
 pub(super) struct Change {
     name: Option<String>,
     cron: Option<String>,
     zone: Option<String>,
     #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = Option<String>)]
     jitter: Option<Option<String>>,
     #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = Option<StartWanted>)]
     start: Option<Option<StartWanted>>,
+    #[schema(value_type = Option<Object>)]
     data: Option<Map<String, Value>>,
     overlap: Option<Overlap>,
     catch_up: Option<CatchUp>,

@@ -7,6 +7,7 @@ use crm::customer;
 use engine::clock;
 use engine::timing::{Cron, Occurrence, Zone};
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::plan::{self, Faults};
 use crate::State;
@@ -18,8 +19,9 @@ use crate::tenant::{self, Caller};
 const MOST: usize = 100;
 
 /// What is asked.
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = WantedPreview)]
 pub(super) struct Wanted {
     cron: String,
     /// The customer's where none is named.
@@ -35,14 +37,16 @@ fn ten() -> usize {
 }
 
 /// What comes.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = SchedulePreview)]
 pub(super) struct Preview {
     cron: String,
     zone: String,
     occurrences: Vec<OccurrenceBody>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = Occurrence)]
 struct OccurrenceBody {
     at: DateTime<Utc>,
     /// As people read it there.
@@ -62,6 +66,12 @@ fn show(occurrence: &Occurrence, zone: &Zone) -> OccurrenceBody {
 }
 
 /// The next occurrences of an expression; none of one that comes no more.
+#[utoipa::path(
+    post, path = "/ops/schedules/preview",
+    request_body = Wanted,
+    responses((status = 200, description = "As asked", body = Preview)),
+    security(("bearer" = ["ops:read"])),
+)]
 pub(super) async fn preview(
     Shared(state): Shared<State>,
     caller: Caller,
@@ -70,7 +80,7 @@ pub(super) async fn preview(
     if !(1..=MOST).contains(&wanted.count) {
         return Err(Problem::invalid("count", format!("is a number from 1 to {MOST}")));
     }
-    let mut tx = tenant::begin(&state.pool, caller.customer_id).await?;
+    let mut tx = tenant::begin(&state.pool, &caller).await?;
     let mut faults = Faults::default();
     let cron: Option<Cron> = faults.keep(plan::cron(&wanted.cron));
     let zone = match &wanted.zone {

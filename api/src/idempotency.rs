@@ -1,0 +1,129 @@
+//! `Idempotency-Key`: a POST that is sent again does nothing again and gets the same answer.
+//!
+//! The answer is kept in the transaction of what it tells of, so that neither stands without the other. A refusal
+//! leaves nothing behind and keeps no answer: whoever mends the request may send it under the same key.
+//! After draft-ietf-httpapi-idempotency-key-header-07.
+
+use axum::body::{Body, Bytes, to_bytes};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use crm::idempotency::{self, Answer, Claim, Claimed};
+use ring::digest;
+
+use crate::State;
+use crate::problem::{Kind, Problem};
+use crate::tenant::{self, Caller};
+
+/// What a client names a request by.
+pub(crate) const KEY: HeaderName = HeaderName::from_static("idempotency-key");
+/// Says that an answer was given before.
+const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
+/// The most bytes of an answer that is kept.
+const ANSWER_BYTES: usize = 4 * 1024 * 1024;
+/// The headers that belong to an answer.
+const HEADERS: [HeaderName; 3] = [header::CONTENT_TYPE, header::LOCATION, header::ETAG];
+
+/// A request that goes on under its key.
+pub(crate) struct Keyed {
+    key: String,
+    fingerprint: Vec<u8>,
+}
+
+/// What becomes of a request with a key.
+pub(crate) enum Begun {
+    /// It goes on; its transaction lies in the caller's work.
+    Goes(Keyed),
+    /// It was answered before.
+    Answered(Response),
+}
+
+/// The key of a request: 1 to 255 visible letters of ASCII.
+pub(crate) fn key(headers: &HeaderMap) -> Result<Option<String>, Problem> {
+    let Some(value) = headers.get(KEY) else { return Ok(None) };
+    let text = value.to_str().unwrap_or_default();
+    if (1..=255).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Ok(Some(text.to_owned()));
+    }
+    let detail = "`Idempotency-Key` is 1 to 255 visible letters, such as a UUID";
+    Err(Problem::new(Kind::Malformed).detail(detail))
+}
+
+/// Begins a request's transaction under its key.
+pub(crate) async fn begin(
+    state: &State,
+    caller: &Caller,
+    key: String,
+    parts: &Parts,
+    body: &Bytes,
+) -> Result<Begun, Problem> {
+    let fingerprint = fingerprint(parts, body);
+    let actor = caller.actor();
+    let mut tx = tenant::begin(&state.pool, caller).await?;
+    let claim = Claim { actor: &actor, key: &key, fingerprint: &fingerprint };
+    match idempotency::claim(&mut tx, caller.customer_id, claim).await? {
+        Claimed::New => Ok(Begun::Goes(Keyed { key, fingerprint })),
+        Claimed::Answered(answer) => Ok(Begun::Answered(replayed(answer)?)),
+        Claimed::Running => {
+            let detail = "the request of this key is still being answered; ask again in a moment";
+            Err(Problem::new(Kind::StillRunning).detail(detail))
+        }
+        Claimed::OtherRequest => {
+            let detail = "another request had this key; take a new key for each request";
+            Err(Problem::new(Kind::KeyReused).detail(detail))
+        }
+    }
+}
+
+/// Keeps the answer of a request that was served, in its transaction.
+pub(crate) async fn keep(
+    state: &State,
+    caller: &Caller,
+    keyed: Keyed,
+    response: Response,
+) -> Result<Response, Problem> {
+    let (parts, body) = response.into_parts();
+    let body = to_bytes(body, ANSWER_BYTES).await.map_err(|error| {
+        tracing::error!(%error, "an answer is too large to be kept");
+        Problem::new(Kind::Internal)
+    })?;
+    let kept = |name: &HeaderName| {
+        let value = parts.headers.get(name)?.to_str().ok()?;
+        Some((name.as_str().to_owned(), value.to_owned()))
+    };
+    let answer = Answer {
+        status: i16::try_from(parts.status.as_u16()).unwrap_or(i16::MAX),
+        headers: HEADERS.iter().filter_map(kept).collect(),
+        body: body.to_vec(),
+    };
+    let actor = caller.actor();
+    let claim = Claim { actor: &actor, key: &keyed.key, fingerprint: &keyed.fingerprint };
+    let mut tx = tenant::begin(&state.pool, caller).await?;
+    idempotency::keep(&mut tx, caller.customer_id, claim, &answer).await?;
+    Ok(Response::from_parts(parts, Body::from(body)))
+}
+
+/// What makes two requests the same: method, path, query and body.
+fn fingerprint(parts: &Parts, body: &[u8]) -> Vec<u8> {
+    let mut hash = digest::Context::new(&digest::SHA256);
+    hash.update(parts.method.as_str().as_bytes());
+    hash.update(b" ");
+    hash.update(parts.uri.path_and_query().map_or("", |path| path.as_str()).as_bytes());
+    hash.update(b"\n");
+    hash.update(body);
+    hash.finish().as_ref().to_vec()
+}
+
+fn replayed(answer: Answer) -> Result<Response, Problem> {
+    let broken = || Problem::new(Kind::Internal);
+    let status = u16::try_from(answer.status).ok().and_then(|code| StatusCode::from_u16(code).ok());
+    let mut response = (status.ok_or_else(broken)?, answer.body).into_response();
+    let headers = response.headers_mut();
+    headers.remove(header::CONTENT_TYPE);
+    for (name, value) in answer.headers {
+        let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| broken())?;
+        headers.insert(name, HeaderValue::from_str(&value).map_err(|_| broken())?);
+    }
+    headers.insert(REPLAYED, HeaderValue::from_static("true"));
+    Ok(response)
+}

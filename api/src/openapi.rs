@@ -1,0 +1,136 @@
+//! The document (OpenAPI 3.1): what handlers say of themselves, and what the conventions say of all of them.
+
+use serde_json::{Map, Value, json};
+use utoipa::openapi::OpenApi;
+
+use crate::idempotency;
+use crate::permission;
+
+const DESCRIPTION: &str = "\
+Sequences, contacts and what the system does for them.
+
+- **Ids** are TypeIDs such as `con_01j…`; instants are RFC 3339 in UTC; zones are IANA names.
+- **Errors** are `application/problem+json` (RFC 9457) with a stable `type`, one entry of `errors` for each thing \
+that is wrong, and the `request_id`, which is also in `X-Request-Id`.
+- **Listings** take `limit` (1 to 200, 50 where nothing is said) and `cursor`: the `next_cursor` of the page before.
+- **`Idempotency-Key`** on a POST: the same key with the same request gets the same answer for 24 hours and does \
+nothing twice; with another request 422, while the first is still being answered 409. A refusal keeps no answer.
+- **`ETag`** stands on what can be changed by several people; a PATCH sends it back as `If-Match`: 412 where it was \
+changed meanwhile, 428 where it is missing. A DELETE may send it.
+- **Unknown fields** and query parameters are refused.
+
+Send the access token, or an API key, as `Authorization: Bearer …`. Each operation names the permission that it needs:
+
+";
+
+/// The problems that may come wherever something is so, by status.
+const UNSECURED: [(&str, &str); 2] =
+    [("429", "Too many requests; `Retry-After` says when"), ("503", "Try again soon")];
+
+/// Completes what handlers say by what holds of all of them.
+pub(crate) fn complete(document: OpenApi) -> Value {
+    let mut document = serde_json::to_value(document).expect("a document has a form in JSON");
+    document["info"] = json!({
+        "title": "SalesOS",
+        "version": env!("CARGO_PKG_VERSION"),
+        "description": format!("{DESCRIPTION}{}", permission::table()),
+    });
+    document["components"]["securitySchemes"] = json!({
+        "bearer": {
+            "type": "http",
+            "scheme": "bearer",
+            "description": "The `access_token` of a login, or an API key (`sk_…`).",
+        },
+    });
+    let paths = document["paths"].as_object_mut().into_iter().flatten();
+    for (path, operations) in paths {
+        for (method, operation) in operations.as_object_mut().into_iter().flatten() {
+            if let Some(operation) = operation.as_object_mut() {
+                conventions(path, method, operation);
+            }
+        }
+    }
+    document
+}
+
+fn conventions(path: &str, method: &str, operation: &mut Map<String, Value>) {
+    let word = operation.get("security").and_then(|security| security[0]["bearer"][0].as_str());
+    let word = word.map(str::to_owned);
+    if let Some(word) = &word {
+        let said = operation.get("description").and_then(Value::as_str).unwrap_or_default();
+        let description = format!("{said}\n\nNeeds `{word}`.");
+        operation.insert("description".into(), description.trim().into());
+    }
+    let mut headers = Vec::new();
+    if word.is_some() && method == "post" {
+        headers.push(header(
+            idempotency::KEY.as_str(),
+            "Names the request, so that sending it again does nothing twice",
+        ));
+    }
+    if matches!(method, "patch" | "delete") {
+        headers.push(header("if-match", "The `ETag` of what was read"));
+    }
+    let parameters = operation.entry("parameters").or_insert_with(|| json!([]));
+    let asks = |place: &str| {
+        let mut all = parameters.as_array().into_iter().flatten();
+        all.any(|parameter| parameter["in"] == place)
+    };
+    let (by_path, by_query) = (asks("path"), asks("query"));
+    parameters.as_array_mut().expect("parameters are a list").extend(headers);
+    let has_body = operation.contains_key("requestBody");
+    let mut problems: Vec<(&str, &str)> = UNSECURED.to_vec();
+    if word.is_some() {
+        problems.extend([("401", "Log in first"), ("403", "The permission is missing")]);
+    }
+    if by_path {
+        problems.push(("404", "There is nothing here, or it is another customer's"));
+    }
+    if has_body {
+        problems.extend([
+            ("400", "The body can't be read"),
+            ("413", "The body is too large"),
+            ("415", "The body is of another type"),
+        ]);
+    }
+    if has_body || by_query {
+        problems.push(("422", "Some values are not good; `errors` names each"));
+    }
+    if method == "post" && word.is_some() {
+        problems.extend([("400", "A header can't be read"), ("409", "The state forbids it")]);
+        problems.push(("422", "The key was another request's"));
+    }
+    match method {
+        "patch" => problems.extend([
+            ("409", "The data forbids it"),
+            ("412", "It was changed meanwhile"),
+            ("428", "`If-Match` is missing"),
+        ]),
+        "delete" => problems.push(("412", "It was changed meanwhile")),
+        _other => {}
+    }
+    let responses = operation.entry("responses").or_insert_with(|| json!({}));
+    for (status, description) in problems {
+        if responses.get(status).is_none() {
+            responses[status] = problem(path, description);
+        }
+    }
+}
+
+fn header(name: &str, description: &str) -> Value {
+    json!({
+        "name": name,
+        "in": "header",
+        "required": false,
+        "description": description,
+        "schema": { "type": "string", "maxLength": 255 },
+    })
+}
+
+fn problem(_path: &str, description: &str) -> Value {
+    let schema = json!({ "$ref": "#/components/schemas/Problem" });
+    json!({
+        "description": description,
+        "content": { "application/problem+json": { "schema": schema } },
+    })
+}

@@ -1,0 +1,131 @@
+//! The answers of requests that had a key, kept for a day. Owns `idempotency_keys`.
+
+use sqlx::types::Json;
+use sqlx::{PgConnection, PgExecutor};
+use uuid::Uuid;
+
+/// The most rows that one look forgets.
+const BATCH: i64 = 1_000;
+
+/// A request under its key.
+#[derive(Debug, Clone, Copy)]
+pub struct Claim<'a> {
+    /// Whose key it is: two users' keys have nothing to do with each other.
+    pub actor: &'a str,
+    /// The key.
+    pub key: &'a str,
+    /// SHA-256 of what is asked.
+    pub fingerprint: &'a [u8],
+}
+
+/// What a key says of its request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Claimed {
+    /// Nobody had it; it is this request's until its transaction ends.
+    New,
+    /// It was answered.
+    Answered(Answer),
+    /// Another transaction works on it.
+    Running,
+    /// It was another request's.
+    OtherRequest,
+}
+
+/// What was answered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Answer {
+    /// The HTTP status.
+    pub status: i16,
+    /// The headers that belong to it, by name.
+    pub headers: Vec<(String, String)>,
+    /// The body.
+    pub body: Vec<u8>,
+}
+
+/// Claims a key for the length of a transaction.
+///
+/// # Errors
+/// What the statements returned.
+pub async fn claim(
+    tx: &mut PgConnection,
+    customer_id: Uuid,
+    claim: Claim<'_>,
+) -> Result<Claimed, sqlx::Error> {
+    let Claim { actor, key, fingerprint } = claim;
+    let ours = sqlx::query_scalar!(
+        r#"select pg_try_advisory_xact_lock(hashtextextended(concat_ws(' ', $1::uuid, $2::text, $3::text), 0)) as "ours!""#,
+        customer_id,
+        actor,
+        key,
+    )
+    .fetch_one(&mut *tx)
+    .await?;
+    if !ours {
+        return Ok(Claimed::Running);
+    }
+    let kept = sqlx::query!(
+        r#"select fingerprint, status, headers as "headers: Json<Vec<(String, String)>>", body
+           from idempotency_keys
+           where customer_id = $1 and actor = $2 and key = $3
+             and created_at > clock_timestamp() - interval '24 hours'"#,
+        customer_id,
+        actor,
+        key,
+    )
+    .fetch_optional(tx)
+    .await?;
+    Ok(match kept {
+        None => Claimed::New,
+        Some(kept) if kept.fingerprint != fingerprint => Claimed::OtherRequest,
+        Some(kept) => Claimed::Answered(Answer {
+            status: kept.status,
+            headers: kept.headers.0,
+            body: kept.body,
+        }),
+    })
+}
+
+/// Keeps the answer of a request that claimed its key in this transaction.
+///
+/// # Errors
+/// What the statement returned.
+pub async fn keep(
+    tx: &mut PgConnection,
+    customer_id: Uuid,
+    claim: Claim<'_>,
+    answer: &Answer,
+) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "insert into idempotency_keys (customer_id, actor, key, fingerprint, status, headers, body)
+         values ($1, $2, $3, $4, $5, $6, $7)
+         on conflict (customer_id, actor, key) do update
+           set fingerprint = excluded.fingerprint, status = excluded.status, headers = excluded.headers,
+             body = excluded.body, created_at = clock_timestamp()",
+        customer_id,
+        claim.actor,
+        claim.key,
+        claim.fingerprint,
+        answer.status,
+        Json(&answer.headers) as _,
+        answer.body,
+    )
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
+/// Forgets answers of more than a day ago, a batch; gives how many.
+///
+/// # Errors
+/// What the statement returned.
+pub async fn forget(db: impl PgExecutor<'_>) -> Result<u64, sqlx::Error> {
+    let forgotten = sqlx::query!(
+        "delete from idempotency_keys where (customer_id, actor, key) in (
+           select customer_id, actor, key from idempotency_keys
+           where created_at < clock_timestamp() - interval '24 hours' order by created_at limit $1)",
+        BATCH,
+    )
+    .execute(db)
+    .await?;
+    Ok(forgotten.rows_affected())
+}
