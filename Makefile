@@ -1,6 +1,6 @@
 # What each target does stands in CONTRIBUTING.md.
 .DEFAULT_GOAL := run
-.PHONY: run test check bench bench-quick chaos coverage dist fuzz migration sqlx setup
+.PHONY: run test check bench bench-http bench-quick chaos coverage dist fuzz migration sqlx setup
 
 setup:
 	@scripts/setup
@@ -32,6 +32,9 @@ bench: setup
 
 bench-quick: setup
 	@scripts/bench --quick
+
+bench-http: setup
+	@scripts/bench-http
 
 coverage: setup
 	@scripts/coverage

@@ -41,6 +41,8 @@ enum Command {
     Db(commands::db::Args),
     /// Demo data: a customer, a login, a mailbox, fifty contacts, the sequence that ships.
     Seed(commands::seed::Args),
+    /// Prints the document of the API (OpenAPI 3.1).
+    Openapi,
     /// Says of each dependency whether it is right, and what to do where it is not.
     Doctor(commands::doctor::Args),
     /// Workflow files and the sequences that they become.
@@ -103,6 +105,7 @@ async fn run(command: Command, settings: Settings) -> anyhow::Result<Ending> {
         Command::Migrate(args) => commands::migrate::run(args, settings).await,
         Command::Db(args) => commands::db::run(args, settings).await,
         Command::Seed(args) => commands::seed::run(args, settings).await,
+        Command::Openapi => commands::openapi::run(),
         Command::Doctor(args) => commands::doctor::run(args, settings).await,
         Command::Workflows(command) => commands::workflows::run(command, settings).await,
         Command::Import(args) => commands::import::run(args, settings).await,

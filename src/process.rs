@@ -29,6 +29,8 @@ use crate::telemetry;
 const SEED: u64 = 7;
 /// How many things that came in are applied at once.
 const INBOUND_BATCH: usize = 500;
+/// How often a batch of old answers is forgotten.
+const FORGET_EVERY: Duration = Duration::from_secs(1);
 const KEEP_UP_EVERY: Duration = Duration::from_secs(5);
 const INBOUND_EVERY: Duration = Duration::from_millis(100);
 
@@ -68,6 +70,8 @@ pub(crate) async fn start(
     tasks.spawn(async move { worker.run(stopping).await });
     tasks.spawn(relay::run(db.clone(), Arc::new(InProcess), stop.clone()));
     tasks.spawn(keep_up(stop.clone()));
+    let (forgetting, stopping) = (db.clone(), stop.clone());
+    tasks.spawn(async move { forget(&forgetting, &stopping).await });
     let stopping = stop.clone();
     tasks.spawn(async move { receive(&db, &data_dir, &stopping).await });
     Ok(())
@@ -77,6 +81,16 @@ pub(crate) async fn start(
 async fn keep_up(stop: CancellationToken) {
     while stop.run_until_cancelled(tokio::time::sleep(KEEP_UP_EVERY)).await.is_some() {
         telemetry::keep_up();
+    }
+}
+
+/// Forgets answers that were kept for their day, until told to stop.
+async fn forget(db: &PgPool, stop: &CancellationToken) {
+    while stop.run_until_cancelled(tokio::time::sleep(FORGET_EVERY)).await.is_some() {
+        match crm::idempotency::forget(db).await {
+            Ok(forgotten) => tracing::debug!(forgotten, "forgot answers of a day ago"),
+            Err(error) => tracing::warn!(%error, "answers could not be forgotten"),
+        }
     }
 }
 

@@ -3,9 +3,11 @@
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Result, bail};
+use api::TokenKeys;
 use engine::worker::Retention;
 use steps::AllowedHosts;
 
@@ -15,12 +17,16 @@ pub(crate) struct Settings {
     pub(crate) database_url: Option<String>,
     /// Where `dev` keeps its data.
     pub(crate) data_dir: PathBuf,
-    /// The key that signs access tokens; `dev` draws its own where none is set.
-    pub(crate) jwt_secret: Option<String>,
+    /// The keys of access tokens; `dev` draws its own where none is set.
+    pub(crate) token_keys: Option<Arc<TokenKeys>>,
+    /// Where people reach the application; links in mails begin with it.
+    pub(crate) public_url: String,
     /// How long an access token is good.
     pub(crate) access_seconds: u64,
     /// How long a refresh token is good.
     pub(crate) refresh_seconds: u64,
+    /// Whether it is a start for real, with nothing that only development may have.
+    pub(crate) production: bool,
     /// What a customer without a mailbox sends through.
     pub(crate) email_provider: EmailProvider,
     /// The hosts that workflows may ask.
@@ -51,16 +57,14 @@ impl Settings {
     /// Reads them by their names; what is empty is as good as unset.
     fn of(source: impl Fn(&str) -> Option<String>) -> Result<Self> {
         let get = |name: &str| source(name).filter(|value| !value.is_empty());
-        let jwt_secret = get("JWT_SECRET");
-        if let Some(secret) = jwt_secret.as_deref().filter(|secret| secret.len() < 32) {
-            bail!("JWT_SECRET has {} characters; write at least 32", secret.len());
-        }
         Ok(Self {
             database_url: get("DATABASE_URL"),
             data_dir: get("SALESOS_DATA_DIR").unwrap_or_else(|| ".salesos".into()).into(),
-            jwt_secret,
+            token_keys: token_keys(get("JWT_SECRET"), get("JWT_PRIVATE_KEY"))?,
+            public_url: public_url(get("PUBLIC_URL"))?,
             access_seconds: seconds("JWT_ACCESS_EXPIRY", get("JWT_ACCESS_EXPIRY"), "15m")?,
             refresh_seconds: seconds("JWT_REFRESH_EXPIRY", get("JWT_REFRESH_EXPIRY"), "7d")?,
+            production: production(get)?,
             email_provider: email_provider(get)?,
             http_allow: http_allow(get("SALESOS_HTTP_ALLOW"))?,
             retention: Retention {
@@ -75,13 +79,47 @@ impl Settings {
     }
 }
 
-fn email_provider(get: impl Fn(&str) -> Option<String>) -> Result<EmailProvider> {
-    let production = match get("SALESOS_ENV").as_deref() {
-        None | Some("development") => false,
-        Some("production") => true,
-        Some(other) => bail!("SALESOS_ENV is `{other}`; write development or production"),
+/// Secrets, or private keys, as PEM or in a file.
+fn token_keys(secret: Option<String>, private: Option<String>) -> Result<Option<Arc<TokenKeys>>> {
+    let (name, read) = match (secret, private) {
+        (None, None) => return Ok(None),
+        (Some(_), Some(_)) => bail!("JWT_SECRET and JWT_PRIVATE_KEY exclude each other; keep one"),
+        (Some(secrets), None) => ("JWT_SECRET", TokenKeys::secrets(&secrets)),
+        (None, Some(text)) if text.contains("-----BEGIN") => {
+            ("JWT_PRIVATE_KEY", TokenKeys::private(&text))
+        }
+        (None, Some(path)) => match std::fs::read_to_string(&path) {
+            Ok(text) => ("JWT_PRIVATE_KEY", TokenKeys::private(&text)),
+            Err(error) => bail!(
+                "JWT_PRIVATE_KEY is neither a key in PEM nor a file that can be read: {error}"
+            ),
+        },
     };
-    match (get("EMAIL_PROVIDER").as_deref(), production) {
+    match read {
+        Ok(keys) => Ok(Some(Arc::new(keys))),
+        Err(problem) => bail!("{name}: {problem}"),
+    }
+}
+
+fn public_url(given: Option<String>) -> Result<String> {
+    let url = given.unwrap_or_else(|| "http://localhost:3010".into());
+    let rest = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://"));
+    if rest.is_none_or(|rest| rest.is_empty() || rest.contains(char::is_whitespace)) {
+        bail!("PUBLIC_URL is `{url}`; write such as https://app.example.com");
+    }
+    Ok(url.trim_end_matches('/').to_owned())
+}
+
+fn production(get: impl Fn(&str) -> Option<String>) -> Result<bool> {
+    match get("SALESOS_ENV").as_deref() {
+        None | Some("development") => Ok(false),
+        Some("production") => Ok(true),
+        Some(other) => bail!("SALESOS_ENV is `{other}`; write development or production"),
+    }
+}
+
+fn email_provider(get: impl Fn(&str) -> Option<String>) -> Result<EmailProvider> {
+    match (get("EMAIL_PROVIDER").as_deref(), production(&get)?) {
         (Some("mock"), true) => {
             bail!("EMAIL_PROVIDER is `mock`, which production refuses; connect a mailbox instead")
         }
@@ -154,16 +192,26 @@ mod tests {
             let Settings {
                 database_url,
                 data_dir,
-                jwt_secret,
+                token_keys,
+                public_url,
                 access_seconds,
                 refresh_seconds,
+                production,
                 email_provider,
                 http_allow,
                 retention,
                 log_filter,
             } = settings.expect("defaults are good");
-            let texts = (database_url, data_dir, jwt_secret, log_filter);
-            (texts, access_seconds, refresh_seconds, email_provider, http_allow, retention)
+            let texts = (database_url, data_dir, token_keys.is_some(), public_url, log_filter);
+            (
+                texts,
+                access_seconds,
+                refresh_seconds,
+                production,
+                email_provider,
+                http_allow,
+                retention,
+            )
         };
         assert_eq!(shown(copied), shown(unset));
     }

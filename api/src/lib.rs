@@ -5,6 +5,7 @@
 
 mod activities;
 mod auth;
+mod client;
 mod gateway;
 mod hex;
 mod idempotency;
@@ -31,20 +32,25 @@ use sqlx::PgPool;
 use tokio::sync::Semaphore;
 use utoipa_axum::router::OpenApiRouter;
 
+pub use auth::keys::Keys as TokenKeys;
 pub use auth::password::hash as hash_password;
 pub use problem::{Fault, Kind, Problem};
 
 /// What a service is told by its settings.
 #[derive(Clone)]
 pub struct Settings {
-    /// Signs access tokens (HS256); at least 32 bytes.
-    pub token_secret: Vec<u8>,
+    /// Sign and verify access tokens.
+    pub keys: Arc<TokenKeys>,
     /// How long an access token is good, in seconds.
     pub access_seconds: u64,
     /// How long a refresh token is good, in seconds.
     pub refresh_seconds: u64,
     /// Through what is written to contacts whose enrollment names no mailbox.
     pub sender: crm::enrollment::Sender,
+    /// Where people reach the application, without a slash at its end; links in mails begin with it.
+    pub public_url: String,
+    /// Whether cookies are for TLS alone: everywhere but in development.
+    pub secure_cookies: bool,
 }
 
 /// What services need of the process that serves them.
@@ -69,6 +75,8 @@ pub(crate) struct State {
     pub(crate) metrics: fn() -> String,
     pub(crate) tokens: Arc<auth::access_token::Tokens>,
     pub(crate) passwords: Arc<auth::password::Passwords>,
+    /// How often somebody may try to log in.
+    pub(crate) tries: Arc<auth::tries::Tries>,
     /// What each route asks of whoever comes.
     pub(crate) doors: Arc<gateway::guard::Doors>,
     /// The document, as it is served.
@@ -82,7 +90,8 @@ pub(crate) struct State {
 /// All services behind the gateway, in one process.
 pub fn router(services: Services) -> Router {
     let Services { pool, definitions, settings, metrics } = services;
-    let tokens = auth::access_token::Tokens::new(&settings.token_secret, settings.access_seconds);
+    let tokens =
+        auth::access_token::Tokens::new(Arc::clone(&settings.keys), settings.access_seconds);
     let (routes, document) = described();
     let state = State {
         pool,
@@ -90,9 +99,10 @@ pub fn router(services: Services) -> Router {
         metrics,
         doors: Arc::new(gateway::guard::Doors::of(&document)),
         document: document.to_string().into(),
-        cursor_key: auth::access_token::cursor_key(&settings.token_secret),
+        cursor_key: settings.keys.derived("cursors of listings"),
         tokens: Arc::new(tokens),
         passwords: Arc::default(),
+        tries: Arc::default(),
         simulations: Arc::new(Semaphore::new(1)),
         settings: Arc::new(settings),
     };
@@ -107,7 +117,7 @@ pub fn document() -> Value {
 /// All routes, and what they say of themselves.
 fn described() -> (Router<State>, Value) {
     let resources = OpenApiRouter::new()
-        .nest("/auth", auth::router())
+        .merge(auth::router())
         .merge(records::router())
         .merge(sequences::router())
         .merge(activities::router())

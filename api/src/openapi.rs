@@ -1,10 +1,12 @@
 //! The document (OpenAPI 3.1): what handlers say of themselves, and what the conventions say of all of them.
 
 use serde_json::{Map, Value, json};
+use utoipa::PartialSchema;
 use utoipa::openapi::OpenApi;
 
 use crate::idempotency;
 use crate::permission;
+use crate::problem::{Body, Fault};
 
 const DESCRIPTION: &str = "\
 Sequences, contacts and what the system does for them.
@@ -35,11 +37,14 @@ pub(crate) fn complete(document: OpenApi) -> Value {
         "version": env!("CARGO_PKG_VERSION"),
         "description": format!("{DESCRIPTION}{}", permission::table()),
     });
+    let (problem, fault) = (Body::schema(), Fault::schema());
+    document["components"]["schemas"]["Problem"] = json!(problem);
+    document["components"]["schemas"]["Fault"] = json!(fault);
     document["components"]["securitySchemes"] = json!({
         "bearer": {
             "type": "http",
             "scheme": "bearer",
-            "description": "The `access_token` of a login, or an API key (`sk_…`).",
+            "description": "The `access_token` of a login, or an API key (`sk_…`). Pages of this server send the cookie of `POST /auth/session` instead.",
         },
     });
     let paths = document["paths"].as_object_mut().into_iter().flatten();
@@ -54,6 +59,10 @@ pub(crate) fn complete(document: OpenApi) -> Value {
 }
 
 fn conventions(path: &str, method: &str, operation: &mut Map<String, Value>) {
+    let resource = path.trim_start_matches("/api/v1/");
+    operation.insert("operationId".into(), name(method, resource).into());
+    let tag = resource.split('/').next().unwrap_or_default();
+    operation.insert("tags".into(), json!([tag]));
     let word = operation.get("security").and_then(|security| security[0]["bearer"][0].as_str());
     let word = word.map(str::to_owned);
     if let Some(word) = &word {
@@ -72,6 +81,14 @@ fn conventions(path: &str, method: &str, operation: &mut Map<String, Value>) {
         headers.push(header("if-match", "The `ETag` of what was read"));
     }
     let parameters = operation.entry("parameters").or_insert_with(|| json!([]));
+    if path.contains("{id}") {
+        let list = parameters.as_array_mut().expect("parameters are a list");
+        list.retain(|parameter| parameter["in"] != "path");
+        list.push(json!({
+            "name": "id", "in": "path", "required": true, "description": "The id, such as `con_01h455vb4pex5vsknk084sn02q`",
+            "schema": { "type": "string" },
+        }));
+    }
     let asks = |place: &str| {
         let mut all = parameters.as_array().into_iter().flatten();
         all.any(|parameter| parameter["in"] == place)
@@ -112,9 +129,24 @@ fn conventions(path: &str, method: &str, operation: &mut Map<String, Value>) {
     let responses = operation.entry("responses").or_insert_with(|| json!({}));
     for (status, description) in problems {
         if responses.get(status).is_none() {
-            responses[status] = problem(path, description);
+            responses[status] = problem(description);
         }
     }
+    // What a handler says of its own refusals is a problem as well.
+    for (status, response) in responses.as_object_mut().into_iter().flatten() {
+        if !status.starts_with('2') {
+            *response = problem(response["description"].as_str().unwrap_or_default());
+        }
+    }
+}
+
+/// Such as `post_sequences_by_id_apply`.
+fn name(method: &str, resource: &str) -> String {
+    let words = resource.split('/').map(|word| match word {
+        "{id}" => "by_id".to_owned(),
+        word => word.replace('-', "_"),
+    });
+    std::iter::once(method.to_owned()).chain(words).collect::<Vec<_>>().join("_")
 }
 
 fn header(name: &str, description: &str) -> Value {
@@ -127,7 +159,7 @@ fn header(name: &str, description: &str) -> Value {
     })
 }
 
-fn problem(_path: &str, description: &str) -> Value {
+fn problem(description: &str) -> Value {
     let schema = json!({ "$ref": "#/components/schemas/Problem" });
     json!({
         "description": description,

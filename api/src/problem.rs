@@ -2,6 +2,8 @@
 //!
 //! A handler returns a [`Problem`]; the gateway writes the body, because only it knows the request's id.
 
+use std::time::Duration;
+
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
@@ -172,6 +174,7 @@ pub struct Problem {
     detail: Option<String>,
     errors: Vec<Fault>,
     rendered: Option<String>,
+    retry_after: Option<Duration>,
 }
 
 /// Why a request was not served (RFC 9457), in the order in which people read it.
@@ -201,7 +204,7 @@ pub(crate) struct Body<'a> {
 impl Problem {
     /// A problem of this kind that its title explains.
     pub fn new(kind: Kind) -> Self {
-        Self { kind, detail: None, errors: Vec::new(), rendered: None }
+        Self { kind, detail: None, errors: Vec::new(), rendered: None, retry_after: None }
     }
 
     /// The same with a sentence about this request.
@@ -224,6 +227,13 @@ impl Problem {
     #[must_use]
     pub fn fault(mut self, fault: Fault) -> Self {
         self.errors.push(fault);
+        self
+    }
+
+    /// The same with when it is worth trying again.
+    #[must_use]
+    pub fn retry_after(mut self, left: Duration) -> Self {
+        self.retry_after = Some(left);
         self
     }
 
@@ -260,8 +270,12 @@ impl IntoResponse for Problem {
                 let challenge = HeaderValue::from_static("Bearer realm=\"salesos\"");
                 response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);
             }
-            Kind::Unavailable => {
-                response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+            Kind::Unavailable | Kind::TooMany => {
+                // Whole seconds, never too few.
+                let left = self.retry_after.unwrap_or_default().as_millis().div_ceil(1_000).max(1);
+                if let Ok(seconds) = HeaderValue::from_str(&left.to_string()) {
+                    response.headers_mut().insert(header::RETRY_AFTER, seconds);
+                }
             }
             Kind::Malformed
             | Kind::InvalidCredentials
@@ -278,7 +292,6 @@ impl IntoResponse for Problem {
             | Kind::NoPrecondition
             | Kind::StillRunning
             | Kind::KeyReused
-            | Kind::TooMany
             | Kind::TooLarge
             | Kind::UnsupportedMediaType
             | Kind::Invalid
@@ -325,7 +338,7 @@ fn violated(constraint: &str) -> Problem {
     match constraint {
         "users_email" => Problem::new(Kind::EmailTaken),
         "contacts_email" => Problem::new(Kind::DuplicateContact),
-        "sequences_name" => Problem::new(Kind::NameTaken),
+        "sequences_name" | "teams_name" => Problem::new(Kind::NameTaken),
         other => Problem::new(Kind::Conflict).detail(format!("the rule `{other}` forbids it")),
     }
 }

@@ -10,26 +10,17 @@ use sqlx::{PgConnection, Postgres, Transaction};
 #[derive(Clone, Default)]
 pub(crate) struct Work(Arc<Mutex<Lying>>);
 
-#[derive(Default)]
-struct Lying {
-    tx: Option<Transaction<'static, Postgres>>,
-    kept: bool,
-}
+type Lying = Option<Transaction<'static, Postgres>>;
 
 impl Work {
     /// Takes the transaction out, where one was begun.
     pub(crate) fn take(&self) -> Option<Transaction<'static, Postgres>> {
-        self.lying(|lying| lying.tx.take())
+        self.lying(Option::take)
     }
 
     /// A transaction in use; when it is let go it lies here again.
     pub(crate) fn using(&self, tx: Transaction<'static, Postgres>) -> Tx {
         Tx { tx: Some(tx), work: self.clone() }
-    }
-
-    /// Whether it is kept although the request is refused.
-    pub(crate) fn is_kept(&self) -> bool {
-        self.lying(|lying| lying.kept)
     }
 
     fn lying<T>(&self, with: impl FnOnce(&mut Lying) -> T) -> T {
@@ -44,11 +35,6 @@ pub(crate) struct Tx {
 }
 
 impl Tx {
-    /// Has what was written kept even where the request is refused, such as that a copied token ends its login.
-    pub(crate) fn keep(&mut self) {
-        self.work.lying(|lying| lying.kept = true);
-    }
-
     /// Undoes it at once, for who has read all that is needed and works on for long.
     pub(crate) async fn undo(mut self) -> Result<(), sqlx::Error> {
         match self.tx.take() {
@@ -75,7 +61,7 @@ impl DerefMut for Tx {
 impl Drop for Tx {
     fn drop(&mut self) {
         if let Some(tx) = self.tx.take() {
-            self.work.lying(|lying| lying.tx = Some(tx));
+            self.work.lying(|lying| *lying = Some(tx));
         }
     }
 }

@@ -1,11 +1,15 @@
 //! The API through its front door, on a database of each test's own, under the API's role.
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
+mod auth;
+mod conventions;
 #[path = "../../tests/support/database.rs"]
 mod database;
 mod schedules;
 
-use api::{Services, Settings};
+use std::sync::Arc;
+
+use api::{Services, Settings, TokenKeys};
 use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::http::Request;
@@ -21,10 +25,12 @@ async fn door(database: &database::TestDatabase) -> (Router, PgPool) {
     let options = database.options.clone().options([("role", "salesos_api")]);
     let pool = PgPoolOptions::new().max_connections(4).connect_with(options).await.unwrap();
     let settings = Settings {
-        token_secret: b"a secret of the tests, long enough".to_vec(),
+        keys: Arc::new(TokenKeys::secrets("a secret of the tests that is long enough").unwrap()),
         access_seconds: 900,
         refresh_seconds: 3_600,
         sender: Sender::DefaultOrMock,
+        public_url: "http://localhost:3010".into(),
+        secure_cookies: true,
     };
     let definitions = Definitions::new(Registry::new());
     (

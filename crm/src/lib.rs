@@ -5,6 +5,8 @@
 
 pub mod account;
 pub mod activity;
+pub mod api_key;
+pub mod audit;
 pub mod consumer;
 pub mod contact;
 pub mod customer;
@@ -14,10 +16,13 @@ pub mod idempotency;
 pub mod inbound;
 pub mod mailbox;
 pub mod message;
+pub mod password_link;
 pub mod sequence;
 pub mod simulation;
 pub mod suppression;
 pub mod task;
+pub mod team;
 pub mod token;
 pub mod user;
+pub mod web_session;
 pub mod writers;

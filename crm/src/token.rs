@@ -124,3 +124,25 @@ pub async fn revoke(
     .await?;
     Ok(())
 }
+
+/// Ends all logins of a user, but for one.
+///
+/// # Errors
+/// What the statement returned.
+pub async fn revoke_all(
+    tx: &mut PgConnection,
+    customer_id: Uuid,
+    user_id: Uuid,
+    but: Option<Uuid>,
+) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "update refresh_tokens set revoked_at = clock_timestamp()
+         where customer_id = $1 and user_id = $2 and revoked_at is null and ($3::uuid is null or family <> $3)",
+        customer_id,
+        user_id,
+        but,
+    )
+    .execute(tx)
+    .await?;
+    Ok(())
+}

@@ -1,7 +1,9 @@
 //! Users: who logs in. Owns `users`. Hashing passwords is the API's part; here they are opaque text.
 
 use chrono::{DateTime, Utc};
+use engine::step::FieldType;
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 use sqlx::PgExecutor;
 use uuid::Uuid;
 
@@ -58,6 +60,8 @@ pub struct User {
     pub name: String,
     /// The role's stored word.
     pub role: String,
+    /// With whom they share their records.
+    pub team_id: Option<Uuid>,
     /// Whether they may log in.
     pub active: bool,
     /// When they were made.
@@ -77,7 +81,9 @@ pub struct NewUser<'a> {
     pub name: &'a str,
     /// What they may do.
     pub role: Role,
-    /// The hash of the password, with its parameters.
+    /// With whom they share their records.
+    pub team_id: Option<Uuid>,
+    /// The hash of the password, with its parameters; empty for who sets it by a link.
     pub password_hash: &'a str,
 }
 
@@ -113,13 +119,15 @@ pub async fn create(
 ) -> Result<User, UserError> {
     sqlx::query_as!(
         User,
-        "insert into users (customer_id, id, email, name, role, password_hash) values ($1, $2, $3, $4, $5, $6)
-         returning customer_id, id, email, name, role, active, created_at, updated_at",
+        "insert into users (customer_id, id, email, name, role, team_id, password_hash)
+         values ($1, $2, $3, $4, $5, $6, $7)
+         returning customer_id, id, email, name, role, team_id, active, created_at, updated_at",
         customer_id,
         new.id,
         new.email,
         new.name,
         new.role.word(),
+        new.team_id,
         new.password_hash,
     )
     .fetch_one(db)
@@ -141,7 +149,7 @@ pub async fn find(
 ) -> Result<Option<User>, sqlx::Error> {
     sqlx::query_as!(
         User,
-        "select customer_id, id, email, name, role, active, created_at, updated_at
+        "select customer_id, id, email, name, role, team_id, active, created_at, updated_at
          from users where customer_id = $1 and id = $2",
         customer_id,
         id,
@@ -166,4 +174,133 @@ pub async fn find_login(
     )
     .fetch_optional(db)
     .await
+}
+
+/// Users, newest first.
+///
+/// # Errors
+/// What the statement returned.
+pub async fn list(
+    db: impl PgExecutor<'_>,
+    customer_id: Uuid,
+    before: Option<Uuid>,
+    limit: u32,
+) -> Result<Vec<User>, sqlx::Error> {
+    sqlx::query_as!(
+        User,
+        "select customer_id, id, email, name, role, team_id, active, created_at, updated_at
+         from users where customer_id = $1 and ($2::uuid is null or id < $2) order by id desc limit $3",
+        customer_id,
+        before,
+        i64::from(limit),
+    )
+    .fetch_all(db)
+    .await
+}
+
+/// A user by id, locked against other changes.
+///
+/// # Errors
+/// What the statement returned.
+pub async fn lock(
+    db: impl PgExecutor<'_>,
+    customer_id: Uuid,
+    id: Uuid,
+) -> Result<Option<User>, sqlx::Error> {
+    sqlx::query_as!(
+        User,
+        "select customer_id, id, email, name, role, team_id, active, created_at, updated_at
+         from users where customer_id = $1 and id = $2 for update",
+        customer_id,
+        id,
+    )
+    .fetch_optional(db)
+    .await
+}
+
+/// Writes what may change of a user.
+///
+/// # Errors
+/// What the statement returned.
+pub async fn change(db: impl PgExecutor<'_>, user: &User) -> Result<User, sqlx::Error> {
+    sqlx::query_as!(
+        User,
+        "update users set name = $3, role = $4, team_id = $5, active = $6, updated_at = engine.now()
+         where customer_id = $1 and id = $2
+         returning customer_id, id, email, name, role, team_id, active, created_at, updated_at",
+        user.customer_id,
+        user.id,
+        user.name,
+        user.role,
+        user.team_id,
+        user.active,
+    )
+    .fetch_one(db)
+    .await
+}
+
+/// Whether an active owner other than this user is there; all owners are locked, so that two don't leave at once.
+///
+/// # Errors
+/// What the statement returned.
+pub async fn another_owner(
+    db: impl PgExecutor<'_>,
+    customer_id: Uuid,
+    id: Uuid,
+) -> Result<bool, sqlx::Error> {
+    let owners = sqlx::query_scalar!(
+        "select id from users where customer_id = $1 and role = 'owner' and active order by id for update",
+        customer_id,
+    )
+    .fetch_all(db)
+    .await?;
+    Ok(owners.into_iter().any(|owner| owner != id))
+}
+
+/// The hash of a user's password.
+///
+/// # Errors
+/// What the statement returned.
+pub async fn password_hash(
+    db: impl PgExecutor<'_>,
+    customer_id: Uuid,
+    id: Uuid,
+) -> Result<Option<String>, sqlx::Error> {
+    sqlx::query_scalar!(
+        "select password_hash from users where customer_id = $1 and id = $2 and active",
+        customer_id,
+        id,
+    )
+    .fetch_optional(db)
+    .await
+}
+
+/// Sets the hash of a user's password.
+///
+/// # Errors
+/// What the statement returned.
+pub async fn set_password(
+    db: impl PgExecutor<'_>,
+    customer_id: Uuid,
+    id: Uuid,
+    hash: &str,
+) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "update users set password_hash = $3, updated_at = engine.now() where customer_id = $1 and id = $2",
+        customer_id,
+        id,
+        hash,
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// What texts to a user read of them.
+pub const FIELDS: &[(&str, FieldType)] =
+    &[("name", FieldType::Text), ("email", FieldType::Text), ("role", FieldType::Text)];
+
+/// A user as texts read them.
+pub fn subject(user: &User) -> Value {
+    json!({ "name": user.name, "email": user.email, "role": user.role })
 }

@@ -23,6 +23,7 @@ use crate::contact::{self, Change, Changing};
 use crate::engagement::{self, Adjustment};
 use crate::enrollment::{self, Told};
 use crate::message::{self, Accepted, End, Failed, Intended, Intent, Sent};
+use crate::password_link::{self, MailedLink};
 use crate::task::{self, NewTask};
 
 /// A mail was accepted; data: [`Sent`].
@@ -38,6 +39,9 @@ pub const EVENT_PUBLISHED: &str = "event.published";
 pub const CONTACT_UPDATED: &str = "contact.updated";
 /// A contact's score is to be moved; data: [`AdjustedScore`].
 pub const SCORE_ADJUSTED: &str = "score.adjusted";
+
+/// A link was mailed by which a user sets their password; data: [`MailedLink`].
+pub const PASSWORD_LINK_SENT: &str = "password.link_sent";
 
 /// The data of [`SCORE_ADJUSTED`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -104,6 +108,10 @@ pub fn all() -> FactWriters {
         .writer(Arc::new(Writer {
             kind: EVENT_PUBLISHED,
             write: |tx, facts| published(tx, facts).boxed(),
+        }))
+        .writer(Arc::new(Writer {
+            kind: PASSWORD_LINK_SENT,
+            write: |tx, facts| linked(tx, facts).boxed(),
         }))
         .writer(Arc::new(Writer {
             kind: RUN_FORGOTTEN,
@@ -227,6 +235,13 @@ async fn adjusted(tx: &mut PgConnection, facts: &[RunFact]) -> Result<(), sqlx::
         });
     }
     engagement::adjust(tx, &adjustments).await
+}
+
+async fn linked(tx: &mut PgConnection, facts: &[RunFact]) -> Result<(), sqlx::Error> {
+    for fact in facts {
+        password_link::keep(&mut *tx, fact.customer_id, &read::<MailedLink>(fact)?).await?;
+    }
+    Ok(())
 }
 
 async fn tasks(tx: &mut PgConnection, facts: &[RunFact]) -> Result<(), sqlx::Error> {

@@ -104,6 +104,7 @@ async fn a_token_used_twice_ends_its_family_and_logins_know_no_case() {
         email: "Ann@Acme.example",
         name: "Ann",
         role: Role::Owner,
+        team_id: None,
         password_hash: "opaque",
     };
     user::create(&mut *tx, world.customer_id, new.clone()).await.unwrap();

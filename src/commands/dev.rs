@@ -4,7 +4,8 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
+use api::TokenKeys;
 use engine::clock;
 use sqlx::PgPool;
 use tokio::net::TcpListener;
@@ -190,16 +191,18 @@ async fn serve(
         pool,
         metrics: telemetry::metrics,
         settings: api::Settings {
-            token_secret: jwt_secret(settings, data_dir)?.into_bytes(),
+            keys: token_keys(settings, data_dir)?,
             access_seconds: settings.access_seconds,
             refresh_seconds: settings.refresh_seconds,
             sender: match settings.email_provider {
                 EmailProvider::Mock => crm::enrollment::Sender::DefaultOrMock,
                 EmailProvider::Connected => crm::enrollment::Sender::Default,
             },
+            public_url: settings.public_url.clone(),
+            secure_cookies: settings.production,
         },
     };
-    let router = api::router(services);
+    let router = api::router(services).into_make_service_with_connect_info::<SocketAddr>();
     let stop = stop.clone();
     tasks.spawn(async move {
         let served =
@@ -211,16 +214,21 @@ async fn serve(
     Ok(())
 }
 
-/// The key that signs tokens: the setting's, else one that this data folder keeps.
-fn jwt_secret(settings: &Settings, data_dir: &Path) -> Result<String> {
-    if let Some(secret) = &settings.jwt_secret {
-        return Ok(secret.clone());
+/// The keys of tokens: the settings', else one that this data folder keeps.
+fn token_keys(settings: &Settings, data_dir: &Path) -> Result<Arc<TokenKeys>> {
+    if let Some(keys) = &settings.token_keys {
+        return Ok(Arc::clone(keys));
     }
     let file = data_dir.join("jwt.secret");
-    if let Ok(secret) = std::fs::read_to_string(&file) {
-        return Ok(secret);
-    }
-    let drawn = format!("{}{}", secret()?, secret()?);
-    write_secret(&file, &drawn)?;
-    Ok(drawn)
+    let kept = std::fs::read_to_string(&file);
+    let secret = match kept {
+        Ok(kept) => kept,
+        Err(_) => {
+            let drawn = format!("{}{}", secret()?, secret()?);
+            write_secret(&file, &drawn)?;
+            drawn
+        }
+    };
+    let keys = TokenKeys::secrets(&secret);
+    keys.map(Arc::new).map_err(|problem| anyhow!("{}: {problem}", file.display()))
 }

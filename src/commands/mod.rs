@@ -9,6 +9,7 @@ pub(crate) mod enroll;
 pub(crate) mod import;
 pub(crate) mod jobs;
 pub(crate) mod migrate;
+pub(crate) mod openapi;
 pub(crate) mod operations;
 mod plan_text;
 pub(crate) mod runs;

@@ -87,6 +87,7 @@ async fn sign_up(db: &PgPool) -> Result<Customer> {
         email: EMAIL,
         name: "Dana Demo",
         role: UserRole::Owner,
+        team_id: None,
         password_hash: &hash,
     };
     user::create(&mut *tx, customer.id, owner).await?;

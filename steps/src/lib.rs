@@ -15,6 +15,7 @@ mod score_adjust;
 mod split;
 mod task_create;
 mod template;
+mod user_mail;
 mod wait;
 mod wait_signal;
 mod workflow_start;
@@ -65,7 +66,7 @@ const PURE: Behaviour = Behaviour {
     limits: &[],
 };
 
-/// All step types, the contact as their subject, and the signals that may come to it.
+/// All step types, contacts and users as their subjects, and the signals that may come to it.
 pub fn registry(services: &Services) -> Registry {
     let sends = Behaviour {
         effect: Effect::AtMostOnce,
@@ -73,6 +74,7 @@ pub fn registry(services: &Services) -> Registry {
         windowed: true,
         limits: &[crm::mailbox::LIMIT, crm::enrollment::DOMAIN_LIMIT, engine::limit::CUSTOMER],
     };
+    let writes = Behaviour { effect: Effect::Idempotent, timeout: Duration::from_secs(60), ..PURE };
     let asks = Behaviour { effect: Effect::Idempotent, timeout: http_request::TIMEOUT, ..PURE };
     let mut registry = Registry::new()
         .step(email_send::step_type(services.clone(), sends, email_send::MANUAL))
@@ -101,9 +103,11 @@ pub fn registry(services: &Services) -> Registry {
             event_publish::EventPublish::texts,
         ))
         .step(http_request::step_type(services.http.clone(), asks, http_request::MANUAL))
+        .step(user_mail::step_type(services.clone(), writes, user_mail::MANUAL))
         .step(of::<workflow_start::WorkflowStart>("workflow.start", PURE, workflow_start::MANUAL))
         .step(of::<exit::Exit>("exit", PURE, exit::MANUAL))
         .subject(contact(services.db.clone()))
+        .subject(user(services.db.clone()))
         .limit(crm::mailbox::LIMIT)
         .limit(crm::enrollment::DOMAIN_LIMIT)
         .check_template(template::check)
@@ -128,6 +132,23 @@ fn contact(db: PgPool) -> Subject {
         .boxed()
     };
     Subject { name: "contact", fields: crm::contact::FIELDS, load: Arc::new(load) }
+}
+
+/// The user, loaded when a step asks for it.
+fn user(db: PgPool) -> Subject {
+    let load = move |customer_id, user_id| {
+        let db = db.clone();
+        async move {
+            match crm::user::find(&db, customer_id, user_id).await {
+                Ok(user) => {
+                    Ok(user.filter(|user| user.active).map(|user| crm::user::subject(&user)))
+                }
+                Err(error) => Err(unavailable(&error)),
+            }
+        }
+        .boxed()
+    };
+    Subject { name: "user", fields: crm::user::FIELDS, load: Arc::new(load) }
 }
 
 /// The database did not answer: worth another attempt.

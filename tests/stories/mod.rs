@@ -1,5 +1,6 @@
 //! One file per part of the product.
 
+mod accounts;
 mod ahead;
 mod api;
 mod bad_input;

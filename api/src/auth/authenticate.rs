@@ -1,18 +1,52 @@
-//! Who asks, by what the request brings.
+//! Who asks, by what the request brings: an access token, an API key, or a cookie.
 
-use axum::http::{HeaderMap, header};
+use axum::http::{HeaderMap, Method, header};
+use crm::api_key;
 
+use super::{api_keys, cookie};
 use crate::State;
 use crate::problem::{Kind, Problem};
-use crate::tenant::Caller;
+use crate::tenant::{self, Caller, Principal};
+use crate::work::Work;
 
-/// The caller of a request, by its access token.
-pub(crate) async fn caller(state: &State, headers: &HeaderMap) -> Result<Caller, Problem> {
+/// The caller of a request.
+pub(crate) async fn caller(
+    state: &State,
+    method: &Method,
+    headers: &HeaderMap,
+) -> Result<Caller, Problem> {
+    if !headers.contains_key(header::AUTHORIZATION)
+        && let Some(cookie) = cookie::of(state, headers)
+    {
+        return cookie::caller(state, &cookie, method, headers).await;
+    }
     let given = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
     let (scheme, token) = given.and_then(|value| value.split_once(' ')).unwrap_or_default();
     if !scheme.eq_ignore_ascii_case("bearer") {
         let detail = "send the access token as `Authorization: Bearer …`";
         return Err(Problem::new(Kind::Unauthorized).detail(detail));
     }
-    state.tokens.read(token.trim())
+    let token = token.trim();
+    if token.starts_with(api_keys::PREFIX) {
+        program(state, token).await
+    } else {
+        state.tokens.read(token)
+    }
+}
+
+/// The caller of a key; its use is noted, at most once a minute.
+async fn program(state: &State, key: &str) -> Result<Caller, Problem> {
+    let known = api_key::find(&state.pool, &super::session::hash(key)).await?;
+    let bad = || Problem::new(Kind::Unauthorized).detail("the API key is not good, or expired");
+    let known = known.ok_or_else(bad)?;
+    if !known.used_lately {
+        let mut tx = tenant::open(&state.pool, known.customer_id).await?;
+        api_key::note_use(&mut *tx, known.customer_id, known.id).await?;
+        tx.commit().await?;
+    }
+    Ok(Caller {
+        customer_id: known.customer_id,
+        principal: Principal::Key { key_id: known.id, scopes: known.scopes },
+        work: Work::default(),
+    })
 }

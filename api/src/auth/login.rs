@@ -2,13 +2,17 @@
 
 use axum::Json;
 use axum::extract::State as Shared;
+use crm::audit::{self, NewEntry};
+use crm::user::Login;
 use crm::{customer, user};
-use engine::clock;
+use engine::{clock, id};
 use serde::Deserialize;
+use serde_json::json;
 use utoipa::ToSchema;
 
 use super::session::{self, Session};
 use crate::State;
+use crate::client::Address;
 use crate::input::Body;
 use crate::problem::{Kind, Problem};
 use crate::tenant;
@@ -25,22 +29,51 @@ pub(super) struct LogIn {
 #[utoipa::path(
     post, path = "/login",
     request_body = LogIn,
-    responses((status = 200, description = "As asked", body = Session), (status = 401, description = "Wrong email or password", body = crate::problem::Body)),
+    responses(
+        (status = 200, description = "Logged in", body = Session),
+        (status = 401, description = "Wrong email or password", body = crate::problem::Body),
+    ),
 )]
 pub(super) async fn log_in(
     Shared(state): Shared<State>,
+    address: Address,
     Body(given): Body<LogIn>,
 ) -> Result<Json<Session>, Problem> {
-    let login = user::find_login(&state.pool, given.email.trim()).await?;
-    let hash = login.as_ref().map(|login| login.password_hash.clone());
-    let matches = state.passwords.verify(given.password, hash).await?;
     let wrong = || Problem::new(Kind::InvalidCredentials);
-    let login = login.filter(|_| matches).ok_or_else(wrong)?;
+    let login = whose(&state, address, given).await?;
     let mut tx = tenant::open(&state.pool, login.customer_id).await?;
     let user = user::find(&mut *tx, login.customer_id, login.user_id).await?;
     let user = user.filter(|user| user.active).ok_or_else(wrong)?;
     let customer = customer::find(&mut *tx, login.customer_id).await?.ok_or_else(wrong)?;
     let session = session::open(&mut tx, &state, user, customer, clock::new_id()).await?;
+    let entry = entry("login.opened", &login, address);
+    audit::write(&mut *tx, login.customer_id, entry).await?;
     tx.commit().await?;
     Ok(Json(session))
+}
+
+/// Whose address and password these are; a wrong password is written down.
+pub(super) async fn whose(state: &State, address: Address, given: LogIn) -> Result<Login, Problem> {
+    let email = given.email.trim();
+    let name = email.to_lowercase();
+    state.tries.admit(&name, address)?;
+    let login = user::find_login(&state.pool, email).await?;
+    let hash = login.as_ref().map(|login| login.password_hash.clone());
+    let matches = state.passwords.verify(given.password, hash).await?;
+    let wrong = || Problem::new(Kind::InvalidCredentials);
+    let Some(login) = login else { return Err(wrong()) };
+    if !matches {
+        let mut tx = tenant::open(&state.pool, login.customer_id).await?;
+        let entry = entry("login.refused", &login, address);
+        audit::write(&mut *tx, login.customer_id, entry).await?;
+        tx.commit().await?;
+        return Err(wrong());
+    }
+    state.tries.forget(&name, address);
+    Ok(login)
+}
+
+fn entry(action: &'static str, login: &Login, address: Address) -> NewEntry<'static> {
+    let target = Some(id::show("usr", login.user_id));
+    NewEntry { actor: "nobody", action, target, address: address.text(), data: json!({}) }
 }

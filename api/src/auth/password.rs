@@ -12,10 +12,10 @@ use crate::problem::{Kind, Problem};
 const AT_ONCE: usize = 4;
 
 /// The fewest characters of a new password.
-pub(super) const FEWEST: usize = 8;
+const FEWEST: usize = 8;
 
 /// The most characters of a new password.
-pub(super) const MOST: usize = 200;
+const MOST: usize = 200;
 
 /// Hashes a password, which takes tens of milliseconds; the text holds its parameters and salt.
 pub fn hash(password: &str) -> String {
@@ -23,6 +23,14 @@ pub fn hash(password: &str) -> String {
         .hash_password(password.as_bytes())
         .expect("argon2's own parameters and salt are in its bounds")
         .to_string()
+}
+
+/// Refuses a new password that is too short, or longer than a hash takes.
+pub(super) fn check(field: &str, password: &str) -> Result<(), Problem> {
+    if (FEWEST..=MOST).contains(&password.chars().count()) {
+        return Ok(());
+    }
+    Err(Problem::invalid(field, format!("has {FEWEST} to {MOST} characters")))
 }
 
 fn matches(password: &str, hash: &str) -> bool {

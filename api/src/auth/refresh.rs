@@ -3,14 +3,17 @@
 use axum::Json;
 use axum::extract::{Request, State as Shared};
 use axum::http::StatusCode;
+use crm::audit::{self, NewEntry};
 use crm::token::{self, Spent};
 use crm::{customer, user};
 use serde::Deserialize;
+use serde_json::json;
 use utoipa::ToSchema;
 
 use super::authenticate;
 use super::session::{self, Session};
 use crate::State;
+use crate::client::Address;
 use crate::input::{self, Body};
 use crate::problem::{Kind, Problem};
 use crate::tenant;
@@ -34,6 +37,7 @@ fn bad() -> Problem {
 )]
 pub(super) async fn refresh(
     Shared(state): Shared<State>,
+    address: Address,
     Body(given): Body<Refresh>,
 ) -> Result<Json<Session>, Problem> {
     let hash = session::hash(&given.refresh_token);
@@ -43,6 +47,14 @@ pub(super) async fn refresh(
         Spent::Good { user_id, family } => (user_id, family),
         Spent::Reused => {
             tracing::warn!(customer.id = %customer_id, "a refresh token was used twice");
+            let entry = NewEntry {
+                actor: "nobody",
+                action: "login.token_reused",
+                target: None,
+                address: address.text(),
+                data: json!({}),
+            };
+            audit::write(&mut *tx, customer_id, entry).await?;
             tx.commit().await?;
             return Err(bad());
         }
@@ -66,7 +78,7 @@ pub(super) async fn log_out(
     Shared(state): Shared<State>,
     request: Request,
 ) -> Result<StatusCode, Problem> {
-    let caller = authenticate::caller(&state, request.headers()).await;
+    let caller = authenticate::caller(&state, request.method(), request.headers()).await;
     let caller = caller.and_then(|caller| Ok((caller.customer_id, caller.user()?.login)));
     let body = input::bytes(request, &state).await?;
     let given = match body.is_empty() {

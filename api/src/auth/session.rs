@@ -20,10 +20,12 @@ use crate::problem::{Kind, Problem};
 #[derive(Serialize, ToSchema)]
 #[schema(as = User)]
 pub(super) struct UserBody {
-    id: String,
+    pub(super) id: String,
     email: String,
     name: String,
-    role: String,
+    /// `owner admin manager rep viewer`.
+    pub(super) role: String,
+    team_id: Option<String>,
     active: bool,
     created_at: DateTime<Utc>,
     updated_at: DateTime<Utc>,
@@ -36,6 +38,7 @@ impl From<User> for UserBody {
             email: user.email,
             name: user.name,
             role: user.role,
+            team_id: user.team_id.map(|team| id::show("team", team)),
             active: user.active,
             created_at: user.created_at,
             updated_at: user.updated_at,
@@ -85,9 +88,7 @@ pub(super) async fn open(
     customer: Customer,
     family: Uuid,
 ) -> Result<Session, Problem> {
-    let mut secret = [0_u8; 32];
-    SystemRandom::new().fill(&mut secret).map_err(|_| Problem::new(Kind::Internal))?;
-    let refresh_token = hex::write(&secret);
+    let refresh_token = secret()?;
     let new = NewToken {
         id: clock::new_id(),
         user_id: user.id,
@@ -107,7 +108,14 @@ pub(super) async fn open(
     })
 }
 
-/// What is kept of a refresh token.
+/// What nobody can guess: 32 random bytes as hexadecimal letters.
+pub(super) fn secret() -> Result<String, Problem> {
+    let mut secret = [0_u8; 32];
+    SystemRandom::new().fill(&mut secret).map_err(|_| Problem::new(Kind::Internal))?;
+    Ok(hex::write(&secret))
+}
+
+/// What is kept of a token or a key.
 pub(super) fn hash(refresh_token: &str) -> Vec<u8> {
     digest::digest(&digest::SHA256, refresh_token.as_bytes()).as_ref().to_vec()
 }

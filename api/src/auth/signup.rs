@@ -1,13 +1,10 @@
 //! Sign-up: a new customer and its owner.
 
-use std::str::FromStr;
-
 use axum::Json;
 use axum::extract::State as Shared;
 use axum::http::{HeaderName, StatusCode, header};
 use crm::user::{NewUser, Role, UserError};
 use crm::{customer, user};
-use email_address::EmailAddress;
 use engine::clock;
 use engine::timing::Zone;
 use serde::Deserialize;
@@ -15,6 +12,7 @@ use utoipa::ToSchema;
 
 use super::password;
 use super::session::{self, Session};
+use super::users::address;
 use crate::State;
 use crate::input::{Body, bounded};
 use crate::problem::{Kind, Problem};
@@ -34,14 +32,8 @@ pub(super) struct SignUp {
 impl SignUp {
     /// Refuses what nobody could log in with.
     fn check(&self) -> Result<(), Problem> {
-        let domain = self.email.rsplit_once('@').map_or("", |(_, domain)| domain);
-        if !domain.contains('.') || EmailAddress::from_str(&self.email).is_err() {
-            return Err(Problem::invalid("email", "is no address; write it as name@domain.tld"));
-        }
-        if !(password::FEWEST..=password::MOST).contains(&self.password.chars().count()) {
-            let (fewest, most) = (password::FEWEST, password::MOST);
-            return Err(Problem::invalid("password", format!("has {fewest} to {most} characters")));
-        }
+        address(&self.email)?;
+        password::check("password", &self.password)?;
         for (field, text) in [("name", &self.name), ("company", &self.company)] {
             bounded(field, text, 200)?;
             if text.trim().is_empty() {
@@ -74,6 +66,7 @@ pub(super) async fn sign_up(
         email: &new.email,
         name: new.name.trim(),
         role: Role::Owner,
+        team_id: None,
         password_hash: &password_hash,
     };
     let owner = user::create(&mut *tx, customer_id, owner).await.map_err(refused)?;
@@ -82,7 +75,7 @@ pub(super) async fn sign_up(
     Ok((StatusCode::CREATED, [(header::LOCATION, "/api/v1/auth/me")], Json(session)))
 }
 
-fn refused(error: UserError) -> Problem {
+pub(super) fn refused(error: UserError) -> Problem {
     match error {
         UserError::EmailTaken => Problem::new(Kind::EmailTaken).detail(error.to_string()),
         UserError::Database(error) => error.into(),

@@ -67,7 +67,7 @@ async fn serve(
     mut request: Request,
     next: Next,
 ) -> Result<Response, Problem> {
-    let caller = authenticate::caller(state, request.headers()).await?;
+    let caller = authenticate::caller(state, request.method(), request.headers()).await?;
     caller.check(permission)?;
     let mut keyed = None;
     if *request.method() == Method::POST
@@ -75,9 +75,16 @@ async fn serve(
     {
         let (parts, body) = request.into_parts();
         let body = to_bytes(body, BODY_BYTES).await.map_err(|_| too_large())?;
-        match idempotency::begin(state, &caller, key, &parts, &body).await? {
-            Begun::Goes(under) => keyed = Some(under),
-            Begun::Answered(response) => return Ok(response),
+        match idempotency::begin(state, &caller, key, &parts, &body).await {
+            Ok(Begun::Goes(under)) => keyed = Some(under),
+            Ok(Begun::Answered(response)) => {
+                undo(&caller).await;
+                return Ok(response);
+            }
+            Err(problem) => {
+                undo(&caller).await;
+                return Err(problem);
+            }
         }
         request = Request::from_parts(parts, Body::from(body));
     }
@@ -99,9 +106,21 @@ async fn end(
     if good && let Some(keyed) = keyed {
         response = idempotency::keep(state, caller, keyed, response).await?;
     }
-    match caller.work.take() {
-        Some(tx) if !reads && (good || caller.work.is_kept()) => tx.commit().await?,
-        Some(_) | None => {}
+    if good && !reads {
+        if let Some(tx) = caller.work.take() {
+            tx.commit().await?;
+        }
+    } else if !reads {
+        undo(caller).await;
     }
     Ok(response)
+}
+
+/// Undoes what was begun before the request is answered, so that whoever asks again at once finds no lock of it.
+async fn undo(caller: &Caller) {
+    if let Some(tx) = caller.work.take()
+        && let Err(error) = tx.rollback().await
+    {
+        tracing::warn!(%error, "a refused request could not be undone; its connection is closed");
+    }
 }

@@ -28,6 +28,7 @@ pub(crate) fn router(services: Router<State>, state: State) -> Router {
     behind_the_door(
         services
             .layer(middleware::from_fn_with_state(state.clone(), guard::guard))
+            .route("/.well-known/jwks.json", get(crate::auth::well_known::keys))
             .route("/openapi.json", get(docs::document))
             .merge(docs::pages())
             .route("/healthz", get(health::live))

@@ -128,7 +128,7 @@ pub async fn enroll(
     .execute(&mut *tx)
     .await?;
     let mut report = EnrollReport::default();
-    let chosen = choose(tx, customer_id, &new.sender).await?;
+    let chosen = choose_mailbox(tx, customer_id, &new.sender).await?;
     let Some(mailbox) = chosen.filter(|mailbox| mailbox.status == "connected") else {
         report.refused = new
             .contact_ids
@@ -145,7 +145,11 @@ pub async fn enroll(
     Ok(report)
 }
 
-async fn choose(
+/// Through which mailbox a customer writes.
+///
+/// # Errors
+/// `NoSuchMailbox`, or what the statements returned.
+pub async fn choose_mailbox(
     tx: &mut PgConnection,
     customer_id: Uuid,
     sender: &Sender,

@@ -9,7 +9,8 @@ mod read;
 pub use control::act;
 pub(crate) use control::{Told, tell};
 pub use enroll::{
-    DOMAIN_LIMIT, EnrollError, EnrollReport, NewEnrollments, RefusalReason, Refused, Sender, enroll,
+    DOMAIN_LIMIT, EnrollError, EnrollReport, NewEnrollments, RefusalReason, Refused, Sender,
+    choose_mailbox, enroll,
 };
 pub(crate) use enroll::{Zones, domain};
 pub(crate) use forget::forget;

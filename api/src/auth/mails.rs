@@ -1,0 +1,101 @@
+//! Mails to users, as runs of workflows of our own: they survive crashes, are tried again, and an operator sees why one
+//! did not leave.
+
+use crm::enrollment::{EnrollError, choose_mailbox};
+use engine::clock;
+use engine::definition::{self, Format};
+use engine::definition_store;
+use engine::run::{self, NewRun, Priority, StartError};
+use serde_json::{Value, json};
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use crate::State;
+use crate::problem::{Kind, Problem};
+
+/// What is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Mail {
+    /// That a link sets another password, for half an hour.
+    ForgottenPassword,
+    /// That they were invited, with a link for seven days.
+    Invitation,
+}
+
+impl Mail {
+    fn workflow(self, public_url: &str) -> Value {
+        let link = format!("{public_url}/password?token={{{{ token }}}}");
+        let (name, title, minutes, subject, text) = match self {
+            Self::ForgottenPassword => (
+                "user-password-forgotten",
+                "A forgotten password",
+                30,
+                "Set a new password",
+                format!(
+                    "Hello {{{{ user.name }}}},\n\nsomebody, probably you, asked to set a new password:\n{link}\n\n\
+                     The link is good once, for 30 minutes. If it was not you, nothing has changed.\n"
+                ),
+            ),
+            Self::Invitation => (
+                "user-invited",
+                "An invitation",
+                7 * 24 * 60,
+                "You are invited",
+                format!(
+                    "Hello {{{{ user.name }}}},\n\nyou are invited; set your password to begin:\n{link}\n\n\
+                     The link is good once, for seven days.\n"
+                ),
+            ),
+        };
+        json!({
+            "name": name,
+            "title": title,
+            "subject": "user",
+            "steps": [
+                { "id": "mail", "type": "user.mail", "template": "mail", "link_minutes": minutes },
+            ],
+            "templates": { "mail": { "subject": subject, "text": text } },
+        })
+    }
+}
+
+/// Writes to a user, in the transaction of what it is about.
+pub(super) async fn write(
+    tx: &mut PgConnection,
+    state: &State,
+    customer_id: Uuid,
+    user_id: Uuid,
+    mail: Mail,
+) -> Result<(), Problem> {
+    let broken = |error: &dyn std::fmt::Display| {
+        tracing::error!(%error, "a mail to a user could not be begun");
+        Problem::new(Kind::Internal)
+    };
+    let source = format!("{:#}", mail.workflow(&state.settings.public_url));
+    let registry = state.definitions.registry();
+    let definition = definition::read("mail", &source, Format::Json, registry);
+    let definition = definition.map_err(|refusals| broken(&refusals))?;
+    // In development a customer without a mailbox gets one of the mock's; else the run is held, and says so.
+    match choose_mailbox(tx, customer_id, &state.settings.sender).await {
+        Ok(_) | Err(EnrollError::NoSuchMailbox) => {}
+        Err(EnrollError::Database(error)) => return Err(error.into()),
+        Err(error) => return Err(broken(&error)),
+    }
+    let kept = definition_store::keep(tx, customer_id, &definition, &source).await?;
+    let new = NewRun {
+        id: clock::new_id(),
+        customer_id,
+        definition_id: kept.id,
+        subject_id: user_id,
+        zone: "UTC".into(),
+        actor: "api".into(),
+        start_at: None,
+        limit_keys: json!({}),
+        priority: Priority::High,
+        parent: None,
+    };
+    run::start(tx, &[new]).await.map_err(|error| match error {
+        StartError::Database(error) => error.into(),
+        StartError::UnknownDefinition => broken(&error),
+    })
+}

@@ -1,0 +1,384 @@
+//! What holds of every route: who may call it, that no customer reaches another's, and that a POST under a key is done
+//! once.
+
+use std::collections::BTreeMap;
+
+use axum::Router;
+use axum::body::{Body, to_bytes};
+use axum::http::{HeaderMap, Request};
+use serde_json::{Value, json};
+use sqlx::PgPool;
+use tower::ServiceExt;
+
+use crate::{call, database, door, sign_up};
+
+/// The methods of a path and what each needs; none where it is open to all.
+type Routes = Vec<(String, String, Option<String>)>;
+
+/// All routes of the document.
+fn routes() -> Routes {
+    let document = api::document();
+    let paths = document["paths"].as_object().unwrap();
+    let each = |(path, operations): (&String, &Value)| {
+        let operations = operations.as_object().unwrap().clone();
+        let path = path.clone();
+        operations.into_iter().map(move |(method, operation)| {
+            let word = operation["security"][0]["bearer"][0].as_str().map(str::to_owned);
+            (method.to_uppercase(), path.clone(), word)
+        })
+    };
+    paths.iter().flat_map(each).collect()
+}
+
+/// A path with ids that name nothing, of the right kind.
+fn to_nothing(path: &str) -> String {
+    if !path.contains("{id}") {
+        return path.to_owned();
+    }
+    path.replace("{id}", &format!("{}_01h455vb4pex5vsknk084sn02q", prefix(path)))
+}
+
+/// The kind of id that stands in a path.
+fn prefix(path: &str) -> &'static str {
+    let kinds: BTreeMap<&str, &str> = [
+        ("contacts", "con"),
+        ("sequences", "seq"),
+        ("enrollments", "enr"),
+        ("operations", "op"),
+        ("ops/schedules", "sch"),
+        ("users", "usr"),
+        ("teams", "team"),
+        ("api-keys", "key"),
+    ]
+    .into();
+    let resource = path.trim_start_matches("/api/v1/").split("/{id}").next().unwrap();
+    kinds.get(resource).unwrap_or_else(|| panic!("name the ids of {resource} here"))
+}
+
+/// Tokens of users of one customer, one a role.
+async fn tokens(door: &Router, db: &PgPool) -> BTreeMap<&'static str, String> {
+    let owner = sign_up(door, "owner@acme.example").await;
+    let mut tokens = BTreeMap::new();
+    for role in ["owner", "admin", "manager", "rep", "viewer"] {
+        let email = format!("{role}@acme.example");
+        if role != "owner" {
+            sqlx::query(
+                "insert into users (customer_id, id, email, name, role, password_hash)
+                 select customer_id, gen_random_uuid(), $1, $2, $2, password_hash from users
+                 where email = 'owner@acme.example'",
+            )
+            .bind(&email)
+            .bind(role)
+            .execute(db)
+            .await
+            .unwrap();
+        }
+        let body = json!({ "email": email, "password": "correct horse" });
+        let (status, session) = call(door, "POST", "/api/v1/auth/login", "", body).await;
+        assert_eq!(status, 200, "{session}");
+        tokens.insert(role, session["access_token"].as_str().unwrap().to_owned());
+    }
+    assert!(owner["access_token"].is_string());
+    tokens
+}
+
+#[tokio::test]
+async fn every_route_lets_in_whoever_has_its_permission_and_nobody_else() {
+    let database = database::database().await;
+    let (door, _) = door(&database).await;
+    let tokens = tokens(&door, &database.pool).await;
+    // From which role on, as people are told in the document.
+    let document = api::document();
+    let told = document["info"]["description"].as_str().unwrap();
+    let ranks = ["viewer", "rep", "manager", "admin", "owner"];
+    let rank = |role: &str| ranks.iter().position(|one| *one == role).unwrap();
+    let least = |word: &str| {
+        let line = told.lines().find(|line| line.starts_with(&format!("| `{word}` |")));
+        rank(line.unwrap_or_else(|| panic!("{word} is not told")).split('|').nth(2).unwrap().trim())
+    };
+    let open = ["signup", "login", "refresh", "logout", "forgot", "reset"];
+    let by_cookie = "/api/v1/auth/session";
+    for (method, path, word) in routes() {
+        let name = path.rsplit('/').next().unwrap();
+        let Some(word) = word else {
+            let known = open.contains(&name) || (method == "POST" && path == by_cookie);
+            assert!(known, "{method} {path} asks for nothing");
+            continue;
+        };
+        assert!(!open.contains(&name), "{method} {path} asks for {word}");
+        let asked = to_nothing(&path);
+        let (status, problem) = call(&door, &method, &asked, "", Value::Null).await;
+        assert_eq!((status, &problem["status"]), (401, &json!(401)), "{method} {path}");
+        for (role, token) in &tokens {
+            let (status, answer) = call(&door, &method, &asked, token, json!({})).await;
+            let allowed = rank(role) >= least(&word);
+            assert_eq!(status != 403, allowed, "{role}: {method} {path}: {status} {answer}");
+            assert!(status != 401 && status < 500, "{role}: {method} {path}: {status} {answer}");
+        }
+    }
+    database.drop().await;
+}
+
+/// Everything of a customer, as one text.
+async fn all_of(db: &PgPool, customer: &str) -> String {
+    let tables: Vec<String> = sqlx::query_scalar(
+        "select c.oid::regclass::text from pg_class c
+         join pg_attribute a on a.attrelid = c.oid and a.attname = 'customer_id'
+         where c.relkind = 'r' and c.relnamespace in ('public'::regnamespace, 'engine'::regnamespace) order by 1",
+    )
+    .fetch_all(db)
+    .await
+    .unwrap();
+    let mut all = String::new();
+    for table in tables {
+        let rows = format!(
+            "select coalesce(string_agg(t::text, e'\\n' order by t::text), '') from {table} t where customer_id = $1::uuid"
+        );
+        let rows: String = sqlx::query_scalar(sqlx::AssertSqlSafe(rows))
+            .bind(customer)
+            .fetch_one(db)
+            .await
+            .unwrap();
+        all.push_str(&format!("{table}\n{rows}\n"));
+    }
+    all
+}
+
+/// One of everything that has an id in a path, made past the API; gives the ids by their kinds.
+async fn one_of_everything(db: &PgPool, customer: &str) -> BTreeMap<&'static str, String> {
+    let ids: Vec<(String, uuid::Uuid)> = sqlx::query_as(
+        "with c as (select $1::uuid as customer_id),
+           con as (insert into contacts (customer_id, id, email) select customer_id, gen_random_uuid(), 'eve@lead.example' from c returning id),
+           epa as (insert into email_provider_accounts (customer_id, id, provider, email, name)
+             select customer_id, gen_random_uuid(), 'mock', 'sales@acme.example', 'Sales' from c returning id),
+           seq as (insert into sequences (customer_id, id, name, title, definition_id, version)
+             select customer_id, gen_random_uuid(), 'one', 'One', 1, 1 from c returning id),
+           team as (insert into teams (customer_id, id, name) select customer_id, gen_random_uuid(), 'North' from c returning id),
+           op as (insert into engine.operations (id, customer_id, wish, selection, actor, total)
+             select gen_random_uuid(), customer_id, '{}', '{}', 'test', 0 from c returning id),
+           sch as (insert into engine.schedules (id, customer_id, name, cron, zone, overlap, catch_up, catch_up_limit, tzdb, actor, paused_at)
+             select gen_random_uuid(), customer_id, 'weekly', '0 9 * * mon', 'UTC', 'skip', 'last', 1, '2026f', 'test', now() from c returning id),
+           key as (insert into api_keys (customer_id, id, name, key_hash, hint, scopes, created_by)
+             select customer_id, gen_random_uuid(), 'ci', 'hash', 'abcd', '{ops}', (select id from users u where u.customer_id = c.customer_id limit 1) from c returning id)
+         select 'con', id from con union all select 'epa', id from epa union all select 'seq', id from seq
+         union all select 'team', id from team union all select 'op', id from op union all select 'sch', id from sch
+         union all select 'key', id from key
+         union all select 'usr', id from users where customer_id = $1::uuid",
+    )
+    .bind(customer)
+    .fetch_all(db)
+    .await
+    .unwrap();
+    let of = |kind: &str| ids.iter().find(|(one, _)| one == kind).unwrap().1;
+    let enrollment: uuid::Uuid = sqlx::query_scalar(
+        "insert into enrollments (customer_id, id, sequence_id, contact_id, mailbox_id, version)
+         values ($1::uuid, gen_random_uuid(), $2, $3, $4, 1) returning id",
+    )
+    .bind(customer)
+    .bind(of("seq"))
+    .bind(of("con"))
+    .bind(of("epa"))
+    .fetch_one(db)
+    .await
+    .unwrap();
+    let mut shown: BTreeMap<&'static str, String> =
+        ["con", "seq", "team", "op", "sch", "key", "usr"]
+            .into_iter()
+            .map(|kind| (kind, engine::id::show(kind, of(kind))))
+            .collect();
+    shown.insert("enr", engine::id::show("enr", enrollment));
+    shown
+}
+
+/// A body that a route would take.
+fn body(method: &str, path: &str) -> Value {
+    match (method, path.trim_start_matches("/api/v1")) {
+        ("GET" | "DELETE", _) => Value::Null,
+        ("POST", "/sequences/{id}/enrollments") => {
+            json!({ "contact_ids": ["con_01h455vb4pex5vsknk084sn02q"] })
+        }
+        ("POST", "/sequences/{id}/plan" | "/sequences/{id}/apply") => json!({ "version": 1 }),
+        ("POST", "/enrollments/{id}/jump") => json!({ "step": "a" }),
+        ("PATCH", "/teams/{id}") => json!({ "name": "South" }),
+        (_, _) => json!({}),
+    }
+}
+
+#[tokio::test]
+async fn another_customers_id_answers_404_and_changes_nothing() {
+    let database = database::database().await;
+    let (door, _) = door(&database).await;
+    let ann = sign_up(&door, "ann@acme.example").await;
+    let bob = sign_up(&door, "bob@other.example").await;
+    let bob = bob["access_token"].as_str().unwrap();
+    let customer = engine::id::read("cus", ann["customer"]["id"].as_str().unwrap()).unwrap();
+    let customer = customer.to_string();
+    let ids = one_of_everything(&database.pool, &customer).await;
+    let before = all_of(&database.pool, &customer).await;
+    let mut asked = 0;
+    for (method, path, word) in routes() {
+        if word.is_none() || !path.contains("{id}") {
+            continue;
+        }
+        let real = path.replace("{id}", &ids[prefix(&path)]);
+        let (status, answer) = call(&door, &method, &real, bob, body(&method, &path)).await;
+        assert_eq!(status, 404, "{method} {path}: {answer}");
+        asked += 1;
+    }
+    assert!(asked > 25, "only {asked} routes");
+    assert_eq!(all_of(&database.pool, &customer).await, before);
+    database.drop().await;
+}
+
+/// A POST under a key; gives the status, the headers and the body.
+async fn keyed(
+    door: &Router,
+    token: &str,
+    path: &str,
+    key: &str,
+    body: &Value,
+) -> (u16, HeaderMap, Value) {
+    let request = Request::post(path)
+        .header("authorization", format!("Bearer {token}"))
+        .header("content-type", "application/json")
+        .header("idempotency-key", key)
+        .body(Body::from(body.to_string()))
+        .unwrap();
+    let response = door.clone().oneshot(request).await.unwrap();
+    let (status, headers) = (response.status().as_u16(), response.headers().clone());
+    let bytes = to_bytes(response.into_body(), 1_000_000).await.unwrap();
+    (status, headers, serde_json::from_slice(&bytes).unwrap_or(Value::Null))
+}
+
+#[tokio::test]
+async fn a_post_under_a_key_is_done_once_and_answered_alike() {
+    let database = database::database().await;
+    let (door, _) = door(&database).await;
+    let ann = sign_up(&door, "ann@acme.example").await;
+    let bob = sign_up(&door, "bob@other.example").await;
+    let (ann, bob) = (ann["access_token"].as_str().unwrap(), bob["access_token"].as_str().unwrap());
+    let (path, new) = ("/api/v1/contacts", json!({ "email": "eve@lead.example" }));
+    let (status, first, made) = keyed(&door, ann, path, "k-1", &new).await;
+    assert_eq!(status, 201, "{made}");
+    let (status, again, same) = keyed(&door, ann, path, "k-1", &new).await;
+    assert_eq!((status, &same), (201, &made));
+    assert_eq!(again["location"], first["location"]);
+    assert_eq!(again["idempotency-replayed"], "true");
+    assert!(first.get("idempotency-replayed").is_none());
+    // Another request under the key, another customer's key of the same name, and a key that is none.
+    let (status, _, problem) =
+        keyed(&door, ann, path, "k-1", &json!({ "email": "x@y.example" })).await;
+    assert_eq!((status, &problem["type"]), (422, &json!("/problems/key-reused")));
+    assert_eq!(keyed(&door, bob, path, "k-1", &new).await.0, 201);
+    assert_eq!(keyed(&door, ann, path, "no key", &new).await.0, 400);
+    // What was refused is kept under no key, and may be mended.
+    assert_eq!(keyed(&door, ann, path, "k-2", &new).await.0, 409);
+    assert_eq!(keyed(&door, ann, path, "k-2", &json!({ "email": "z@y.example" })).await.0, 201);
+    let kept: i64 = sqlx::query_scalar("select count(*) from contacts")
+        .fetch_one(&database.pool)
+        .await
+        .unwrap();
+    assert_eq!(kept, 3);
+    database.drop().await;
+}
+
+#[tokio::test]
+async fn of_two_requests_at_once_under_a_key_one_is_done() {
+    let database = database::database().await;
+    let (door, _) = door(&database).await;
+    let ann = sign_up(&door, "ann@acme.example").await;
+    let ann = ann["access_token"].as_str().unwrap();
+    let new = json!({ "email": "eve@lead.example" });
+    let one = || keyed(&door, ann, "/api/v1/contacts", "k-1", &new);
+    let (a, b, c) = tokio::join!(one(), one(), one());
+    let mut statuses = [a.0, b.0, c.0];
+    statuses.sort_unstable();
+    assert_eq!(statuses[0], 201, "{statuses:?}");
+    assert!(statuses.iter().all(|status| [201, 409].contains(status)), "{statuses:?}");
+    let kept: i64 = sqlx::query_scalar("select count(*) from contacts")
+        .fetch_one(&database.pool)
+        .await
+        .unwrap();
+    assert_eq!(kept, 1);
+    database.drop().await;
+}
+
+#[tokio::test]
+async fn a_change_says_what_it_was_made_from() {
+    let database = database::database().await;
+    let (door, _) = door(&database).await;
+    let ann = sign_up(&door, "ann@acme.example").await;
+    let token = ann["access_token"].as_str().unwrap();
+    let path = format!("/api/v1/users/{}", ann["user"]["id"].as_str().unwrap());
+    let patch = |tag: Option<&str>| {
+        let mut request = Request::patch(&path)
+            .header("authorization", format!("Bearer {token}"))
+            .header("content-type", "application/json");
+        if let Some(tag) = tag {
+            request = request.header("if-match", tag);
+        }
+        door.clone().oneshot(request.body(Body::from(r#"{"name":"Anna"}"#)).unwrap())
+    };
+    assert_eq!(patch(None).await.unwrap().status(), 428);
+    assert_eq!(patch(Some("\"1\"")).await.unwrap().status(), 412);
+    let read = Request::get(&path).header("authorization", format!("Bearer {token}"));
+    let read = door.clone().oneshot(read.body(Body::empty()).unwrap()).await.unwrap();
+    let tag = read.headers()["etag"].to_str().unwrap().to_owned();
+    let changed = patch(Some(&tag)).await.unwrap();
+    assert_eq!(changed.status(), 200);
+    assert_ne!(changed.headers()["etag"].to_str().unwrap(), tag);
+    assert_eq!(patch(Some(&tag)).await.unwrap().status(), 412);
+    database.drop().await;
+}
+
+#[tokio::test]
+async fn a_cursor_is_good_for_its_own_listing_and_nobody_makes_one_up() {
+    let database = database::database().await;
+    let (door, _) = door(&database).await;
+    let ann = sign_up(&door, "ann@acme.example").await;
+    let ann = ann["access_token"].as_str().unwrap();
+    for n in 0..3 {
+        let new = json!({ "email": format!("c{n}@lead.example") });
+        assert_eq!(call(&door, "POST", "/api/v1/contacts", ann, new).await.0, 201);
+    }
+    let page =
+        |path: String| async move { call(&door.clone(), "GET", &path, ann, Value::Null).await };
+    let (_, first) = page.clone()("/api/v1/contacts?limit=2".into()).await;
+    let cursor = first["next_cursor"].as_str().unwrap().to_owned();
+    let (_, second) = page.clone()(format!("/api/v1/contacts?limit=2&cursor={cursor}")).await;
+    assert_eq!(second["data"].as_array().unwrap().len(), 1, "{second}");
+    for path in [
+        format!("/api/v1/sequences?cursor={cursor}"),
+        format!("/api/v1/contacts?cursor={}", "0".repeat(48)),
+        "/api/v1/contacts?cursor=abc".into(),
+        "/api/v1/contacts?limit=0".into(),
+        "/api/v1/contacts?colour=red".into(),
+    ] {
+        assert_eq!(page.clone()(path.clone()).await.0, 422, "{path}");
+    }
+    database.drop().await;
+}
+
+#[test]
+fn the_document_names_every_operation_once_and_tells_its_problems() {
+    let document = api::document();
+    assert_eq!(document["openapi"], "3.1.0");
+    let mut names = Vec::new();
+    for (path, operations) in document["paths"].as_object().unwrap() {
+        for (method, operation) in operations.as_object().unwrap() {
+            let name = operation["operationId"].as_str().unwrap();
+            names.push(name.to_owned());
+            assert!(operation["summary"].is_string(), "{method} {path} says nothing of itself");
+            for (status, response) in operation["responses"].as_object().unwrap() {
+                let good = status.starts_with('2');
+                let problem = &response["content"]["application/problem+json"];
+                assert_eq!(problem.is_null(), good, "{method} {path} {status}");
+            }
+        }
+    }
+    names.sort_unstable();
+    let count = names.len();
+    names.dedup();
+    assert_eq!(names.len(), count, "two operations have one name");
+    assert!(count > 50, "{count} operations");
+}

@@ -1,0 +1,171 @@
+//! `user.mail`: writes to a user of ours, with a link by which they set their password. The link's token exists in the
+//! mail alone; its hash is a fact. A second mail after a crash brings another link, and the first one used ends all.
+
+use std::sync::Arc;
+
+use crm::mailbox::{self, Mailbox};
+use crm::password_link::MailedLink;
+use crm::writers::PASSWORD_LINK_SENT;
+use engine::context::Context;
+use engine::fact::Fact;
+use engine::step::{Outcome, Reference, Step, StepError, StepType};
+use futures_util::future::{BoxFuture, FutureExt};
+use providers::mail::{Address, OutgoingMail, SendError};
+use providers::message_id;
+use ring::digest;
+use ring::rand::{SecureRandom, SystemRandom};
+use schemars::JsonSchema;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use crate::template::render;
+use crate::{Behaviour, Manual, Services, unavailable};
+
+/// The longest that a link may be good.
+const LONGEST_MINUTES: u32 = 14 * 24 * 60;
+
+/// Writes to a user, the workflow's subject, with a link by which they set their password: `{{ token }}` is good
+/// once.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct Keys {
+    /// The template of `[templates]` that is sent.
+    #[schemars(extend("x-change" = "copy"))]
+    template: String,
+    /// For how many minutes the link is good, at most 20160; 30 where nothing stands.
+    #[serde(default = "half_an_hour")]
+    link_minutes: u32,
+}
+
+fn half_an_hour() -> u32 {
+    30
+}
+
+/// What the reference says of it.
+pub(crate) const MANUAL: Manual = Manual {
+    outputs: &[],
+    example: r#"[[steps]]
+id = "link"
+type = "user.mail"
+template = "link"
+link_minutes = 30
+
+[templates.link]
+subject = "Set your password"
+text = "Hello {{ user.name }}, set it here: https://app.example.com/password?token={{ token }}"
+"#,
+};
+
+struct UserMail {
+    keys: Keys,
+    services: Services,
+}
+
+/// The step type.
+pub(crate) fn step_type(services: Services, behaviour: Behaviour, manual: Manual) -> StepType {
+    StepType {
+        name: "user.mail",
+        effect: behaviour.effect,
+        timeout: behaviour.timeout,
+        windowed: behaviour.windowed,
+        limits: behaviour.limits,
+        outputs: manual.outputs,
+        example: manual.example,
+        schema: || schemars::schema_for!(Keys),
+        parse: Arc::new(move |keys| {
+            let keys = serde_json::from_value::<Keys>(keys).map_err(|error| error.to_string())?;
+            if !(1..=LONGEST_MINUTES).contains(&keys.link_minutes) {
+                let given = keys.link_minutes;
+                return Err(format!("`link_minutes` is {given}; write 1 to {LONGEST_MINUTES}"));
+            }
+            Ok(Arc::new(UserMail { keys, services: services.clone() }))
+        }),
+    }
+}
+
+impl UserMail {
+    async fn mailbox(&self, cx: &Context) -> Result<Mailbox, StepError> {
+        let found = mailbox::find_default(&self.services.db, cx.customer_id()).await;
+        found.map_err(|error| unavailable(&error))?.ok_or_else(|| StepError::Fail {
+            reason: "no mailbox is connected through which the user could be written to".into(),
+        })
+    }
+
+    fn mail(
+        &self,
+        cx: &Context,
+        mailbox: &Mailbox,
+        variables: &Value,
+    ) -> Result<OutgoingMail, StepError> {
+        let missing = |what: &str| StepError::Fail {
+            reason: format!("the template `{}` has no {what}", self.keys.template),
+        };
+        let template = cx.definition().templates.get(&self.keys.template);
+        let template = template.ok_or_else(|| missing("text"))?;
+        let subject = template.subject.as_ref().ok_or_else(|| missing("subject"))?;
+        let text = template.text.as_ref().ok_or_else(|| missing("text"))?;
+        let address = |name: &str, email: &str| Address { name: name.into(), email: email.into() };
+        let user = |field: &str| variables["user"][field].as_str().unwrap_or_default();
+        let send_key = format!("{}/{}", cx.key(), cx.attempt());
+        Ok(OutgoingMail {
+            from: address(&mailbox.name, &mailbox.email),
+            to: address(user("name"), user("email")),
+            subject: render("the subject", subject, variables)?,
+            text: render("the text", text, variables)?,
+            html: None,
+            message_id: message_id::derive(&send_key, &mailbox.email),
+            in_reply_to: None,
+            references: Vec::new(),
+            send_key,
+            unsubscribe_url: None,
+            // RFC 3834: nobody answers it by itself.
+            headers: vec![("Auto-Submitted".into(), "auto-generated".into())],
+        })
+    }
+
+    async fn write(&self, cx: &Context) -> Result<Outcome, StepError> {
+        let mailbox = self.mailbox(cx).await?;
+        let (token, hash) = token()?;
+        let mut variables = cx.variables().await?;
+        variables["token"] = token.into();
+        let mail = self.mail(cx, &mailbox, &variables)?;
+        let provider = self.services.mailboxes.open(&mailbox)?;
+        provider.send(&mail, cx.now()).await.map_err(|error| match error {
+            SendError::Refused { reason } | SendError::Unauthorized { reason } => {
+                StepError::Fail { reason }
+            }
+            SendError::Temporary { reason, after } => StepError::Retry { reason, after },
+            SendError::Unknown { reason } => StepError::Retry { reason, after: None },
+        })?;
+        let lifetime_seconds = self.keys.link_minutes * 60;
+        let link = MailedLink { user_id: cx.subject_id(), hash, lifetime_seconds };
+        let facts = vec![Fact { kind: PASSWORD_LINK_SENT, data: json!(link) }];
+        Ok(Outcome { facts, ..Outcome::default() })
+    }
+}
+
+/// A token that nobody can guess, and its SHA-256.
+fn token() -> Result<(String, Vec<u8>), StepError> {
+    let mut secret = [0_u8; 32];
+    SystemRandom::new().fill(&mut secret).map_err(|_| StepError::Retry {
+        reason: "the system gave no random bytes".into(),
+        after: None,
+    })?;
+    let token: String = secret.iter().map(|byte| format!("{byte:02x}")).collect();
+    let hash = digest::digest(&digest::SHA256, token.as_bytes()).as_ref().to_vec();
+    Ok((token, hash))
+}
+
+impl Step for UserMail {
+    fn run<'a>(&'a self, cx: &'a Context) -> BoxFuture<'a, Result<Outcome, StepError>> {
+        self.write(cx).boxed()
+    }
+
+    fn rehearse(&self, _: &Context) -> Option<Result<Outcome, StepError>> {
+        Some(Ok(Outcome::default()))
+    }
+
+    fn references(&self) -> Vec<Reference> {
+        vec![Reference::Template { key: "template", name: self.keys.template.clone() }]
+    }
+}
