@@ -1,6 +1,6 @@
 # What each target does stands in CONTRIBUTING.md.
 .DEFAULT_GOAL := run
-.PHONY: run test check bench bench-http bench-quick chaos coverage dist fuzz migration sqlx setup
+.PHONY: run test check bench bench-http bench-quick chaos coverage dist fuzz migration schemathesis sqlx setup
 
 setup:
 	@scripts/setup
@@ -13,6 +13,9 @@ test: setup
 
 chaos: setup
 	@scripts/chaos
+
+schemathesis: setup
+	@scripts/schemathesis
 
 fuzz: setup
 	@scripts/fuzz $(TARGETS)

@@ -5,6 +5,7 @@ use utoipa::PartialSchema;
 use utoipa::openapi::OpenApi;
 
 use crate::idempotency;
+use crate::page;
 use crate::permission;
 use crate::problem::{Body, Fault};
 
@@ -84,10 +85,12 @@ fn conventions(path: &str, method: &str, operation: &mut Map<String, Value>) {
     if path.contains("{id}") {
         let list = parameters.as_array_mut().expect("parameters are a list");
         list.retain(|parameter| parameter["in"] != "path");
-        list.push(json!({
-            "name": "id", "in": "path", "required": true, "description": "The id, such as `con_01h455vb4pex5vsknk084sn02q`",
-            "schema": { "type": "string" },
-        }));
+        list.push(id(resource));
+    }
+    for parameter in parameters.as_array_mut().into_iter().flatten() {
+        if parameter["in"] == "query" && parameter["name"] == "limit" {
+            parameter["schema"] = json!({ "type": "integer", "minimum": 1, "maximum": page::MOST });
+        }
     }
     let asks = |place: &str| {
         let mut all = parameters.as_array().into_iter().flatten();
@@ -138,6 +141,34 @@ fn conventions(path: &str, method: &str, operation: &mut Map<String, Value>) {
             *response = problem(response["description"].as_str().unwrap_or_default());
         }
     }
+}
+
+/// The kinds of ids that stand in paths, by what stands before them.
+const IDS: [(&str, &str); 8] = [
+    ("api-keys", "key"),
+    ("contacts", "con"),
+    ("enrollments", "enr"),
+    ("operations", "op"),
+    ("ops/schedules", "sch"),
+    ("sequences", "seq"),
+    ("teams", "team"),
+    ("users", "usr"),
+];
+
+/// The id in a path, with an example of its kind.
+fn id(resource: &str) -> Value {
+    let before = resource.split("/{id}").next().unwrap_or_default();
+    let kind = IDS.iter().find(|(of, _)| *of == before).map(|(_, kind)| *kind);
+    let kind = kind.unwrap_or_else(|| panic!("{before} has no kind of ids"));
+    json!({
+        "name": "id",
+        "in": "path",
+        "required": true,
+        "description": "The id",
+        // A TypeID: Crockford's base 32 of a UUID.
+        "schema": { "type": "string", "pattern": format!("^{kind}_[0-7][0-9a-hjkmnp-tv-z]{{25}}$") },
+        "example": format!("{kind}_01h455vb4pex5vsknk084sn02q"),
+    })
 }
 
 /// Such as `post_sequences_by_id_apply`.

@@ -14,7 +14,7 @@ use crate::hex;
 use crate::problem::{Kind, Problem};
 
 /// The most rows of a page.
-const MOST: u32 = 200;
+pub(crate) const MOST: u32 = 200;
 
 /// The rows of a page that names no limit.
 const USUAL: u32 = 50;

@@ -30,29 +30,18 @@ fn routes() -> Routes {
     paths.iter().flat_map(each).collect()
 }
 
-/// A path with ids that name nothing, of the right kind.
-fn to_nothing(path: &str) -> String {
-    if !path.contains("{id}") {
-        return path.to_owned();
-    }
-    path.replace("{id}", &format!("{}_01h455vb4pex5vsknk084sn02q", prefix(path)))
+/// The id that the document shows as an example for a path; it names nothing.
+fn example(path: &str) -> String {
+    let document = api::document();
+    let operations = document["paths"][path].as_object().unwrap();
+    let mut parameters = operations.values().flat_map(|one| one["parameters"].as_array().unwrap());
+    let id = parameters.find(|parameter| parameter["name"] == "id");
+    id.unwrap_or_else(|| panic!("{path} has no id"))["example"].as_str().unwrap().to_owned()
 }
 
-/// The kind of id that stands in a path.
-fn prefix(path: &str) -> &'static str {
-    let kinds: BTreeMap<&str, &str> = [
-        ("contacts", "con"),
-        ("sequences", "seq"),
-        ("enrollments", "enr"),
-        ("operations", "op"),
-        ("ops/schedules", "sch"),
-        ("users", "usr"),
-        ("teams", "team"),
-        ("api-keys", "key"),
-    ]
-    .into();
-    let resource = path.trim_start_matches("/api/v1/").split("/{id}").next().unwrap();
-    kinds.get(resource).unwrap_or_else(|| panic!("name the ids of {resource} here"))
+/// A path with ids that name nothing, of the right kind.
+fn to_nothing(path: &str) -> String {
+    if path.contains("{id}") { path.replace("{id}", &example(path)) } else { path.to_owned() }
 }
 
 /// Tokens of users of one customer, one a role.
@@ -220,7 +209,10 @@ async fn another_customers_id_answers_404_and_changes_nothing() {
         if word.is_none() || !path.contains("{id}") {
             continue;
         }
-        let real = path.replace("{id}", &ids[prefix(&path)]);
+        let example = example(&path);
+        let kind = example.split('_').next().unwrap();
+        let id = ids.get(kind).unwrap_or_else(|| panic!("make one of {kind}_… as well"));
+        let real = path.replace("{id}", id);
         let (status, answer) = call(&door, &method, &real, bob, body(&method, &path)).await;
         assert_eq!(status, 404, "{method} {path}: {answer}");
         asked += 1;
