@@ -25,7 +25,7 @@ pub(crate) async fn sleepers(url: &str, amounts: &Amounts) -> Result<Vec<Figure>
     }
     world.sql("vacuum analyze").await?;
     let working = world.work();
-    three(&world, 1_000).await?;
+    world.round(1_000).await?;
     let count = DUE_PER_SECOND * usize::try_from(amounts.due.as_secs()).unwrap_or(1);
     let due = format!("now() + interval '20 seconds' + g * interval '1 second' / {DUE_PER_SECOND}");
     asleep(&world, count, &due).await?;

@@ -11,6 +11,10 @@ use steps::{AllowedHosts, FindAddresses, Http, Services};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls;
+use tokio_rustls::rustls::pki_types::pem::PemObject;
+use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
 use crate::support::{definition, parts, refusal, run, services_without_database};
 
@@ -361,4 +365,34 @@ async fn what_can_never_be_sent_is_refused_with_the_document() {
             refusal(&format!("[[steps]]\nid = \"first\"\ntype = \"http.request\"\n{keys}\n"));
         assert!(refused.contains(told), "{refused}");
     }
+}
+
+/// A certificate for `api.example` that no authority has signed, with its key; of these tests alone.
+const SELF_SIGNED: &[u8] = include_bytes!("self_signed.pem");
+
+#[tokio::test]
+async fn a_certificate_that_nobody_has_signed_is_refused_and_nothing_is_sent() {
+    let certificate = CertificateDer::from_pem_slice(SELF_SIGNED).unwrap();
+    let key = PrivateKeyDer::from_pem_slice(SELF_SIGNED).unwrap();
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = rustls::ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(vec![certificate], key)
+        .unwrap();
+    let acceptor = TlsAcceptor::from(Arc::new(config));
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let shaken = tokio::spawn(async move {
+        let (stream, _) = listener.accept().await.unwrap();
+        acceptor.accept(stream).await.map(drop)
+    });
+    let keys = format!("url = \"https://api.example:{port}/leads\"");
+    let known = names(&[("api.example", "127.0.0.1")]);
+    let asked = run(entered(&format!("api.example:{port}"), known, &keys)).await;
+    let (reason, _) = tried_again(asked);
+    assert!(reason.contains("certificate"), "{reason}");
+    let refused = shaken.await.unwrap().unwrap_err().to_string();
+    assert!(refused.contains("alert"), "the client says why: {refused}");
 }
