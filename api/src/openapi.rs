@@ -1,10 +1,12 @@
 //! The document (OpenAPI 3.1): what handlers say of themselves, and what the conventions say of all of them.
 
 use serde_json::{Map, Value, json};
-use utoipa::openapi::OpenApi;
+use utoipa::openapi::{Components, OpenApi};
+use utoipa::{PartialSchema, ToSchema};
 
 use crate::idempotency;
 use crate::permission;
+use crate::problem;
 
 const DESCRIPTION: &str = "\
 Sequences, contacts and what the system does for them.
@@ -24,11 +26,19 @@ Send the access token, or an API key, as `Authorization: Bearer …`. Each opera
 ";
 
 /// The problems that may come wherever something is so, by status.
-const UNSECURED: [(&str, &str); 2] =
-    [("429", "Too many requests; `Retry-After` says when"), ("503", "Try again soon")];
+const UNSECURED: [(&str, &str); 4] = [
+    ("429", "Too many requests; `Retry-After` says when"),
+    ("502", "A service answered what can't be read"),
+    ("503", "Try again soon"),
+    ("504", "A service did not answer in time"),
+];
 
 /// Completes what handlers say by what holds of all of them.
-pub(crate) fn complete(document: OpenApi) -> Value {
+pub(crate) fn complete(mut document: OpenApi) -> Value {
+    // Each service's own document tells problems, also where none of its handlers names them.
+    let mut schemas = vec![(problem::Body::name().into_owned(), problem::Body::schema())];
+    problem::Body::schemas(&mut schemas);
+    document.components.get_or_insert_with(Components::new).schemas.extend(schemas);
     let mut document = serde_json::to_value(document).expect("a document has a form in JSON");
     document["info"] = json!({
         "title": "SalesOS",

@@ -5,7 +5,7 @@
 mod database;
 mod schedules;
 
-use api::{Services, Settings};
+use api::{Outside, Services, Settings};
 use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::http::Request;
@@ -27,10 +27,14 @@ async fn door(database: &database::TestDatabase) -> (Router, PgPool) {
         sender: Sender::DefaultOrMock,
     };
     let definitions = Definitions::new(Registry::new());
-    (
-        api::router(Services { pool: pool.clone(), definitions, settings, metrics: String::new }),
-        pool,
-    )
+    let services = Services {
+        pool: pool.clone(),
+        definitions,
+        settings,
+        outside: Outside::default(),
+        metrics: String::new,
+    };
+    (api::router(services), pool)
 }
 
 async fn call(door: &Router, method: &str, path: &str, token: &str, body: Value) -> (u16, Value) {
