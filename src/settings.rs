@@ -1,12 +1,15 @@
 //! Settings: the environment, then `.env`. Each is read once, here and nowhere else, and a bad one stops the
 //! start with one line. `.env.example` lists all.
 
+mod serving;
+
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Result, bail};
 use engine::worker::Retention;
+pub(crate) use serving::{AuthMode, Serving};
 use steps::AllowedHosts;
 
 /// What a process needs to know. Secrets have no `Debug`.
@@ -27,6 +30,8 @@ pub(crate) struct Settings {
     pub(crate) http_allow: AllowedHosts,
     /// How long what is over stays.
     pub(crate) retention: Retention,
+    /// Who may ask the API, how often, and where services are that run apart.
+    pub(crate) serving: Serving,
     /// Which events are told, as `tracing` filters them.
     pub(crate) log_filter: String,
 }
@@ -51,6 +56,7 @@ impl Settings {
     /// Reads them by their names; what is empty is as good as unset.
     fn of(source: impl Fn(&str) -> Option<String>) -> Result<Self> {
         let get = |name: &str| source(name).filter(|value| !value.is_empty());
+        let production = production(get("SALESOS_ENV"))?;
         let jwt_secret = get("JWT_SECRET");
         if let Some(secret) = jwt_secret.as_deref().filter(|secret| secret.len() < 32) {
             bail!("JWT_SECRET has {} characters; write at least 32", secret.len());
@@ -61,7 +67,7 @@ impl Settings {
             jwt_secret,
             access_seconds: seconds("JWT_ACCESS_EXPIRY", get("JWT_ACCESS_EXPIRY"), "15m")?,
             refresh_seconds: seconds("JWT_REFRESH_EXPIRY", get("JWT_REFRESH_EXPIRY"), "7d")?,
-            email_provider: email_provider(get)?,
+            email_provider: email_provider(get("EMAIL_PROVIDER"), production)?,
             http_allow: http_allow(get("SALESOS_HTTP_ALLOW"))?,
             retention: Retention {
                 history: length("RETENTION_HISTORY", get("RETENTION_HISTORY"), "365d")?,
@@ -70,18 +76,22 @@ impl Settings {
                     .map(|given| length("RETENTION_RUNS", Some(given), ""))
                     .transpose()?,
             },
+            serving: Serving::of(&get, production)?,
             log_filter: get("RUST_LOG").unwrap_or_else(|| "warn,sqlx::pool=error".into()),
         })
     }
 }
 
-fn email_provider(get: impl Fn(&str) -> Option<String>) -> Result<EmailProvider> {
-    let production = match get("SALESOS_ENV").as_deref() {
-        None | Some("development") => false,
-        Some("production") => true,
+fn production(given: Option<String>) -> Result<bool> {
+    match given.as_deref() {
+        None | Some("development") => Ok(false),
+        Some("production") => Ok(true),
         Some(other) => bail!("SALESOS_ENV is `{other}`; write development or production"),
-    };
-    match (get("EMAIL_PROVIDER").as_deref(), production) {
+    }
+}
+
+fn email_provider(given: Option<String>, production: bool) -> Result<EmailProvider> {
+    match (given.as_deref(), production) {
         (Some("mock"), true) => {
             bail!("EMAIL_PROVIDER is `mock`, which production refuses; connect a mailbox instead")
         }
@@ -160,10 +170,11 @@ mod tests {
                 email_provider,
                 http_allow,
                 retention,
+                serving,
                 log_filter,
             } = settings.expect("defaults are good");
             let texts = (database_url, data_dir, jwt_secret, log_filter);
-            (texts, access_seconds, refresh_seconds, email_provider, http_allow, retention)
+            (texts, access_seconds, refresh_seconds, email_provider, http_allow, retention, serving)
         };
         assert_eq!(shown(copied), shown(unset));
     }

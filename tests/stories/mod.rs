@@ -11,4 +11,5 @@ mod held;
 mod life;
 mod records;
 mod schedules;
+mod services;
 mod versions;
