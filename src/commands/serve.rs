@@ -47,7 +47,10 @@ enum Part {
 fn part(name: &str) -> Result<Part, String> {
     match name {
         "gateway" => Ok(Part::Gateway),
-        name => name.parse().map(Part::Service).map_err(|problem| format!("{problem}, gateway")),
+        name => name
+            .parse::<Service>()
+            .map(Part::Service)
+            .map_err(|problem| format!("{problem}, gateway")),
     }
 }
 

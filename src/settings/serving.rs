@@ -71,10 +71,7 @@ fn auth_mode(get: &impl Fn(&str) -> Option<String>) -> Result<Option<AuthMode>> 
     }
 }
 
-fn target(
-    get: &impl Fn(&str) -> Option<String>,
-    service: Service,
-) -> Result<(Service, Target)> {
+fn target(get: &impl Fn(&str) -> Option<String>, service: Service) -> Result<(Service, Target)> {
     let name = service.url_setting();
     let text = get(name).unwrap_or_else(|| format!("http://127.0.0.1:{}", service.port()));
     match Target::parse(&text) {

@@ -31,7 +31,9 @@ impl Served {
         let began = Instant::now();
         loop {
             let said = fs::read_to_string(&out).unwrap();
-            if let Some(ready) = said.strip_prefix("ready ").and_then(|rest| rest.strip_suffix('\n')) {
+            if let Some(ready) =
+                said.strip_prefix("ready ").and_then(|rest| rest.strip_suffix('\n'))
+            {
                 return Self { child, ready: ready.to_owned(), err };
             }
             let ended = child.try_wait().unwrap();

@@ -12,8 +12,7 @@ use crate::database::{self, TestDatabase};
 use crate::salesos::{Api, Folder, Served, until};
 
 const SOON: Duration = Duration::from_secs(15);
-const SERVICES: [&str; 7] =
-    ["auth", "crm", "email", "calendar", "sequences", "activities", "ops"];
+const SERVICES: [&str; 7] = ["auth", "crm", "email", "calendar", "sequences", "activities", "ops"];
 const INTERNAL_SECRET: &str = "between the services, and longer than 32";
 
 const SEQUENCE: &str = r#"name = "note"

@@ -30,7 +30,8 @@ pub(super) async fn finish(
     // The services behind the gateway take it over.
     let value = HeaderValue::try_from(&request_id).expect("an id is plain letters and digits");
     parts.headers.insert(REQUEST_ID, value.clone());
-    parts.extensions.insert(edge.client(&parts));
+    let client = edge.client(&parts);
+    parts.extensions.insert(client);
     let (method, path) = (parts.method.clone(), parts.uri.path().to_owned());
     let route = parts.extensions.get::<MatchedPath>().cloned();
     let started = clock::started();

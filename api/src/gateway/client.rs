@@ -37,7 +37,7 @@ impl TrustedProxies {
     pub fn parse(text: &str) -> Result<Self, String> {
         let parts = text.split(',').map(str::trim).filter(|part| !part.is_empty());
         let networks = parts.map(|part| {
-            let network = part.parse().ok();
+            let network = part.parse::<IpNet>().ok();
             let network = network.or_else(|| part.parse::<IpAddr>().ok().map(IpNet::from));
             network.ok_or_else(|| {
                 format!("`{part}` is no address; write such as 192.0.2.7 or 10.0.0.0/8")
@@ -53,7 +53,8 @@ impl TrustedProxies {
     /// Whoever sent a request.
     pub(super) fn client(&self, extensions: &Extensions, headers: &HeaderMap) -> Client {
         let peer = extensions.get::<ConnectInfo<SocketAddr>>();
-        let peer = peer.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.0.ip().to_canonical());
+        let peer =
+            peer.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.0.ip().to_canonical());
         Client(self.behind(peer, headers))
     }
 

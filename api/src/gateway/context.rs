@@ -43,12 +43,10 @@ impl InternalSecret {
     /// # Errors
     /// How long it is, and what to write.
     pub fn parse(text: &str) -> Result<Self, String> {
-        match text.len() {
-            length if length < FEWEST_BYTES => {
-                Err(format!("has {length} characters; write at least {FEWEST_BYTES}"))
-            }
-            _length => Ok(Self(text.as_bytes().to_vec())),
+        if text.len() < FEWEST_BYTES {
+            return Err(format!("has {} characters; write at least {FEWEST_BYTES}", text.len()));
         }
+        Ok(Self(text.as_bytes().to_vec()))
     }
 }
 
@@ -176,7 +174,9 @@ impl Reader {
         let token = match (given.next(), given.next()) {
             (Some(value), None) => value.to_str().map_err(|_| bad())?,
             (Some(_), Some(_)) => return Err(bad()),
-            (None, _) => return Err(refused("there is no tenant context; ask through the gateway")),
+            (None, _) => {
+                return Err(refused("there is no tenant context; ask through the gateway"));
+            }
         };
         let read = decode::<Claims>(token, &self.key, &self.validation).map_err(|_| bad())?;
         let claims = read.claims;

@@ -93,7 +93,8 @@ impl Standing {
     /// Refuses a request for which there was nothing left.
     pub(super) fn check(&self) -> Result<(), Problem> {
         let Some(seconds) = self.wait_seconds else { return Ok(()) };
-        let detail = format!("try again in {seconds} s; `RateLimit-Policy` says how many are served");
+        let detail =
+            format!("try again in {seconds} s; `RateLimit-Policy` says how many are served");
         Err(Problem::new(Kind::TooMany).detail(detail))
     }
 
@@ -113,12 +114,8 @@ struct Buckets {
     policy: HeaderValue,
     /// How long until there is one more.
     every: Duration,
-    limiter: RateLimiter<
-        u128,
-        DefaultKeyedStateStore<u128>,
-        DefaultClock,
-        StateInformationMiddleware,
-    >,
+    limiter:
+        RateLimiter<u128, DefaultKeyedStateStore<u128>, DefaultClock, StateInformationMiddleware>,
     taken: AtomicU32,
 }
 
@@ -210,10 +207,10 @@ mod tests {
         let replicas = NonZeroU32::new(3).unwrap();
         let limits = Limits::new(Rates { address: 20, replicas, ..Rates::UNLIMITED });
         let (policy, limit, _) = told(limits.take(client(1)).unwrap());
-        assert_eq!((policy.as_str(), limit.as_str()), (
-            "\"address\";q=13;w=2",
-            "\"address\";r=12;t=1"
-        ));
+        assert_eq!(
+            (policy.as_str(), limit.as_str()),
+            ("\"address\";q=13;w=2", "\"address\";r=12;t=1")
+        );
     }
 
     #[test]

@@ -45,7 +45,9 @@ async fn echo(request: Request) -> Response {
 #[tokio::test]
 async fn what_concerns_one_connection_only_stays_there_and_the_rest_goes_through() {
     let (listener, address) = listener().await;
-    tokio::spawn(async move { axum::serve(listener, Router::new().route(LOGIN, post(echo))).await });
+    tokio::spawn(
+        async move { axum::serve(listener, Router::new().route(LOGIN, post(echo))).await },
+    );
     let request = Asked::post(format!("{LOGIN}?a=b%20c"))
         .header("connection", "keep-alive, x-secret")
         .header("x-secret", "1")
@@ -98,7 +100,9 @@ async fn a_service_that_is_gone_is_named_and_after_five_failures_not_asked_again
     }
     // It is back, but nobody looks so soon.
     let listener = TcpListener::bind(address).await.unwrap();
-    tokio::spawn(async move { axum::serve(listener, Router::new().route(LOGIN, post(echo))).await });
+    tokio::spawn(
+        async move { axum::serve(listener, Router::new().route(LOGIN, post(echo))).await },
+    );
     let (status, ..) = ask(&gateway, Asked::post(LOGIN), "{}").await;
     assert_eq!(status, 503);
     let (status, ..) = ask(&before(address), Asked::post(LOGIN), "{}").await;

@@ -15,9 +15,9 @@ use hyper_util::rt::{TokioExecutor, TokioTimer};
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
+use super::answer::Passed;
 use super::circuit::{Circuit, End, Passage};
 use super::edge::Target;
-use super::answer::Passed;
 use super::stream::{Held, Progress, Watched};
 use crate::problem::{Kind, Problem};
 use crate::service::Service;
