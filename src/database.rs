@@ -160,7 +160,7 @@ impl Database {
         let lacks = |version: &i64| !applied.contains(version);
         match MIGRATIONS.iter().filter(|migration| lacks(&migration.version)).count() {
             0 => Ok(()),
-            pending => bail!("{pending} migrations are not applied; run `salesos migrate` first"),
+            pending => bail!("migrations are not applied ({pending}); run `salesos migrate` first"),
         }
     }
 

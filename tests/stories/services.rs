@@ -9,7 +9,7 @@ use sqlx::ConnectOptions;
 use tokio::process::Command;
 
 use crate::database::{self, TestDatabase};
-use crate::salesos::{Api, Folder, Served, until};
+use crate::salesos::{Api, Folder, Served, said, until};
 
 const SOON: Duration = Duration::from_secs(15);
 const SERVICES: [&str; 7] = ["auth", "crm", "email", "calendar", "sequences", "activities", "ops"];
@@ -140,6 +140,27 @@ async fn seven_services_serve_it_behind_a_gateway_and_go_on_without_one_of_them(
     let ended = join_all(services.into_iter().map(Served::stop)).await;
     assert!(ended.iter().all(std::process::ExitStatus::success), "{ended:?}");
     assert!(gateway.stop().await.success());
+    database.drop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_pending_migration_stops_the_start_and_is_no_readiness() {
+    let (folder, database) = begin().await;
+    let serve = ["serve", "--port", "0"];
+    let whole = Served::start(&folder, "whole", command(&folder, &serve)).await;
+    whole.api().get("/readyz").await.with(200);
+    let newest = "update _sqlx_migrations set success = $1
+      where version = (select max(version) from _sqlx_migrations)";
+    sqlx::query(newest).bind(false).execute(&database.pool).await.unwrap();
+    let unready = whole.api().get("/readyz").await.with(503);
+    assert!(text(&unready["detail"]).contains("salesos migrate"), "{unready}");
+    for args in [&serve[..], &["worker"]] {
+        let refused = said(command(&folder, args)).await.refused(1);
+        assert_eq!(refused, "migrations are not applied (1); run `salesos migrate` first");
+    }
+    sqlx::query(newest).bind(true).execute(&database.pool).await.unwrap();
+    whole.api().get("/readyz").await.with(200);
+    assert!(whole.stop().await.success());
     database.drop().await;
 }
 
