@@ -151,6 +151,19 @@ impl Database {
         refuse_old(version.parse().context("the server's version can't be read")?)
     }
 
+    /// Refuses a database that lacks migrations of this binary: who only serves it does not change it.
+    pub(crate) async fn check_migrated(&self) -> Result<()> {
+        let owner = self.pool(Role::Owner, 1).await?;
+        self.check_version(&owner).await?;
+        let applied = applied(&owner).await?;
+        owner.close().await;
+        let lacks = |version: &i64| !applied.contains(version);
+        match MIGRATIONS.iter().filter(|migration| lacks(&migration.version)).count() {
+            0 => Ok(()),
+            pending => bail!("migrations are not applied ({pending}); run `salesos migrate` first"),
+        }
+    }
+
     /// Brings the schema up to date; two processes at once wait for each other.
     pub(crate) async fn migrate(&self, pool: &PgPool) -> Result<()> {
         self.check_version(pool).await?;

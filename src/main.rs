@@ -3,6 +3,7 @@
 mod commands;
 mod customer;
 mod database;
+mod listening;
 mod listing;
 mod postgres;
 mod process;
@@ -35,6 +36,10 @@ struct Cli {
 enum Command {
     /// Everything in one process, over a Postgres of its own or that of DATABASE_URL.
     Dev(commands::dev::Args),
+    /// The API: all services behind the gateway in one process, or some, each on its own port.
+    Serve(commands::serve::Args),
+    /// What works in the background: runs steps, tells events, looks what came in.
+    Worker,
     /// Brings the database's schema up to date.
     Migrate(commands::migrate::Args),
     /// Opens psql on the database, or prints its URL.
@@ -102,6 +107,8 @@ async fn run(command: Command, settings: Settings) -> anyhow::Result<Ending> {
     telemetry::start(&settings.log_filter)?;
     match command {
         Command::Dev(args) => commands::dev::run(args, settings).await,
+        Command::Serve(args) => commands::serve::run(args, settings).await,
+        Command::Worker => commands::worker::run(settings).await,
         Command::Migrate(args) => commands::migrate::run(args, settings).await,
         Command::Db(args) => commands::db::run(args, settings).await,
         Command::Seed(args) => commands::seed::run(args, settings).await,

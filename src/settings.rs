@@ -1,14 +1,17 @@
 //! Settings: the environment, then `.env`. Each is read once, here and nowhere else, and a bad one stops the
 //! start with one line. `.env.example` lists all.
 
+mod serving;
+
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Result, bail};
+use anyhow::{Result, anyhow, bail};
 use api::TokenKeys;
 use engine::worker::Retention;
+pub(crate) use serving::{AuthMode, Serving};
 use steps::AllowedHosts;
 
 /// What a process needs to know. Secrets have no `Debug`.
@@ -25,14 +28,14 @@ pub(crate) struct Settings {
     pub(crate) access_seconds: u64,
     /// How long a refresh token is good.
     pub(crate) refresh_seconds: u64,
-    /// Whether it is a start for real, with nothing that only development may have.
-    pub(crate) production: bool,
     /// What a customer without a mailbox sends through.
     pub(crate) email_provider: EmailProvider,
     /// The hosts that workflows may ask.
     pub(crate) http_allow: AllowedHosts,
     /// How long what is over stays.
     pub(crate) retention: Retention,
+    /// Who may ask the API, how often, and where services are that run apart.
+    pub(crate) serving: Serving,
     /// Which events are told, as `tracing` filters them.
     pub(crate) log_filter: String,
 }
@@ -57,15 +60,15 @@ impl Settings {
     /// Reads them by their names; what is empty is as good as unset.
     fn of(source: impl Fn(&str) -> Option<String>) -> Result<Self> {
         let get = |name: &str| source(name).filter(|value| !value.is_empty());
+        let production = production(get("SALESOS_ENV"))?;
         Ok(Self {
             database_url: get("DATABASE_URL"),
             data_dir: get("SALESOS_DATA_DIR").unwrap_or_else(|| ".salesos".into()).into(),
-            token_keys: token_keys(get("JWT_SECRET"), get("JWT_PRIVATE_KEY"))?,
+            token_keys: token_keys(&get)?,
             public_url: public_url(get("PUBLIC_URL"))?,
             access_seconds: seconds("JWT_ACCESS_EXPIRY", get("JWT_ACCESS_EXPIRY"), "15m")?,
             refresh_seconds: seconds("JWT_REFRESH_EXPIRY", get("JWT_REFRESH_EXPIRY"), "7d")?,
-            production: production(get)?,
-            email_provider: email_provider(get)?,
+            email_provider: email_provider(get("EMAIL_PROVIDER"), production)?,
             http_allow: http_allow(get("SALESOS_HTTP_ALLOW"))?,
             retention: Retention {
                 history: length("RETENTION_HISTORY", get("RETENTION_HISTORY"), "365d")?,
@@ -74,31 +77,43 @@ impl Settings {
                     .map(|given| length("RETENTION_RUNS", Some(given), ""))
                     .transpose()?,
             },
+            serving: Serving::of(&get, production)?,
             log_filter: get("RUST_LOG").unwrap_or_else(|| "warn,sqlx::pool=error".into()),
         })
     }
 }
 
-/// Secrets, or private keys, as PEM or in a file.
-fn token_keys(secret: Option<String>, private: Option<String>) -> Result<Option<Arc<TokenKeys>>> {
-    let (name, read) = match (secret, private) {
+/// A secret, perhaps with the one before it, or private keys, as PEM or in a file.
+fn token_keys(get: &impl Fn(&str) -> Option<String>) -> Result<Option<Arc<TokenKeys>>> {
+    let before = get("JWT_PREVIOUS_SECRET");
+    let read = match (get("JWT_SECRET"), get("JWT_PRIVATE_KEY")) {
+        (None, None) if before.is_some() => {
+            bail!("JWT_PREVIOUS_SECRET is for the time after a change; set JWT_SECRET as well")
+        }
         (None, None) => return Ok(None),
         (Some(_), Some(_)) => bail!("JWT_SECRET and JWT_PRIVATE_KEY exclude each other; keep one"),
-        (Some(secrets), None) => ("JWT_SECRET", TokenKeys::secrets(&secrets)),
-        (None, Some(text)) if text.contains("-----BEGIN") => {
-            ("JWT_PRIVATE_KEY", TokenKeys::private(&text))
+        (Some(secret), None) => {
+            if let Some(Err(problem)) = before.as_deref().map(|text| TokenKeys::secrets(&[text])) {
+                bail!("JWT_PREVIOUS_SECRET {problem}");
+            }
+            let secrets: Vec<&str> =
+                [Some(secret.as_str()), before.as_deref()].into_iter().flatten().collect();
+            TokenKeys::secrets(&secrets).map_err(|problem| anyhow!("JWT_SECRET {problem}"))
         }
-        (None, Some(path)) => match std::fs::read_to_string(&path) {
-            Ok(text) => ("JWT_PRIVATE_KEY", TokenKeys::private(&text)),
-            Err(error) => bail!(
-                "JWT_PRIVATE_KEY is neither a key in PEM nor a file that can be read: {error}"
-            ),
-        },
+        (None, Some(text)) => private_keys(text),
     };
-    match read {
-        Ok(keys) => Ok(Some(Arc::new(keys))),
-        Err(problem) => bail!("{name}: {problem}"),
-    }
+    Ok(Some(Arc::new(read?)))
+}
+
+fn private_keys(text: String) -> Result<TokenKeys> {
+    let text = if text.contains("-----BEGIN") {
+        text
+    } else {
+        std::fs::read_to_string(&text).map_err(|error| {
+            anyhow!("JWT_PRIVATE_KEY is neither a key in PEM nor a file that can be read: {error}")
+        })?
+    };
+    TokenKeys::private(&text).map_err(|problem| anyhow!("JWT_PRIVATE_KEY: {problem}"))
 }
 
 fn public_url(given: Option<String>) -> Result<String> {
@@ -110,16 +125,16 @@ fn public_url(given: Option<String>) -> Result<String> {
     Ok(url.trim_end_matches('/').to_owned())
 }
 
-fn production(get: impl Fn(&str) -> Option<String>) -> Result<bool> {
-    match get("SALESOS_ENV").as_deref() {
+fn production(given: Option<String>) -> Result<bool> {
+    match given.as_deref() {
         None | Some("development") => Ok(false),
         Some("production") => Ok(true),
         Some(other) => bail!("SALESOS_ENV is `{other}`; write development or production"),
     }
 }
 
-fn email_provider(get: impl Fn(&str) -> Option<String>) -> Result<EmailProvider> {
-    match (get("EMAIL_PROVIDER").as_deref(), production(&get)?) {
+fn email_provider(given: Option<String>, production: bool) -> Result<EmailProvider> {
+    match (given.as_deref(), production) {
         (Some("mock"), true) => {
             bail!("EMAIL_PROVIDER is `mock`, which production refuses; connect a mailbox instead")
         }
@@ -196,22 +211,14 @@ mod tests {
                 public_url,
                 access_seconds,
                 refresh_seconds,
-                production,
                 email_provider,
                 http_allow,
                 retention,
+                serving,
                 log_filter,
             } = settings.expect("defaults are good");
             let texts = (database_url, data_dir, token_keys.is_some(), public_url, log_filter);
-            (
-                texts,
-                access_seconds,
-                refresh_seconds,
-                production,
-                email_provider,
-                http_allow,
-                retention,
-            )
+            (texts, access_seconds, refresh_seconds, email_provider, http_allow, retention, serving)
         };
         assert_eq!(shown(copied), shown(unset));
     }

@@ -4,5 +4,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that can't go on says where")]
 
+#[path = "support/database.rs"]
+mod database;
 mod salesos;
 mod stories;

@@ -1,11 +1,11 @@
-//! The HTTP surface, one folder per service: gateway, auth, crm, sequences, activities, ops.
+//! The HTTP surface, one folder per service: gateway, auth, crm, sequences, activities, ops. They stand in one
+//! process, or each in its own (`service`).
 //!
 //! Handlers begin and commit; rules and statements are the domain's. Whatever belongs to a customer is read
 //! and written in a transaction of `tenant`, under row-level security.
 
 mod activities;
 mod auth;
-mod client;
 mod gateway;
 mod hex;
 mod idempotency;
@@ -19,6 +19,7 @@ mod problem;
 mod records;
 mod revision;
 mod sequences;
+mod service;
 mod tenant;
 mod work;
 
@@ -34,7 +35,9 @@ use utoipa_axum::router::OpenApiRouter;
 
 pub use auth::keys::Keys as TokenKeys;
 pub use auth::password::hash as hash_password;
+pub use gateway::{AuthMode, InternalSecret, Origins, Outside, Rates, Target, TrustedProxies};
 pub use problem::{Fault, Kind, Problem};
+pub use service::{GATEWAY_PORT, Service};
 
 /// What a service is told by its settings.
 #[derive(Clone)]
@@ -49,8 +52,6 @@ pub struct Settings {
     pub sender: crm::enrollment::Sender,
     /// Where people reach the application, without a slash at its end; links in mails begin with it.
     pub public_url: String,
-    /// Whether cookies are for TLS alone: everywhere but in development.
-    pub secure_cookies: bool,
 }
 
 /// What services need of the process that serves them.
@@ -62,6 +63,8 @@ pub struct Services {
     pub definitions: Definitions,
     /// What the settings say.
     pub settings: Settings,
+    /// What they say of whoever comes from outside.
+    pub outside: Outside,
     /// The process's metrics, in Prometheus' text format.
     pub metrics: fn() -> String,
 }
@@ -77,6 +80,8 @@ pub(crate) struct State {
     pub(crate) passwords: Arc<auth::password::Passwords>,
     /// How often somebody may try to log in.
     pub(crate) tries: Arc<auth::tries::Tries>,
+    /// Who comes in, how often, and where the services are.
+    pub(crate) edge: Arc<gateway::Edge>,
     /// What each route asks of whoever comes.
     pub(crate) doors: Arc<gateway::guard::Doors>,
     /// The document, as it is served.
@@ -89,15 +94,39 @@ pub(crate) struct State {
 
 /// All services behind the gateway, in one process.
 pub fn router(services: Services) -> Router {
-    let Services { pool, definitions, settings, metrics } = services;
+    let (routes, document) = described(&Service::ALL);
+    let edge = gateway::Edge::whole(services.outside.clone());
+    gateway::router(routes, state(services, &document, edge))
+}
+
+/// One service alone, for a port of its own.
+pub fn alone(services: Services, service: Service, mode: &AuthMode) -> Router {
+    let (routes, document) = described(&[service]);
+    let edge = gateway::Edge::alone(services.outside.clone(), service, mode);
+    gateway::router(routes, state(services, &document, edge))
+}
+
+/// The gateway alone, before services that answer at these targets.
+pub fn gateway(
+    services: Services,
+    secret: &InternalSecret,
+    target: impl Fn(Service) -> Target,
+) -> Router {
+    let documents = Service::ALL.map(|service| (service, described(&[service]).1));
+    let edge = gateway::Edge::before(services.outside.clone(), secret, target);
+    gateway::proxy(&documents, state(services, &document(), edge))
+}
+
+fn state(services: Services, document: &Value, edge: gateway::Edge) -> State {
+    let Services { pool, definitions, settings, metrics, outside: _ } = services;
     let tokens =
         auth::access_token::Tokens::new(Arc::clone(&settings.keys), settings.access_seconds);
-    let (routes, document) = described();
-    let state = State {
+    State {
         pool,
         definitions,
         metrics,
-        doors: Arc::new(gateway::guard::Doors::of(&document)),
+        edge: Arc::new(edge),
+        doors: Arc::new(gateway::guard::Doors::of(document)),
         document: document.to_string().into(),
         cursor_key: settings.keys.derived("cursors of listings"),
         tokens: Arc::new(tokens),
@@ -105,23 +134,18 @@ pub fn router(services: Services) -> Router {
         tries: Arc::default(),
         simulations: Arc::new(Semaphore::new(1)),
         settings: Arc::new(settings),
-    };
-    gateway::router(routes, state)
+    }
 }
 
 /// The document of the API (OpenAPI 3.1).
 pub fn document() -> Value {
-    described().1
+    described(&Service::ALL).1
 }
 
-/// All routes, and what they say of themselves.
-fn described() -> (Router<State>, Value) {
-    let resources = OpenApiRouter::new()
-        .merge(auth::router())
-        .merge(records::router())
-        .merge(sequences::router())
-        .merge(activities::router())
-        .merge(ops::router());
+/// The routes of services, and what they say of themselves.
+fn described(services: &[Service]) -> (Router<State>, Value) {
+    let routes = services.iter().map(|service| service.routes());
+    let resources = routes.fold(OpenApiRouter::new(), OpenApiRouter::merge);
     let (routes, document) = OpenApiRouter::new().nest("/api/v1", resources).split_for_parts();
     (routes, openapi::complete(document))
 }

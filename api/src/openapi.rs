@@ -1,13 +1,13 @@
 //! The document (OpenAPI 3.1): what handlers say of themselves, and what the conventions say of all of them.
 
 use serde_json::{Map, Value, json};
-use utoipa::PartialSchema;
-use utoipa::openapi::OpenApi;
+use utoipa::openapi::{Components, OpenApi};
+use utoipa::{PartialSchema, ToSchema};
 
 use crate::idempotency;
 use crate::page;
 use crate::permission;
-use crate::problem::{Body, Fault};
+use crate::problem;
 
 const DESCRIPTION: &str = "\
 Sequences, contacts and what the system does for them.
@@ -27,20 +27,25 @@ Send the access token, or an API key, as `Authorization: Bearer …`. Each opera
 ";
 
 /// The problems that may come wherever something is so, by status.
-const UNSECURED: [(&str, &str); 2] =
-    [("429", "Too many requests; `Retry-After` says when"), ("503", "Try again soon")];
+const UNSECURED: [(&str, &str); 4] = [
+    ("429", "Too many requests; `Retry-After` says when"),
+    ("502", "A service answered what can't be read"),
+    ("503", "Try again soon"),
+    ("504", "A service did not answer in time"),
+];
 
 /// Completes what handlers say by what holds of all of them.
-pub(crate) fn complete(document: OpenApi) -> Value {
+pub(crate) fn complete(mut document: OpenApi) -> Value {
+    // Each service's own document tells problems, also where none of its handlers names them.
+    let mut schemas = vec![(problem::Body::name().into_owned(), problem::Body::schema())];
+    problem::Body::schemas(&mut schemas);
+    document.components.get_or_insert_with(Components::new).schemas.extend(schemas);
     let mut document = serde_json::to_value(document).expect("a document has a form in JSON");
     document["info"] = json!({
         "title": "SalesOS",
         "version": env!("CARGO_PKG_VERSION"),
         "description": format!("{DESCRIPTION}{}", permission::table()),
     });
-    let (problem, fault) = (Body::schema(), Fault::schema());
-    document["components"]["schemas"]["Problem"] = json!(problem);
-    document["components"]["schemas"]["Fault"] = json!(fault);
     document["components"]["securitySchemes"] = json!({
         "bearer": {
             "type": "http",
@@ -71,64 +76,8 @@ fn conventions(path: &str, method: &str, operation: &mut Map<String, Value>) {
         let description = format!("{said}\n\nNeeds `{word}`.");
         operation.insert("description".into(), description.trim().into());
     }
-    let mut headers = Vec::new();
-    if word.is_some() && method == "post" {
-        headers.push(header(
-            idempotency::KEY.as_str(),
-            "Names the request, so that sending it again does nothing twice",
-        ));
-    }
-    if matches!(method, "patch" | "delete") {
-        headers.push(header("if-match", "The `ETag` of what was read"));
-    }
-    let parameters = operation.entry("parameters").or_insert_with(|| json!([]));
-    if path.contains("{id}") {
-        let list = parameters.as_array_mut().expect("parameters are a list");
-        list.retain(|parameter| parameter["in"] != "path");
-        list.push(id(resource));
-    }
-    for parameter in parameters.as_array_mut().into_iter().flatten() {
-        if parameter["in"] == "query" && parameter["name"] == "limit" {
-            parameter["schema"] = json!({ "type": "integer", "minimum": 1, "maximum": page::MOST });
-        }
-    }
-    let asks = |place: &str| {
-        let mut all = parameters.as_array().into_iter().flatten();
-        all.any(|parameter| parameter["in"] == place)
-    };
-    let (by_path, by_query) = (asks("path"), asks("query"));
-    parameters.as_array_mut().expect("parameters are a list").extend(headers);
-    let has_body = operation.contains_key("requestBody");
-    let mut problems: Vec<(&str, &str)> = UNSECURED.to_vec();
-    if word.is_some() {
-        problems.extend([("401", "Log in first"), ("403", "The permission is missing")]);
-    }
-    if by_path {
-        problems.push(("404", "There is nothing here, or it is another customer's"));
-    }
-    if has_body {
-        problems.extend([
-            ("400", "The body can't be read"),
-            ("413", "The body is too large"),
-            ("415", "The body is of another type"),
-        ]);
-    }
-    if has_body || by_query {
-        problems.push(("422", "Some values are not good; `errors` names each"));
-    }
-    if method == "post" && word.is_some() {
-        problems.extend([("400", "A header can't be read"), ("409", "The state forbids it")]);
-        problems.push(("422", "The key was another request's"));
-    }
-    match method {
-        "patch" => problems.extend([
-            ("409", "The data forbids it"),
-            ("412", "It was changed meanwhile"),
-            ("428", "`If-Match` is missing"),
-        ]),
-        "delete" => problems.push(("412", "It was changed meanwhile")),
-        _other => {}
-    }
+    parameters(resource, method, word.is_some(), operation);
+    let problems = problems(resource, method, word.is_some(), operation);
     let responses = operation.entry("responses").or_insert_with(|| json!({}));
     for (status, description) in problems {
         if responses.get(status).is_none() {
@@ -141,6 +90,71 @@ fn conventions(path: &str, method: &str, operation: &mut Map<String, Value>) {
             *response = problem(response["description"].as_str().unwrap_or_default());
         }
     }
+}
+
+/// The id, the bounds of a page, and the headers that are read everywhere.
+fn parameters(resource: &str, method: &str, secured: bool, operation: &mut Map<String, Value>) {
+    let list = operation.entry("parameters").or_insert_with(|| json!([]));
+    let list = list.as_array_mut().expect("parameters are a list");
+    if resource.contains("{id}") {
+        list.retain(|parameter| parameter["in"] != "path");
+        list.push(id(resource));
+    }
+    for parameter in list.iter_mut() {
+        if parameter["in"] == "query" && parameter["name"] == "limit" {
+            parameter["schema"] = json!({ "type": "integer", "minimum": 1, "maximum": page::MOST });
+        }
+    }
+    if secured && method == "post" {
+        let key = idempotency::KEY;
+        let says = "Names the request, so that sending it again does nothing twice";
+        list.push(header(key.as_str(), says));
+    }
+    if matches!(method, "patch" | "delete") {
+        list.push(header("if-match", "The `ETag` of what was read"));
+    }
+}
+
+/// Which problems may come, by status.
+fn problems(
+    resource: &str,
+    method: &str,
+    secured: bool,
+    operation: &Map<String, Value>,
+) -> Vec<(&'static str, &'static str)> {
+    let mut problems: Vec<(&str, &str)> = UNSECURED.to_vec();
+    if secured {
+        problems.extend([("401", "Log in first"), ("403", "The permission is missing")]);
+    }
+    if resource.contains("{id}") {
+        problems.push(("404", "There is nothing here, or it is another customer's"));
+    }
+    let has_body = operation.contains_key("requestBody");
+    if has_body {
+        problems.extend([
+            ("400", "The body can't be read"),
+            ("413", "The body is too large"),
+            ("415", "The body is of another type"),
+        ]);
+    }
+    let mut parameters = operation["parameters"].as_array().into_iter().flatten();
+    if has_body || parameters.any(|parameter| parameter["in"] == "query") {
+        problems.push(("422", "Some values are not good; `errors` names each"));
+    }
+    if method == "post" && secured {
+        problems.extend([("400", "A header can't be read"), ("409", "The state forbids it")]);
+        problems.push(("422", "The key was another request's"));
+    }
+    match method {
+        "patch" => problems.extend([
+            ("409", "The data forbids it"),
+            ("412", "It was changed meanwhile"),
+            ("428", "`If-Match` is missing"),
+        ]),
+        "delete" => problems.push(("412", "It was changed meanwhile")),
+        _other => {}
+    }
+    problems
 }
 
 /// The kinds of ids that stand in paths, by what stands before them.

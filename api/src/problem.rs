@@ -64,6 +64,10 @@ pub enum Kind {
     Internal,
     /// It took too long, or the database does not answer; worth trying again.
     Unavailable,
+    /// A service behind the gateway answered what can't be read.
+    BadGateway,
+    /// A service behind the gateway did not answer in time.
+    GatewayTimeout,
 }
 
 impl Kind {
@@ -121,6 +125,10 @@ impl Kind {
             }
             Self::Internal => (Status::INTERNAL_SERVER_ERROR, "internal", "Something broke here"),
             Self::Unavailable => (Status::SERVICE_UNAVAILABLE, "unavailable", "Try again soon"),
+            Self::BadGateway => (Status::BAD_GATEWAY, "bad-gateway", "A service answers badly"),
+            Self::GatewayTimeout => {
+                (Status::GATEWAY_TIMEOUT, "gateway-timeout", "A service took too long")
+            }
         }
     }
 
@@ -139,6 +147,8 @@ impl Kind {
             StatusCode::UNSUPPORTED_MEDIA_TYPE => Self::UnsupportedMediaType,
             StatusCode::UNPROCESSABLE_ENTITY => Self::Invalid,
             StatusCode::SERVICE_UNAVAILABLE => Self::Unavailable,
+            StatusCode::BAD_GATEWAY => Self::BadGateway,
+            StatusCode::GATEWAY_TIMEOUT => Self::GatewayTimeout,
             status if status.is_client_error() => Self::Malformed,
             _status => Self::Internal,
         }
@@ -298,7 +308,9 @@ impl IntoResponse for Problem {
             | Kind::DefinitionRefused
             | Kind::PlanRefused
             | Kind::PlanChanged
-            | Kind::Internal => {}
+            | Kind::Internal
+            | Kind::BadGateway
+            | Kind::GatewayTimeout => {}
         }
         response.extensions_mut().insert(self);
         response
@@ -367,7 +379,7 @@ mod tests {
 
     #[test]
     fn a_status_that_nobody_explained_becomes_a_kind_of_the_same_status() {
-        for status in [401, 403, 404, 405, 409, 413, 415, 422, 500, 503] {
+        for status in [401, 403, 404, 405, 409, 413, 415, 422, 500, 502, 503, 504] {
             let status = axum::http::StatusCode::from_u16(status).unwrap();
             assert_eq!(Kind::of(status).row().0, status);
         }

@@ -9,7 +9,7 @@ mod schedules;
 
 use std::sync::Arc;
 
-use api::{Services, Settings, TokenKeys};
+use api::{Outside, Services, Settings, TokenKeys};
 use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::http::Request;
@@ -25,18 +25,21 @@ async fn door(database: &database::TestDatabase) -> (Router, PgPool) {
     let options = database.options.clone().options([("role", "salesos_api")]);
     let pool = PgPoolOptions::new().max_connections(4).connect_with(options).await.unwrap();
     let settings = Settings {
-        keys: Arc::new(TokenKeys::secrets("a secret of the tests that is long enough").unwrap()),
+        keys: Arc::new(TokenKeys::secrets(&["a secret of the tests, long enough"]).unwrap()),
         access_seconds: 900,
         refresh_seconds: 3_600,
         sender: Sender::DefaultOrMock,
         public_url: "http://localhost:3010".into(),
-        secure_cookies: true,
     };
     let definitions = Definitions::new(Registry::new());
-    (
-        api::router(Services { pool: pool.clone(), definitions, settings, metrics: String::new }),
-        pool,
-    )
+    let services = Services {
+        pool: pool.clone(),
+        definitions,
+        settings,
+        outside: Outside { production: true, ..Outside::default() },
+        metrics: String::new,
+    };
+    (api::router(services), pool)
 }
 
 async fn call(door: &Router, method: &str, path: &str, token: &str, body: Value) -> (u16, Value) {

@@ -1,6 +1,6 @@
 //! `salesos dev`: everything in one process, over a Postgres of its own.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -9,7 +9,6 @@ use api::TokenKeys;
 use engine::clock;
 use sqlx::PgPool;
 use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -17,7 +16,7 @@ use super::{demo, seed};
 use crate::database::{Database, Role, Running};
 use crate::postgres::{Cluster, secret, unusable, write_secret};
 use crate::settings::{EmailProvider, Settings};
-use crate::{Ending, process, telemetry};
+use crate::{Ending, listening, process, telemetry};
 
 /// Its arguments.
 #[derive(clap::Args)]
@@ -37,6 +36,9 @@ pub(crate) struct Args {
     time_scale: Option<f64>,
 }
 
+/// The file of the data folder that keeps the key that signs tokens.
+const JWT_SECRET: &str = "jwt.secret";
+
 /// What the demo runs at: three weeks take about a minute.
 const DEMO_SCALE: f64 = 30_000.0;
 
@@ -53,10 +55,10 @@ pub(crate) async fn run(args: Args, mut settings: Settings) -> Result<Ending> {
     if let Some(data_dir) = &args.data_dir {
         settings.data_dir.clone_from(data_dir);
     }
-    let listener = listen(args.port).await?;
+    let listener = listening::take(IpAddr::V4(Ipv4Addr::LOCALHOST), args.port).await?;
     telemetry::measure()?;
     let stop = CancellationToken::new();
-    stop_on_signals(&stop)?;
+    listening::stop_on_signals(&stop)?;
     let (database, cluster) = open(&args, &settings).await?;
     let worked = work(&args, &settings, &database, cluster.as_ref(), listener, &stop).await;
     Running::forget(&settings.data_dir);
@@ -64,28 +66,6 @@ pub(crate) async fn run(args: Args, mut settings: Settings) -> Result<Ending> {
         cluster.stop().await?;
     }
     worked.map(|()| Ending::Done)
-}
-
-/// Takes the port before anything else is done.
-async fn listen(port: u16) -> Result<TcpListener> {
-    let address = SocketAddr::from(([127, 0, 0, 1], port));
-    TcpListener::bind(address).await.with_context(|| {
-        format!("port {port} is taken; stop what listens there, or take another: --port 3001, or --port 0 for any")
-    })
-}
-
-fn stop_on_signals(stop: &CancellationToken) -> Result<()> {
-    let (mut interrupted, mut terminated) =
-        (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
-    let stop = stop.clone();
-    tokio::spawn(async move {
-        tokio::select! {
-            _ = interrupted.recv() => {}
-            _ = terminated.recv() => {}
-        }
-        stop.cancel();
-    });
-    Ok(())
 }
 
 /// The database that the settings name, else one of our own.
@@ -103,7 +83,7 @@ async fn open(args: &Args, settings: &Settings) -> Result<(Database, Option<Arc<
 }
 
 /// The data folder, which is there from here on.
-fn folder(data_dir: &Path) -> Result<PathBuf> {
+pub(super) fn folder(data_dir: &Path) -> Result<PathBuf> {
     let made = std::fs::create_dir_all(data_dir).and_then(|()| data_dir.canonicalize());
     made.with_context(|| unusable(data_dir))
 }
@@ -131,7 +111,8 @@ async fn work(
     let seeded = if args.demo { Some(seed::seed(&worker, &definitions).await?) } else { None };
     process::start(database, data_dir.clone(), settings, &tasks, stop).await?;
     let api_url = format!("http://{}", listener.local_addr()?);
-    serve(settings, database, &data_dir, listener, &tasks, stop).await?;
+    let router = api::router(services(settings, database, &data_dir).await?);
+    listening::serve(listener, router, &tasks, stop)?;
     let running = Running {
         database_url: database.url().into(),
         api_url: api_url.clone(),
@@ -177,19 +158,18 @@ async fn keep_time(
     Ok(())
 }
 
-async fn serve(
+/// What the API needs.
+pub(super) async fn services(
     settings: &Settings,
     database: &Database,
     data_dir: &Path,
-    listener: TcpListener,
-    tasks: &TaskTracker,
-    stop: &CancellationToken,
-) -> Result<()> {
+) -> Result<api::Services> {
     let pool = database.pool(Role::Api, 8).await?;
-    let services = api::Services {
+    Ok(api::Services {
         definitions: process::definitions(pool.clone(), data_dir),
         pool,
         metrics: telemetry::metrics,
+        outside: settings.serving.outside.clone(),
         settings: api::Settings {
             keys: token_keys(settings, data_dir)?,
             access_seconds: settings.access_seconds,
@@ -199,19 +179,13 @@ async fn serve(
                 EmailProvider::Connected => crm::enrollment::Sender::Default,
             },
             public_url: settings.public_url.clone(),
-            secure_cookies: settings.production,
         },
-    };
-    let router = api::router(services).into_make_service_with_connect_info::<SocketAddr>();
-    let stop = stop.clone();
-    tasks.spawn(async move {
-        let served =
-            axum::serve(listener, router).with_graceful_shutdown(stop.cancelled_owned()).await;
-        if let Err(error) = served {
-            tracing::error!(%error, "the API ended");
-        }
-    });
-    Ok(())
+    })
+}
+
+/// Whether this data folder keeps a key that signs tokens.
+pub(super) fn keeps_jwt_secret(data_dir: &Path) -> bool {
+    data_dir.join(JWT_SECRET).exists()
 }
 
 /// The keys of tokens: the settings', else one that this data folder keeps.
@@ -219,7 +193,7 @@ fn token_keys(settings: &Settings, data_dir: &Path) -> Result<Arc<TokenKeys>> {
     if let Some(keys) = &settings.token_keys {
         return Ok(Arc::clone(keys));
     }
-    let file = data_dir.join("jwt.secret");
+    let file = data_dir.join(JWT_SECRET);
     let kept = std::fs::read_to_string(&file);
     let secret = match kept {
         Ok(kept) => kept,
@@ -229,6 +203,6 @@ fn token_keys(settings: &Settings, data_dir: &Path) -> Result<Arc<TokenKeys>> {
             drawn
         }
     };
-    let keys = TokenKeys::secrets(&secret);
-    keys.map(Arc::new).map_err(|problem| anyhow!("{}: {problem}", file.display()))
+    let keys = TokenKeys::secrets(&[&secret]);
+    keys.map(Arc::new).map_err(|problem| anyhow!("{} {problem}", file.display()))
 }

@@ -16,6 +16,8 @@ pub(crate) mod runs;
 pub(crate) mod scenarios;
 pub(crate) mod schedules;
 pub(crate) mod seed;
+pub(crate) mod serve;
 pub(crate) mod simulate;
 mod versions;
+pub(crate) mod worker;
 pub(crate) mod workflows;

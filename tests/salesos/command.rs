@@ -13,15 +13,33 @@ use super::Folder;
 const BOUND: Duration = Duration::from_secs(60);
 
 /// Settings that the tests' own environment may hold.
-const SETTINGS: [&str; 8] = [
+const SETTINGS: [&str; 26] = [
+    "ACTIVITIES_SERVICE_URL",
+    "AUTH_MODE",
+    "AUTH_SERVICE_URL",
+    "CALENDAR_SERVICE_URL",
+    "CORS_ORIGINS",
+    "CRM_SERVICE_URL",
     "DATABASE_URL",
     "EMAIL_PROVIDER",
+    "EMAIL_SERVICE_URL",
+    "GATEWAY_REPLICAS",
+    "INTERNAL_SECRET",
     "JWT_ACCESS_EXPIRY",
+    "JWT_PREVIOUS_SECRET",
+    "JWT_PRIVATE_KEY",
     "JWT_REFRESH_EXPIRY",
     "JWT_SECRET",
+    "OPS_SERVICE_URL",
+    "PUBLIC_URL",
+    "RATE_LIMIT_IP",
+    "RATE_LIMIT_KEY",
+    "RATE_LIMIT_USER",
     "RUST_LOG",
     "SALESOS_DATA_DIR",
     "SALESOS_ENV",
+    "SEQUENCES_SERVICE_URL",
+    "TRUSTED_PROXIES",
 ];
 
 /// What a command said, and how it ended.

@@ -62,6 +62,12 @@ impl Folder {
         folder
     }
 
+    /// The same, whose commands are told this database.
+    pub(crate) fn with_database(mut self, url: String) -> Self {
+        self.database_url = Some(url);
+        self
+    }
+
     pub(super) fn program(&self) -> &Path {
         &self.program
     }

@@ -43,10 +43,19 @@ impl Api {
         self.ask("POST", path, "application/json", &body.to_string()).await
     }
 
+    /// Asks as whoever this header says.
+    pub(crate) async fn get_with(&self, path: &str, name: &str, value: &str) -> Reply {
+        self.send("GET", path, &format!("{name}: {value}\r\n"), "").await
+    }
+
     pub(crate) async fn ask(&self, method: &str, path: &str, kind: &str, body: &str) -> Reply {
+        self.send(method, path, &format!("content-type: {kind}\r\n"), body).await
+    }
+
+    async fn send(&self, method: &str, path: &str, headers: &str, body: &str) -> Reply {
         let mut head = format!(
-            "{method} {path} HTTP/1.1\r\nhost: {}\r\nconnection: close\r\ncontent-type: {kind}\r\n\
-             content-length: {}\r\n",
+            "{method} {path} HTTP/1.1\r\nhost: {}\r\nconnection: close\r\n\
+             content-length: {}\r\n{headers}",
             self.address,
             body.len(),
         );

@@ -5,9 +5,11 @@ mod dev;
 mod folder;
 mod http;
 mod patience;
+mod served;
 
 pub(crate) use command::{Said, said};
 pub(crate) use dev::{Dev, gone};
 pub(crate) use folder::{Folder, command_line, repository, signal};
 pub(crate) use http::Api;
 pub(crate) use patience::until;
+pub(crate) use served::Served;

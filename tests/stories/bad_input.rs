@@ -79,6 +79,45 @@ async fn a_bad_setting_stops_every_command_with_its_name_and_what_to_write() {
 }
 
 #[tokio::test]
+async fn what_runs_apart_is_refused_where_it_could_not_work() {
+    let folder = Folder::bare();
+    let long = "as long as it has to be, or longer";
+    let (internal, users) = (("INTERNAL_SECRET", long), ("JWT_SECRET", long));
+    let (crm, gateway): (&[&str], &[&str]) =
+        (&["serve", "--only", "crm", "--port", "0"], &["serve", "--only", "gateway"]);
+    refuses(
+        &folder,
+        &[
+            (&[users], crm, 1, &["INTERNAL_SECRET is not set", "at least 32 characters"]),
+            (&[("INTERNAL_SECRET", "short")], crm, 1, &["INTERNAL_SECRET has 5 characters"]),
+            (&[internal], crm, 1, &["JWT_SECRET is not set", "at least 32 characters"]),
+            (&[("AUTH_MODE", "both")], crm, 1, &["AUTH_MODE is `both`; write direct or gateway"]),
+            (&[internal, users, ("AUTH_MODE", "direct")], gateway, 1, &["AUTH_MODE is `direct`"]),
+            (
+                &[internal, users, ("OPS_SERVICE_URL", "ops")],
+                gateway,
+                1,
+                &["OPS_SERVICE_URL is `ops`"],
+            ),
+            (&[("CORS_ORIGINS", "*")], crm, 1, &["CORS_ORIGINS: `*`", "name each origin"]),
+            (&[("RATE_LIMIT_IP", "few")], crm, 1, &["RATE_LIMIT_IP is `few`; write a number"]),
+            (&[("TRUSTED_PROXIES", "us")], crm, 1, &["TRUSTED_PROXIES: `us` is no address"]),
+            (
+                &[internal, users],
+                &["serve", "--only", "crm,ops", "--port", "0"],
+                1,
+                &["--port is for one alone"],
+            ),
+            (&[internal, users], &["serve", "--only", "crm,crm"], 1, &["--only names crm twice"]),
+            (&[], &["serve", "--port", "0"], 1, &["no `salesos dev` runs on", "set DATABASE_URL"]),
+            (&[], &["worker"], 1, &["no `salesos dev` runs on", "set DATABASE_URL"]),
+        ],
+    )
+    .await;
+    assert!(!folder.data().exists(), "a refused start made the data folder");
+}
+
+#[tokio::test]
 async fn a_postgres_that_does_not_answer_is_named_and_nothing_is_made() {
     let folder = Folder::bare();
     let url = format!("postgres://u:p@127.0.0.1:{}/x", closed_port());
@@ -91,6 +130,8 @@ async fn a_postgres_that_does_not_answer_is_named_and_nothing_is_made() {
             (&settings, &["migrate"], 1, &holds),
             (&settings, &["seed"], 1, &holds),
             (&settings, &["dev", "--port", "0"], 1, &holds),
+            (&settings, &["serve", "--port", "0"], 1, &holds),
+            (&settings, &["worker"], 1, &holds),
         ],
     )
     .await;
@@ -108,11 +149,13 @@ async fn a_port_that_is_taken_is_named_before_anything_is_made() {
     let folder = Folder::bare();
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = taken.local_addr().unwrap().port().to_string();
-    let line = folder.run(&["dev", "--port", &port]).await.refused(1);
-    assert!(
-        line.starts_with(&format!("port {port} is taken")) && line.contains("--port 0"),
-        "{line}"
-    );
+    for command in ["dev", "serve"] {
+        let line = folder.run(&[command, "--port", &port]).await.refused(1);
+        assert!(
+            line.starts_with(&format!("port {port} is taken")) && line.contains("--port 0"),
+            "{line}"
+        );
+    }
     assert!(!folder.data().exists(), "a refused start made the data folder");
 }
 

@@ -12,4 +12,5 @@ mod held;
 mod life;
 mod records;
 mod schedules;
+mod services;
 mod versions;

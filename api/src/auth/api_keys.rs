@@ -15,7 +15,7 @@ use utoipa_axum::routes;
 use super::audit_routes::note;
 use super::session::{hash, secret};
 use crate::State;
-use crate::client::Address;
+use crate::gateway::client::Client;
 use crate::input::{Body, Params, bounded, path_id};
 use crate::page::{self, Cursors, Page};
 use crate::permission;
@@ -125,7 +125,7 @@ impl Create {
 async fn create(
     Shared(state): Shared<State>,
     caller: Caller,
-    address: Address,
+    client: Client,
     Body(new): Body<Create>,
 ) -> Result<(StatusCode, [(HeaderName, String); 1], Json<MadeApiKey>), Problem> {
     new.check(&caller)?;
@@ -143,7 +143,7 @@ async fn create(
     };
     let shown = show(api_key::create(&mut *tx, caller.customer_id, wanted).await?);
     let data = json!({ "name": shown.name, "scopes": shown.scopes });
-    note(&mut tx, &caller, &address, ("key.made", &shown.id), data).await?;
+    note(&mut tx, &caller, &client, ("key.made", &shown.id), data).await?;
     let location = format!("/api/v1/api-keys/{}", shown.id);
     Ok((StatusCode::CREATED, [(header::LOCATION, location)], Json(MadeApiKey { shown, key })))
 }
@@ -186,7 +186,7 @@ async fn list(
 async fn revoke(
     Shared(state): Shared<State>,
     caller: Caller,
-    address: Address,
+    client: Client,
     Path(key): Path<String>,
 ) -> Result<StatusCode, Problem> {
     let key_id = path_id("key", &key)?;
@@ -194,6 +194,6 @@ async fn revoke(
     if !api_key::revoke(&mut *tx, caller.customer_id, key_id).await? {
         return Err(Problem::new(Kind::NotFound));
     }
-    note(&mut tx, &caller, &address, ("key.revoked", &key), json!({})).await?;
+    note(&mut tx, &caller, &client, ("key.revoked", &key), json!({})).await?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -13,7 +13,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::State;
-use crate::client::Address;
+use crate::gateway::client::Client;
 use crate::input::Params;
 use crate::page::{self, Cursors, Page};
 use crate::problem::Problem;
@@ -28,13 +28,13 @@ pub(super) fn router() -> OpenApiRouter<State> {
 pub(super) async fn note(
     tx: &mut PgConnection,
     caller: &Caller,
-    address: &Address,
+    client: &Client,
     (action, target): (&str, &str),
     data: Value,
 ) -> Result<(), Problem> {
     let actor = caller.actor();
     let target = Some(target.to_owned());
-    let new = NewEntry { actor: &actor, action, target, address: address.text(), data };
+    let new = NewEntry { actor: &actor, action, target, address: client.text(), data };
     Ok(audit::write(tx, caller.customer_id, new).await?)
 }
 

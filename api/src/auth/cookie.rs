@@ -14,7 +14,7 @@ use utoipa_axum::routes;
 use super::login::{LogIn, whose};
 use super::session::{hash, secret};
 use crate::State;
-use crate::client::Address;
+use crate::gateway::client::Client;
 use crate::input::Body;
 use crate::problem::{Kind, Problem};
 use crate::tenant::{self, Caller, LoggedIn, Principal};
@@ -39,7 +39,7 @@ pub(super) fn of(state: &State, headers: &HeaderMap) -> Option<String> {
 }
 
 fn name(state: &State) -> &'static str {
-    if state.settings.secure_cookies { SECURE } else { PLAIN }
+    if state.edge.is_production() { SECURE } else { PLAIN }
 }
 
 /// The caller of a cookie. What changes something must come from a page of this server.
@@ -89,7 +89,7 @@ fn set(
     value: &str,
     seconds: u64,
 ) -> Result<[(HeaderName, HeaderValue); 1], Problem> {
-    let secure = if state.settings.secure_cookies { "; Secure" } else { "" };
+    let secure = if state.edge.is_production() { "; Secure" } else { "" };
     let text = format!(
         "{}={value}; Path=/; HttpOnly; SameSite=Lax; Max-Age={seconds}{secure}",
         name(state)
@@ -109,10 +109,10 @@ fn set(
 )]
 async fn open(
     Shared(state): Shared<State>,
-    address: Address,
+    client: Client,
     Body(given): Body<LogIn>,
 ) -> Result<(StatusCode, [(HeaderName, HeaderValue); 1]), Problem> {
-    let login = whose(&state, address, given).await?;
+    let login = whose(&state, client, given).await?;
     let cookie = secret()?;
     let seconds = state.settings.refresh_seconds;
     let new = NewWebSession {
@@ -127,7 +127,7 @@ async fn open(
         actor: "nobody",
         action: "login.opened",
         target: Some(id::show("usr", login.user_id)),
-        address: address.text(),
+        address: client.text(),
         data: json!({ "by": "cookie" }),
     };
     audit::write(&mut *tx, login.customer_id, entry).await?;

@@ -31,13 +31,12 @@ pub(super) struct Key {
 pub struct Keys(Vec<Key>);
 
 impl Keys {
-    /// Secrets for HS256, separated by commas, newest first.
+    /// Secrets for HS256, newest first.
     ///
     /// # Errors
     /// What is wrong with them, never they themselves.
-    pub fn secrets(text: &str) -> Result<Self, String> {
-        let secrets = text.split(',').map(str::trim).filter(|secret| !secret.is_empty());
-        let keys: Vec<Key> = secrets.map(secret).collect::<Result<_, String>>()?;
+    pub fn secrets(secrets: &[&str]) -> Result<Self, String> {
+        let keys: Vec<Key> = secrets.iter().copied().map(secret).collect::<Result<_, String>>()?;
         Self::of(keys)
     }
 
@@ -87,10 +86,7 @@ impl Keys {
 
 fn secret(secret: &str) -> Result<Key, String> {
     if secret.len() < SECRET_BYTES {
-        return Err(format!(
-            "a secret has {} characters; write at least {SECRET_BYTES}",
-            secret.len()
-        ));
+        return Err(format!("has {} characters; write at least {SECRET_BYTES}", secret.len()));
     }
     Ok(Key {
         id: id(format!("HS256 {secret}").as_bytes()),

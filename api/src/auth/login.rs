@@ -12,7 +12,7 @@ use utoipa::ToSchema;
 
 use super::session::{self, Session};
 use crate::State;
-use crate::client::Address;
+use crate::gateway::client::Client;
 use crate::input::Body;
 use crate::problem::{Kind, Problem};
 use crate::tenant;
@@ -36,27 +36,27 @@ pub(super) struct LogIn {
 )]
 pub(super) async fn log_in(
     Shared(state): Shared<State>,
-    address: Address,
+    client: Client,
     Body(given): Body<LogIn>,
 ) -> Result<Json<Session>, Problem> {
     let wrong = || Problem::new(Kind::InvalidCredentials);
-    let login = whose(&state, address, given).await?;
+    let login = whose(&state, client, given).await?;
     let mut tx = tenant::open(&state.pool, login.customer_id).await?;
     let user = user::find(&mut *tx, login.customer_id, login.user_id).await?;
     let user = user.filter(|user| user.active).ok_or_else(wrong)?;
     let customer = customer::find(&mut *tx, login.customer_id).await?.ok_or_else(wrong)?;
     let session = session::open(&mut tx, &state, user, customer, clock::new_id()).await?;
-    let entry = entry("login.opened", &login, address);
+    let entry = entry("login.opened", &login, client);
     audit::write(&mut *tx, login.customer_id, entry).await?;
     tx.commit().await?;
     Ok(Json(session))
 }
 
 /// Whose address and password these are; a wrong password is written down.
-pub(super) async fn whose(state: &State, address: Address, given: LogIn) -> Result<Login, Problem> {
+pub(super) async fn whose(state: &State, client: Client, given: LogIn) -> Result<Login, Problem> {
     let email = given.email.trim();
     let name = email.to_lowercase();
-    state.tries.admit(&name, address)?;
+    state.tries.admit(&name, client)?;
     let login = user::find_login(&state.pool, email).await?;
     let hash = login.as_ref().map(|login| login.password_hash.clone());
     let matches = state.passwords.verify(given.password, hash).await?;
@@ -64,16 +64,16 @@ pub(super) async fn whose(state: &State, address: Address, given: LogIn) -> Resu
     let Some(login) = login else { return Err(wrong()) };
     if !matches {
         let mut tx = tenant::open(&state.pool, login.customer_id).await?;
-        let entry = entry("login.refused", &login, address);
+        let entry = entry("login.refused", &login, client);
         audit::write(&mut *tx, login.customer_id, entry).await?;
         tx.commit().await?;
         return Err(wrong());
     }
-    state.tries.forget(&name, address);
+    state.tries.forget(&name, client);
     Ok(login)
 }
 
-fn entry(action: &'static str, login: &Login, address: Address) -> NewEntry<'static> {
+fn entry(action: &'static str, login: &Login, client: Client) -> NewEntry<'static> {
     let target = Some(id::show("usr", login.user_id));
-    NewEntry { actor: "nobody", action, target, address: address.text(), data: json!({}) }
+    NewEntry { actor: "nobody", action, target, address: client.text(), data: json!({}) }
 }

@@ -18,7 +18,7 @@ use super::mails::{self, Mail};
 use super::password;
 use super::session::hash;
 use crate::State;
-use crate::client::Address;
+use crate::gateway::client::Client;
 use crate::input::Body;
 use crate::problem::{Kind, Problem};
 use crate::tenant::{self, Caller};
@@ -53,13 +53,13 @@ struct PasswordChange {
 async fn change(
     Shared(state): Shared<State>,
     caller: Caller,
-    address: Address,
+    client: Client,
     Body(given): Body<PasswordChange>,
 ) -> Result<StatusCode, Problem> {
     password::check("new_password", &given.new_password)?;
     let me = caller.user()?;
     let who = id::show("usr", me.user_id);
-    state.tries.admit(&who, address)?;
+    state.tries.admit(&who, client)?;
     let kept = {
         let mut tx = tenant::open(&state.pool, caller.customer_id).await?;
         user::password_hash(&mut *tx, caller.customer_id, me.user_id).await?
@@ -72,8 +72,8 @@ async fn change(
     user::set_password(&mut *tx, caller.customer_id, me.user_id, &new).await?;
     token::revoke_all(&mut tx, caller.customer_id, me.user_id, Some(me.login)).await?;
     web_session::end_all(&mut *tx, caller.customer_id, me.user_id, Some(me.login)).await?;
-    note(&mut tx, &caller, &address, ("password.changed", &who), json!({})).await?;
-    state.tries.forget(&who, address);
+    note(&mut tx, &caller, &client, ("password.changed", &who), json!({})).await?;
+    state.tries.forget(&who, client);
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -93,12 +93,12 @@ struct ForgottenPassword {
 )]
 async fn forgot(
     Shared(state): Shared<State>,
-    address: Address,
+    client: Client,
     Body(given): Body<ForgottenPassword>,
 ) -> Result<StatusCode, Problem> {
     let answered_at = tokio::time::Instant::now() + ALIKE;
     let email = given.email.trim();
-    state.tries.admit(&email.to_lowercase(), address)?;
+    state.tries.admit(&email.to_lowercase(), client)?;
     if let Some(login) = user::find_login(&state.pool, email).await? {
         let mut tx = tenant::open(&state.pool, login.customer_id).await?;
         let mail = Mail::ForgottenPassword;
@@ -107,7 +107,7 @@ async fn forgot(
             actor: "nobody",
             action: "password.forgotten",
             target: Some(id::show("usr", login.user_id)),
-            address: address.text(),
+            address: client.text(),
             data: json!({}),
         };
         audit::write(&mut *tx, login.customer_id, entry).await?;
@@ -138,11 +138,10 @@ struct PasswordReset {
 )]
 async fn reset(
     Shared(state): Shared<State>,
-    address: Address,
+    client: Client,
     Body(given): Body<PasswordReset>,
 ) -> Result<StatusCode, Problem> {
     password::check("password", &given.password)?;
-    state.tries.admit("a link", address)?;
     let bad = || {
         let detail = "the link is not good any more; ask for another";
         Problem::new(Kind::InvalidToken).detail(detail)
@@ -164,7 +163,7 @@ async fn reset(
         actor: &format!("user:{who}"),
         action: "password.reset",
         target: Some(who.clone()),
-        address: address.text(),
+        address: client.text(),
         data: json!({}),
     };
     audit::write(&mut *tx, customer_id, entry).await?;

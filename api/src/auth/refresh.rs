@@ -13,7 +13,7 @@ use utoipa::ToSchema;
 use super::authenticate;
 use super::session::{self, Session};
 use crate::State;
-use crate::client::Address;
+use crate::gateway::client::Client;
 use crate::input::{self, Body};
 use crate::problem::{Kind, Problem};
 use crate::tenant;
@@ -37,7 +37,7 @@ fn bad() -> Problem {
 )]
 pub(super) async fn refresh(
     Shared(state): Shared<State>,
-    address: Address,
+    client: Client,
     Body(given): Body<Refresh>,
 ) -> Result<Json<Session>, Problem> {
     let hash = session::hash(&given.refresh_token);
@@ -51,7 +51,7 @@ pub(super) async fn refresh(
                 actor: "nobody",
                 action: "login.token_reused",
                 target: None,
-                address: address.text(),
+                address: client.text(),
                 data: json!({}),
             };
             audit::write(&mut *tx, customer_id, entry).await?;

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use engine::clock;
 
-use crate::client::Address;
+use crate::gateway::client::Client;
 use crate::problem::{Kind, Problem};
 
 /// The most tries within a minute.
@@ -22,7 +22,7 @@ const FIRST: Duration = Duration::from_millis(250);
 const MOST: usize = 100_000;
 
 /// By whom and from where.
-type Who = (String, Option<IpAddr>);
+type Who = (String, IpAddr);
 
 /// The tries of the last minute.
 #[derive(Default)]
@@ -30,7 +30,7 @@ pub(crate) struct Tries(Mutex<HashMap<Who, Vec<Instant>>>);
 
 impl Tries {
     /// Counts a try, or says when the next one may come.
-    pub(super) fn admit(&self, name: &str, address: Address) -> Result<(), Problem> {
+    pub(super) fn admit(&self, name: &str, client: Client) -> Result<(), Problem> {
         let now = clock::started();
         let mut tried = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if tried.len() >= MOST {
@@ -39,7 +39,7 @@ impl Tries {
                 tried.clear();
             }
         }
-        let tries = tried.entry((name.to_owned(), address.0)).or_default();
+        let tries = tried.entry((name.to_owned(), client.0)).or_default();
         tries.retain(|at| now - *at < MINUTE);
         match wait(tries, now) {
             Duration::ZERO => {
@@ -51,9 +51,9 @@ impl Tries {
     }
 
     /// Forgets the tries of who turned out to be right.
-    pub(super) fn forget(&self, name: &str, address: Address) {
+    pub(super) fn forget(&self, name: &str, client: Client) {
         let mut tried = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        tried.remove(&(name.to_owned(), address.0));
+        tried.remove(&(name.to_owned(), client.0));
     }
 }
 
@@ -94,8 +94,8 @@ mod tests {
     #[test]
     fn one_name_from_one_address_does_not_hold_up_another() {
         let tries = Tries::default();
-        let here = Address("127.0.0.1".parse().ok());
-        let there = Address("127.0.0.2".parse().ok());
+        let here = Client("127.0.0.1".parse().expect("an address"));
+        let there = Client("127.0.0.2".parse().expect("an address"));
         let admitted = (0..5).filter(|_| tries.admit("ann", here).is_ok()).count();
         assert_eq!(admitted, 3);
         assert!(tries.admit("ann", there).is_ok() && tries.admit("bob", here).is_ok());

@@ -23,7 +23,7 @@ use super::mails::{self, Mail};
 use super::session::UserBody;
 use super::signup::refused;
 use crate::State;
-use crate::client::Address;
+use crate::gateway::client::Client;
 use crate::input::{Body, Params, bounded, field_id, path_id};
 use crate::page::{self, Cursors, Page};
 use crate::problem::{Kind, Problem};
@@ -99,7 +99,7 @@ async fn team_of(
 async fn invite(
     Shared(state): Shared<State>,
     caller: Caller,
-    from: Address,
+    client: Client,
     Body(new): Body<Invite>,
 ) -> Result<(StatusCode, [(HeaderName, String); 1], Json<UserBody>), Problem> {
     address(&new.email)?;
@@ -122,7 +122,7 @@ async fn invite(
     mails::write(&mut tx, &state, customer_id, made.id, Mail::Invitation).await?;
     let made = UserBody::from(made);
     let data = json!({ "role": made.role, "team_id": new.team_id });
-    note(&mut tx, &caller, &from, ("user.invited", &made.id), data).await?;
+    note(&mut tx, &caller, &client, ("user.invited", &made.id), data).await?;
     let location = format!("/api/v1/users/{}", made.id);
     Ok((StatusCode::CREATED, [(header::LOCATION, location)], Json(made)))
 }
@@ -203,7 +203,7 @@ fn given<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Option<Str
 async fn change(
     Shared(state): Shared<State>,
     caller: Caller,
-    from: Address,
+    client: Client,
     Path(text): Path<String>,
     headers: HeaderMap,
     Body(wanted): Body<Change>,
@@ -234,7 +234,7 @@ async fn change(
         web_session::end_all(&mut *tx, caller.customer_id, user_id, None).await?;
     }
     let data = json!({ "role": changed.role, "active": changed.active });
-    note(&mut tx, &caller, &from, ("user.changed", &text), data).await?;
+    note(&mut tx, &caller, &client, ("user.changed", &text), data).await?;
     Ok(tagged(changed))
 }
 

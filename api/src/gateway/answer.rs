@@ -1,25 +1,44 @@
-//! Gives every request an id and every error its problem.
+//! Gives every request an id and every error its problem, and tells browsers what holds of every answer.
+
+use std::sync::Arc;
 
 use axum::body::Body;
-use axum::extract::{MatchedPath, Request};
-use axum::http::{HeaderName, HeaderValue, header};
+use axum::extract::{MatchedPath, Request, State as Shared};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 use axum::middleware::Next;
 use axum::response::Response;
 use engine::{clock, id};
 
+use super::browser;
+use super::edge::Edge;
 use crate::problem::{Kind, Problem};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
+/// Marks the answer of a service behind the gateway, which says itself what is wrong.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Passed;
+
 /// Runs the request and completes its answer.
-pub(super) async fn finish(request: Request, next: Next) -> Response {
-    let request_id = given(&request).unwrap_or_else(|| id::show("req", clock::new_id()));
-    let method = request.method().clone();
-    let route = request.extensions().get::<MatchedPath>().cloned();
+pub(super) async fn finish(
+    Shared(edge): Shared<Arc<Edge>>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let (mut parts, body) = request.into_parts();
+    let request_id = given(&parts.headers).unwrap_or_else(|| id::show("req", clock::new_id()));
+    // The services behind the gateway take it over.
+    let value = HeaderValue::try_from(&request_id).expect("an id is plain letters and digits");
+    parts.headers.insert(REQUEST_ID, value.clone());
+    let client = edge.client(&parts);
+    parts.extensions.insert(client);
+    let (method, path) = (parts.method.clone(), parts.uri.path().to_owned());
+    let route = parts.extensions.get::<MatchedPath>().cloned();
     let started = clock::started();
-    let mut response = next.run(request).await;
+    let mut response = next.run(Request::from_parts(parts, body)).await;
     let status = response.status();
-    if status.is_client_error() || status.is_server_error() {
+    let passed = response.extensions_mut().remove::<Passed>();
+    if (status.is_client_error() || status.is_server_error()) && passed.is_none() {
         response = explain(response, &request_id);
     }
     tracing::info!(
@@ -30,19 +49,14 @@ pub(super) async fn finish(request: Request, next: Next) -> Response {
         milliseconds = started.elapsed().as_millis(),
         "answered"
     );
-    if let Ok(value) = HeaderValue::from_str(&request_id) {
-        response.headers_mut().insert(REQUEST_ID, value);
-    }
-    let headers = response.headers_mut();
-    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    // Answers hold a customer's data; no cache keeps them.
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response.headers_mut().insert(REQUEST_ID, value);
+    browser::secure(response.headers_mut(), &path, edge.outside.production);
     response
 }
 
 /// The id that the caller gave, where it is a plain word of at most 64 letters.
-fn given(request: &Request) -> Option<String> {
-    let text = request.headers().get(REQUEST_ID)?.to_str().ok()?;
+fn given(headers: &HeaderMap) -> Option<String> {
+    let text = headers.get(REQUEST_ID)?.to_str().ok()?;
     let plain = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
     (!text.is_empty() && text.len() <= 64 && text.chars().all(plain)).then(|| text.to_owned())
 }

@@ -1,17 +1,19 @@
 //! Who comes in: reads the permission that a route names in the document, lets in whoever has it, and ends the
-//! request's transaction by its answer.
+//! request's transaction by its answer. Whoever asks too often is not let in.
 
 use std::collections::HashMap;
 
 use axum::body::{Body, to_bytes};
 use axum::extract::{MatchedPath, Request, State as Shared};
 use axum::http::Method;
+use axum::http::request::Parts;
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use serde_json::Value;
 
+use super::client::Client;
+use super::limits::{Payer, Standing};
 use crate::State;
-use crate::auth::authenticate;
 use crate::idempotency::{self, Begun, Keyed};
 use crate::input::{BODY_BYTES, too_large};
 use crate::permission::{self, Permission};
@@ -40,9 +42,9 @@ impl Doors {
         Self(doors)
     }
 
-    fn asks(&self, request: &Request) -> Option<&'static Permission> {
-        let path = request.extensions().get::<MatchedPath>()?;
-        let method = match *request.method() {
+    fn asks(&self, parts: &Parts) -> Option<&'static Permission> {
+        let path = parts.extensions.get::<MatchedPath>()?;
+        let method = match parts.method {
             Method::HEAD => &Method::GET,
             ref method => method,
         };
@@ -50,24 +52,81 @@ impl Doors {
     }
 }
 
-/// Lets a request in, or answers why not.
-pub(super) async fn guard(Shared(state): Shared<State>, request: Request, next: Next) -> Response {
-    match state.doors.asks(&request) {
-        None => next.run(request).await,
+/// As what a request is let in.
+enum Entry {
+    /// As anybody's.
+    Public,
+    /// As a caller's, for whose route this permission is needed.
+    Known(Caller, &'static Permission),
+}
+
+/// Looks who asks, and how often. An answer tells where that stands, also a refusal.
+async fn admit(state: &State, parts: &Parts) -> (Option<Standing>, Result<Entry, Problem>) {
+    let client = parts.extensions.get::<Client>().copied();
+    let client = client.unwrap_or_else(|| state.edge.client(parts));
+    let limits = &state.edge.limits;
+    let known = match state.doors.asks(parts) {
+        None => Ok(Entry::Public),
         Some(permission) => {
-            let answered = serve(&state, permission, request, next).await;
-            answered.unwrap_or_else(Problem::into_response)
+            let caller = state.edge.caller(state, parts).await;
+            caller.map(|caller| Entry::Known(caller, permission))
         }
+    };
+    let standing = match &known {
+        Ok(Entry::Known(caller, _)) => limits.take(Payer::Known(&caller.principal)),
+        Ok(Entry::Public) | Err(_) => limits.take(Payer::Unknown(client)),
+    };
+    let within = standing.as_ref().map_or(Ok(()), Standing::check);
+    (standing, within.and(known))
+}
+
+fn tell(answered: Result<Response, Problem>, standing: Option<Standing>) -> Response {
+    let mut response = answered.unwrap_or_else(Problem::into_response);
+    if let Some(standing) = standing {
+        standing.tell(response.headers_mut());
     }
+    response
+}
+
+/// Lets a request in to a handler of this process, or answers why not.
+pub(super) async fn guard(Shared(state): Shared<State>, request: Request, next: Next) -> Response {
+    let (parts, body) = request.into_parts();
+    let (standing, entry) = admit(&state, &parts).await;
+    let request = Request::from_parts(parts, body);
+    let answered = match entry {
+        Ok(Entry::Public) => Ok(next.run(request).await),
+        Ok(Entry::Known(caller, permission)) => {
+            serve(&state, caller, permission, request, next).await
+        }
+        Err(problem) => Err(problem),
+    };
+    tell(answered, standing)
+}
+
+/// Lets a request through to the service behind, which looks at permissions itself, or answers why not.
+pub(super) async fn pass(Shared(state): Shared<State>, request: Request, next: Next) -> Response {
+    let (mut parts, body) = request.into_parts();
+    let (standing, entry) = admit(&state, &parts).await;
+    let let_in = entry.map(|entry| match entry {
+        Entry::Public => {}
+        Entry::Known(caller, _) => {
+            parts.extensions.insert(caller);
+        }
+    });
+    let answered = match let_in {
+        Ok(()) => Ok(next.run(Request::from_parts(parts, body)).await),
+        Err(problem) => Err(problem),
+    };
+    tell(answered, standing)
 }
 
 async fn serve(
     state: &State,
+    caller: Caller,
     permission: &Permission,
     mut request: Request,
     next: Next,
 ) -> Result<Response, Problem> {
-    let caller = authenticate::caller(state, request.method(), request.headers()).await?;
     caller.check(permission)?;
     let mut keyed = None;
     if *request.method() == Method::POST

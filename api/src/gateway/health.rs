@@ -4,8 +4,12 @@ use axum::Json;
 use axum::extract::State as Shared;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::IntoResponse;
-use serde_json::{Value, json};
+use engine::transaction;
+use futures_util::future::join_all;
+use serde_json::{Map, Value, json};
+use sqlx::PgPool;
 
+use super::upstream::Upstream;
 use crate::State;
 use crate::problem::{Kind, Problem};
 
@@ -19,9 +23,13 @@ pub(super) async fn metrics(Shared(state): Shared<State>) -> impl IntoResponse {
     ([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], (state.metrics)())
 }
 
-/// The database answers, holds the tables, and keeps this role under row-level security.
+fn unready(detail: &str) -> Problem {
+    Problem::new(Kind::Unavailable).detail(detail)
+}
+
+/// The database answers, holds what this binary's migrations made, and keeps this role under row-level security. A
+/// gateway also says which services answer; it is ready without them, since each request needs one only.
 pub(super) async fn ready(Shared(state): Shared<State>) -> Result<Json<Value>, Problem> {
-    let unready = |detail: &str| Problem::new(Kind::Unavailable).detail(detail);
     let there =
         sqlx::query_scalar!(r#"select to_regclass('refresh_tokens') is not null as "there!""#)
             .fetch_one(&state.pool)
@@ -30,7 +38,7 @@ pub(super) async fn ready(Shared(state): Shared<State>) -> Result<Json<Value>, P
                 tracing::warn!(%error, "the database does not answer");
                 unready("the database does not answer")
             })?;
-    if !there {
+    if !there || !is_migrated(&state.pool, &state.edge.outside.migrations).await? {
         return Err(unready("the migrations are not applied; run `salesos migrate`"));
     }
     let guarded =
@@ -40,5 +48,37 @@ pub(super) async fn ready(Shared(state): Shared<State>) -> Result<Json<Value>, P
     if !guarded {
         return Err(unready("the role of the API is not under row-level security"));
     }
-    Ok(Json(json!({ "status": "ok" })))
+    let mut said = Map::from_iter([("status".to_owned(), json!("ok"))]);
+    if !state.edge.upstreams().is_empty() {
+        said.insert("services".into(), services(state.edge.upstreams()).await);
+    }
+    Ok(Json(Value::Object(said)))
+}
+
+/// Whether the database has all of these migrations. Their list is the owner's: as whom the process has logged in
+/// may read it, its role may not.
+async fn is_migrated(pool: &PgPool, versions: &[i64]) -> Result<bool, Problem> {
+    if versions.is_empty() {
+        return Ok(true);
+    }
+    let mut tx = transaction::begin_with(pool, "begin; set local role none".into()).await?;
+    // Unchecked: sqlx makes this table, not a migration.
+    let pending: bool = sqlx::query_scalar(
+        "select exists (select from unnest($1::bigint[]) known (version) where not exists (
+           select from _sqlx_migrations m where m.version = known.version and m.success))",
+    )
+    .bind(versions)
+    .fetch_one(&mut *tx)
+    .await?;
+    tx.rollback().await?;
+    Ok(!pending)
+}
+
+/// Which services answer, by name.
+async fn services(upstreams: &[Upstream]) -> Value {
+    let said = upstreams.iter().map(|upstream| async {
+        let word = if upstream.lives().await { "answers" } else { "does not answer" };
+        (upstream.service.name().to_owned(), json!(word))
+    });
+    Value::Object(join_all(said).await.into_iter().collect())
 }

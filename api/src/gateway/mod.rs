@@ -1,11 +1,23 @@
-//! The public door: limits, request ids, problems in place of bare errors, the two health checks, and the metrics.
+//! The public door: who comes in and how often, limits, request ids, problems in place of bare errors, what browsers
+//! are told, the checks of health, and the metrics. The services stand behind it in the same process, or each in a
+//! process of its own.
 
 mod answer;
+mod browser;
+mod circuit;
+pub(crate) mod client;
+mod context;
 mod docs;
+mod edge;
 pub(crate) mod guard;
 mod health;
+mod limits;
+mod proxy;
+mod stream;
+mod upstream;
 
 use std::any::Any;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::DefaultBodyLimit;
@@ -13,39 +25,72 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Router, middleware};
+use serde_json::Value;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::timeout::TimeoutLayer;
+
+pub use browser::Origins;
+pub use client::TrustedProxies;
+pub use context::InternalSecret;
+pub(crate) use edge::Edge;
+pub use edge::{AuthMode, Outside, Target};
+pub use limits::Rates;
 
 use crate::State;
 use crate::input::BODY_BYTES;
 use crate::problem::{Kind, Problem};
+use crate::service::Service;
 
 /// How long a request may take.
 const TIMEOUT: Duration = Duration::from_secs(30);
 
-/// The services behind the door.
+/// How long one may take at a gateway that waits `TIMEOUT` for the service behind it, and says so.
+const PASSING_TIMEOUT: Duration = Duration::from_secs(35);
+
+/// Services in this process behind the door.
 pub(crate) fn router(services: Router<State>, state: State) -> Router {
-    behind_the_door(
-        services
-            .layer(middleware::from_fn_with_state(state.clone(), guard::guard))
-            .route("/.well-known/jwks.json", get(crate::auth::well_known::keys))
-            .route("/openapi.json", get(docs::document))
-            .merge(docs::pages())
-            .route("/healthz", get(health::live))
-            .route("/readyz", get(health::ready))
-            .route("/metrics", get(health::metrics))
-            .fallback(async || Problem::new(Kind::NotFound))
-            .with_state(state),
-    )
+    let guard = middleware::from_fn_with_state(state.clone(), guard::guard);
+    let routes = with_documentation(services).layer(guard);
+    behind_the_door(with_checks(routes), state, TIMEOUT)
+}
+
+/// The door before services that run elsewhere; each document says what its service answers.
+pub(crate) fn proxy(documents: &[(Service, Value)], state: State) -> Router {
+    let routes = |(service, document): &(Service, Value)| proxy::routes(*service, document);
+    let routes = documents.iter().map(routes).fold(Router::new(), Router::merge);
+    let guard = middleware::from_fn_with_state(state.clone(), guard::pass);
+    let routes = with_documentation(routes).layer(guard);
+    behind_the_door(with_checks(routes), state, PASSING_TIMEOUT)
+}
+
+fn with_documentation(routes: Router<State>) -> Router<State> {
+    routes
+        .route("/.well-known/jwks.json", get(crate::auth::well_known::keys))
+        .route("/openapi.json", get(docs::document))
+        .merge(docs::pages())
+        .fallback(async || Problem::new(Kind::NotFound))
+}
+
+/// What machines ask all the time is under no limit.
+fn with_checks(routes: Router<State>) -> Router<State> {
+    routes
+        .route("/healthz", get(health::live))
+        .route("/readyz", get(health::ready))
+        .route("/metrics", get(health::metrics))
 }
 
 /// The layers, outermost last: whatever lies inside is answered with a request id and a problem.
-fn behind_the_door(routes: Router) -> Router {
-    routes
+fn behind_the_door(routes: Router<State>, state: State, within: Duration) -> Router {
+    let edge = Arc::clone(&state.edge);
+    let mut routes = routes
+        .with_state(state)
         .layer(DefaultBodyLimit::max(BODY_BYTES))
-        .layer(TimeoutLayer::with_status_code(StatusCode::SERVICE_UNAVAILABLE, TIMEOUT))
-        .layer(CatchPanicLayer::custom(panicked))
-        .layer(middleware::from_fn(answer::finish))
+        .layer(TimeoutLayer::with_status_code(StatusCode::SERVICE_UNAVAILABLE, within))
+        .layer(CatchPanicLayer::custom(panicked));
+    if edge.is_public() {
+        routes = routes.layer(browser::cors(&edge.outside.origins));
+    }
+    routes.layer(middleware::from_fn_with_state(edge, answer::finish))
 }
 
 /// A panic is told to the log alone.
@@ -57,26 +102,5 @@ fn panicked(cause: Box<dyn Any + Send + 'static>) -> Response {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "a test may panic")]
-mod tests {
-    use axum::Router;
-    use axum::body::{Body, to_bytes};
-    use axum::http::{Request, StatusCode};
-    use axum::routing::get;
-    use tower::ServiceExt;
-
-    #[tokio::test]
-    async fn a_panic_becomes_a_problem_that_leaks_nothing() {
-        async fn broken() -> StatusCode {
-            panic!("the secret")
-        }
-        let routes = super::behind_the_door(Router::new().route("/", get(broken)));
-        let request = Request::get("/").body(Body::empty()).unwrap();
-        let response = routes.oneshot(request).await.unwrap();
-        assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR);
-        let body = to_bytes(response.into_body(), 10_000).await.unwrap();
-        let body = String::from_utf8(body.to_vec()).unwrap();
-        assert!(body.contains("/problems/internal"), "{body}");
-        assert!(!body.contains("secret"), "{body}");
-    }
-}
+#[path = "door_tests.rs"]
+mod tests;

@@ -28,11 +28,14 @@ const MOST: usize = 500;
 /// The states in which a run is open.
 const STATES: [&str; 6] = ["ready", "running", "sleeping", "waiting", "paused", "held"];
 
-/// The routes, on jobs and on enrollments.
+/// The routes on jobs.
 pub(super) fn router() -> OpenApiRouter<State> {
+    OpenApiRouter::new().routes(routes!(retry)).routes(routes!(cancel))
+}
+
+/// The routes on enrollments.
+pub(super) fn of_enrollments() -> OpenApiRouter<State> {
     OpenApiRouter::new()
-        .routes(routes!(retry))
-        .routes(routes!(cancel))
         .routes(routes!(pause_enrollments))
         .routes(routes!(resume_enrollments))
         .routes(routes!(skip_enrollments))

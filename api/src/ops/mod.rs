@@ -38,6 +38,11 @@ pub(crate) fn router() -> OpenApiRouter<State> {
         .merge(schedules::router())
 }
 
+/// The routes on many enrollments, which are served with the enrollments.
+pub(crate) fn of_enrollments() -> OpenApiRouter<State> {
+    bulk::of_enrollments()
+}
+
 /// A job as people read it; its id is its run's.
 #[derive(Serialize, ToSchema)]
 #[schema(as = Job)]

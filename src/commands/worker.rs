@@ -1,0 +1,32 @@
+//! `salesos worker`: runs steps, tells events and looks what came in, without serving the API.
+
+use std::time::Duration;
+
+use anyhow::Result;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::dev;
+use crate::database::Database;
+use crate::settings::Settings;
+use crate::{Ending, listening, process};
+
+/// How long it may take to stop; a step that takes longer is taken back by another worker.
+const STOPS_WITHIN: Duration = Duration::from_secs(25);
+
+pub(crate) async fn run(settings: Settings) -> Result<Ending> {
+    let stop = CancellationToken::new();
+    listening::stop_on_signals(&stop)?;
+    let database = Database::find(&settings)?;
+    database.check_migrated().await?;
+    let data_dir = dev::folder(&settings.data_dir)?;
+    let tasks = TaskTracker::new();
+    process::start(&database, data_dir, &settings, &tasks, &stop).await?;
+    println!("ready worker");
+    stop.cancelled().await;
+    tasks.close();
+    if tokio::time::timeout(STOPS_WITHIN, tasks.wait()).await.is_err() {
+        tracing::warn!("some steps took too long; another worker takes them back");
+    }
+    Ok(Ending::Done)
+}
