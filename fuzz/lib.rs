@@ -7,7 +7,7 @@ use engine::context::{Context, Parts};
 use engine::definition::{Definition, Format, from_document, read};
 use engine::step::{Outcome, Registry, StepError};
 use engine::timing::Zone;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use sqlx::postgres::PgPoolOptions;
 use steps::{AllowedHosts, Http, Mailboxes, Services};
 use tokio::runtime::Runtime;
