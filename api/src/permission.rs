@@ -20,7 +20,7 @@ pub(crate) struct Permission {
 }
 
 /// All permissions, by resource.
-pub(crate) const TABLE: [Permission; 24] = [
+pub(crate) const TABLE: [Permission; 16] = [
     row("me:read", Role::Viewer, "who is logged in"),
     row("me:write", Role::Viewer, "one's own password and logins"),
     row("users:read", Role::Viewer, "users and teams"),
@@ -28,21 +28,13 @@ pub(crate) const TABLE: [Permission; 24] = [
     row("keys:read", Role::Admin, "API keys, never their secrets"),
     row("keys:write", Role::Admin, "make and revoke API keys"),
     row("audit:read", Role::Admin, "what was done to logins, roles and keys"),
-    row("accounts:read", Role::Viewer, "accounts"),
-    row("accounts:write", Role::Rep, "make and change accounts"),
     row("contacts:read", Role::Viewer, "contacts"),
     row("contacts:write", Role::Rep, "make and change contacts"),
-    row("contacts:delete", Role::Manager, "delete and restore contacts"),
     row("sequences:read", Role::Viewer, "sequences, their versions and what they will do"),
     row("sequences:write", Role::Manager, "make, change, activate and pause sequences"),
     row("enrollments:read", Role::Viewer, "enrollments and their history"),
     row("enrollments:write", Role::Rep, "enroll contacts; pause, resume, skip, cancel"),
     row("activities:read", Role::Viewer, "the timeline"),
-    row("activities:write", Role::Rep, "notes, calls and tasks"),
-    row("mailboxes:read", Role::Viewer, "mailboxes, never their secrets"),
-    row("mailboxes:write", Role::Admin, "connect and change mailboxes"),
-    row("emails:read", Role::Viewer, "mails"),
-    row("emails:write", Role::Rep, "send mails"),
     row("ops:read", Role::Viewer, "jobs, schedules, operations"),
     row("ops:write", Role::Admin, "retry and cancel jobs, change schedules, stop operations"),
 ];

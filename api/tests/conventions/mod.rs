@@ -352,6 +352,16 @@ async fn a_cursor_is_good_for_its_own_listing_and_nobody_makes_one_up() {
 }
 
 #[test]
+fn every_permission_is_asked_for_by_some_route() {
+    let document = api::document();
+    let told = document["info"]["description"].as_str().unwrap();
+    let rows = told.lines().filter_map(|line| line.strip_prefix("| `")?.split('`').next());
+    let asked: Vec<String> = routes().into_iter().filter_map(|(_, _, word)| word).collect();
+    let idle: Vec<&str> = rows.filter(|word| !asked.iter().any(|one| one == word)).collect();
+    assert!(idle.is_empty(), "{idle:?}");
+}
+
+#[test]
 fn the_document_names_every_operation_once_and_tells_its_problems() {
     let document = api::document();
     assert_eq!(document["openapi"], "3.1.0");
