@@ -5,8 +5,8 @@ use axum::extract::{FromRequestParts, MatchedPath};
 use axum::http::request::Parts;
 use chrono::{DateTime, Utc};
 use ring::hmac;
-use serde::Serialize;
-use utoipa::ToSchema;
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
 use crate::State;
@@ -47,6 +47,15 @@ impl<T> Page<T> {
     pub(crate) fn ending(data: Vec<T>, next_cursor: Option<String>) -> Self {
         Self { data, next_cursor }
     }
+}
+
+/// Which page of a listing, where nothing else is asked.
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct Paging {
+    pub(crate) limit: Option<u32>,
+    pub(crate) cursor: Option<String>,
 }
 
 /// How many rows are wanted.

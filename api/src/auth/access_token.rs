@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use crm::user::{Role, User};
 use engine::{clock, id};
-use jsonwebtoken::{Header, Validation, decode, decode_header, encode, get_current_timestamp};
+use jsonwebtoken::{
+    Algorithm, Header, Validation, decode, decode_header, encode, get_current_timestamp,
+};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -23,6 +25,8 @@ const LEEWAY_SECONDS: u64 = 60;
 /// Signs and reads tokens.
 pub(crate) struct Tokens {
     keys: Arc<Keys>,
+    /// What is asked of a token of each key, in the order of the keys.
+    validations: Vec<Validation>,
     lifetime_seconds: u64,
 }
 
@@ -48,7 +52,8 @@ struct Claims {
 impl Tokens {
     /// Tokens under these keys, good for so many seconds.
     pub(crate) fn new(keys: Arc<Keys>, lifetime_seconds: u64) -> Self {
-        Self { keys, lifetime_seconds }
+        let validations = keys.all().iter().map(|key| validation(key.algorithm)).collect();
+        Self { keys, validations, lifetime_seconds }
     }
 
     /// The keys.
@@ -89,15 +94,12 @@ impl Tokens {
         let bad =
             || Problem::new(Kind::Unauthorized).detail("the access token is not good, or expired");
         let header = decode_header(token).map_err(|_| bad())?;
-        let claims = self.keys.named(header.kid.as_deref()).find_map(|key| {
-            let mut validation = Validation::new(key.algorithm);
-            validation.leeway = LEEWAY_SECONDS;
-            validation.validate_nbf = true;
-            validation.set_issuer(&[ISSUER]);
-            validation.set_audience(&[AUDIENCE]);
-            validation.set_required_spec_claims(&["exp", "nbf", "iss", "aud", "sub"]);
-            decode::<Claims>(token, &key.verifying, &validation).ok()
-        });
+        // A token whose header names no key may be of any.
+        let of = |id: &str| header.kid.as_deref().is_none_or(|named| named == id);
+        let keys = self.keys.all().iter().zip(&self.validations).filter(|(key, _)| of(&key.id));
+        let claims = keys
+            .map(|(key, validation)| decode::<Claims>(token, &key.verifying, validation))
+            .find_map(Result::ok);
         let claims = claims.ok_or_else(bad)?.claims;
         let user = LoggedIn {
             user_id: id::read("usr", &claims.sub).map_err(|_| bad())?,
@@ -111,6 +113,16 @@ impl Tokens {
             work: Work::default(),
         })
     }
+}
+
+fn validation(algorithm: Algorithm) -> Validation {
+    let mut validation = Validation::new(algorithm);
+    validation.leeway = LEEWAY_SECONDS;
+    validation.validate_nbf = true;
+    validation.set_issuer(&[ISSUER]);
+    validation.set_audience(&[AUDIENCE]);
+    validation.set_required_spec_claims(&["exp", "nbf", "iss", "aud", "sub"]);
+    validation
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use crm::api_key::{self, ApiKey, NewApiKey};
 use engine::{clock, id};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use utoipa::{IntoParams, ToSchema};
+use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -17,7 +17,7 @@ use super::session::{hash, secret};
 use crate::State;
 use crate::gateway::client::Client;
 use crate::input::{Body, Params, bounded, path_id};
-use crate::page::{self, Cursors, Page};
+use crate::page::{self, Cursors, Page, Paging};
 use crate::permission;
 use crate::problem::{Kind, Problem};
 use crate::tenant::{self, Caller};
@@ -148,19 +148,10 @@ async fn create(
     Ok((StatusCode::CREATED, [(header::LOCATION, location)], Json(MadeApiKey { shown, key })))
 }
 
-/// Which page.
-#[derive(Deserialize, IntoParams)]
-#[serde(deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-struct List {
-    limit: Option<u32>,
-    cursor: Option<String>,
-}
-
 /// Keys, newest first, revoked ones as well.
 #[utoipa::path(
     get, path = "/api-keys",
-    params(List),
+    params(Paging),
     responses((status = 200, description = "As asked", body = Page<ApiKeyBody>)),
     security(("bearer" = ["keys:read"])),
 )]
@@ -168,7 +159,7 @@ async fn list(
     Shared(state): Shared<State>,
     caller: Caller,
     cursors: Cursors,
-    Params(wanted): Params<List>,
+    Params(wanted): Params<Paging>,
 ) -> Result<Json<Page<ApiKeyBody>>, Problem> {
     let limit = page::limit(wanted.limit)?;
     let before = cursors.read_id(wanted.cursor.as_deref())?;

@@ -6,11 +6,12 @@ use chrono::{DateTime, Utc};
 use crm::audit::{self, Entry, NewEntry};
 use engine::id;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Value, json};
 use sqlx::PgConnection;
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
+use uuid::Uuid;
 
 use crate::State;
 use crate::gateway::client::Client;
@@ -22,6 +23,16 @@ use crate::tenant::{self, Caller};
 /// The route.
 pub(super) fn router() -> OpenApiRouter<State> {
     OpenApiRouter::new().routes(routes!(list))
+}
+
+/// What happens to a user before anybody is logged in.
+pub(super) fn entry(
+    action: &'static str,
+    user_id: Option<Uuid>,
+    client: Client,
+) -> NewEntry<'static> {
+    let target = user_id.map(|user_id| id::show("usr", user_id));
+    NewEntry { actor: "nobody", action, target, address: client.text(), data: json!({}) }
 }
 
 /// Writes down what a caller does, with its target's id.

@@ -6,11 +6,12 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header}
 use crm::audit::{self, NewEntry};
 use crm::user::Role;
 use crm::web_session::{self, NewWebSession};
-use engine::{clock, id};
+use engine::clock;
 use serde_json::json;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use super::audit_routes::entry;
 use super::login::{LogIn, whose};
 use super::session::{hash, secret};
 use crate::State;
@@ -123,13 +124,8 @@ async fn open(
     };
     let mut tx = tenant::open(&state.pool, login.customer_id).await?;
     web_session::keep(&mut *tx, login.customer_id, new).await?;
-    let entry = NewEntry {
-        actor: "nobody",
-        action: "login.opened",
-        target: Some(id::show("usr", login.user_id)),
-        address: client.text(),
-        data: json!({ "by": "cookie" }),
-    };
+    let opened = entry("login.opened", Some(login.user_id), client);
+    let entry = NewEntry { data: json!({ "by": "cookie" }), ..opened };
     audit::write(&mut *tx, login.customer_id, entry).await?;
     tx.commit().await?;
     Ok((StatusCode::NO_CONTENT, set(&state, &cookie, seconds)?))

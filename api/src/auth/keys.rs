@@ -65,9 +65,9 @@ impl Keys {
         &self.0[0]
     }
 
-    /// Those that may have signed a token whose header names this key; all of them where it names none.
-    pub(super) fn named<'a>(&'a self, id: Option<&'a str>) -> impl Iterator<Item = &'a Key> {
-        self.0.iter().filter(move |key| id.is_none_or(|id| key.id == id))
+    /// All of them.
+    pub(super) fn all(&self) -> &[Key] {
+        &self.0
     }
 
     /// The public parts, as `/.well-known/jwks.json` shows them; of secrets there are none.

@@ -2,14 +2,13 @@
 
 use axum::Json;
 use axum::extract::State as Shared;
-use crm::audit::{self, NewEntry};
 use crm::user::Login;
-use crm::{customer, user};
-use engine::{clock, id};
+use crm::{audit, customer, user};
+use engine::clock;
 use serde::Deserialize;
-use serde_json::json;
 use utoipa::ToSchema;
 
+use super::audit_routes::entry;
 use super::session::{self, Session};
 use crate::State;
 use crate::gateway::client::Client;
@@ -46,7 +45,7 @@ pub(super) async fn log_in(
     let user = user.filter(|user| user.active).ok_or_else(wrong)?;
     let customer = customer::find(&mut *tx, login.customer_id).await?.ok_or_else(wrong)?;
     let session = session::open(&mut tx, &state, user, customer, clock::new_id()).await?;
-    let entry = entry("login.opened", &login, client);
+    let entry = entry("login.opened", Some(login.user_id), client);
     audit::write(&mut *tx, login.customer_id, entry).await?;
     tx.commit().await?;
     Ok(Json(session))
@@ -64,16 +63,11 @@ pub(super) async fn whose(state: &State, client: Client, given: LogIn) -> Result
     let Some(login) = login else { return Err(wrong()) };
     if !matches {
         let mut tx = tenant::open(&state.pool, login.customer_id).await?;
-        let entry = entry("login.refused", &login, client);
+        let entry = entry("login.refused", Some(login.user_id), client);
         audit::write(&mut *tx, login.customer_id, entry).await?;
         tx.commit().await?;
         return Err(wrong());
     }
     state.tries.forget(&name, client);
     Ok(login)
-}
-
-fn entry(action: &'static str, login: &Login, client: Client) -> NewEntry<'static> {
-    let target = Some(id::show("usr", login.user_id));
-    NewEntry { actor: "nobody", action, target, address: client.text(), data: json!({}) }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use axum::extract::State as Shared;
 use axum::http::StatusCode;
 use crm::audit::{self, NewEntry};
-use crm::{password_link, token, user, web_session};
+use crm::{password_link, user};
 use engine::id;
 use serde::Deserialize;
 use serde_json::json;
@@ -13,10 +13,10 @@ use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::audit_routes::note;
+use super::audit_routes::{entry, note};
 use super::mails::{self, Mail};
 use super::password;
-use super::session::hash;
+use super::session::{self, hash};
 use crate::State;
 use crate::gateway::client::Client;
 use crate::input::Body;
@@ -70,8 +70,7 @@ async fn change(
     let new = state.passwords.hash(given.new_password).await?;
     let mut tx = tenant::begin(&state.pool, &caller).await?;
     user::set_password(&mut *tx, caller.customer_id, me.user_id, &new).await?;
-    token::revoke_all(&mut tx, caller.customer_id, me.user_id, Some(me.login)).await?;
-    web_session::end_all(&mut *tx, caller.customer_id, me.user_id, Some(me.login)).await?;
+    session::end_all(&mut tx, caller.customer_id, me.user_id, Some(me.login)).await?;
     note(&mut tx, &caller, &client, ("password.changed", &who), json!({})).await?;
     state.tries.forget(&who, client);
     Ok(StatusCode::NO_CONTENT)
@@ -103,13 +102,7 @@ async fn forgot(
         let mut tx = tenant::open(&state.pool, login.customer_id).await?;
         let mail = Mail::ForgottenPassword;
         mails::write(&mut tx, &state, login.customer_id, login.user_id, mail).await?;
-        let entry = NewEntry {
-            actor: "nobody",
-            action: "password.forgotten",
-            target: Some(id::show("usr", login.user_id)),
-            address: client.text(),
-            data: json!({}),
-        };
+        let entry = entry("password.forgotten", Some(login.user_id), client);
         audit::write(&mut *tx, login.customer_id, entry).await?;
         tx.commit().await?;
     }
@@ -156,16 +149,9 @@ async fn reset(
     let found = user::find(&mut *tx, customer_id, user_id).await?;
     found.filter(|user| user.active).ok_or_else(bad)?;
     user::set_password(&mut *tx, customer_id, user_id, &new).await?;
-    token::revoke_all(&mut tx, customer_id, user_id, None).await?;
-    web_session::end_all(&mut *tx, customer_id, user_id, None).await?;
-    let who = id::show("usr", user_id);
-    let entry = NewEntry {
-        actor: &format!("user:{who}"),
-        action: "password.reset",
-        target: Some(who.clone()),
-        address: client.text(),
-        data: json!({}),
-    };
+    session::end_all(&mut tx, customer_id, user_id, None).await?;
+    let who = format!("user:{}", id::show("usr", user_id));
+    let entry = NewEntry { actor: &who, ..entry("password.reset", Some(user_id), client) };
     audit::write(&mut *tx, customer_id, entry).await?;
     tx.commit().await?;
     Ok(StatusCode::NO_CONTENT)

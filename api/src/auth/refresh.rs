@@ -3,13 +3,12 @@
 use axum::Json;
 use axum::extract::{Request, State as Shared};
 use axum::http::StatusCode;
-use crm::audit::{self, NewEntry};
 use crm::token::{self, Spent};
-use crm::{customer, user};
+use crm::{audit, customer, user};
 use serde::Deserialize;
-use serde_json::json;
 use utoipa::ToSchema;
 
+use super::audit_routes::entry;
 use super::authenticate;
 use super::session::{self, Session};
 use crate::State;
@@ -47,13 +46,7 @@ pub(super) async fn refresh(
         Spent::Good { user_id, family } => (user_id, family),
         Spent::Reused => {
             tracing::warn!(customer.id = %customer_id, "a refresh token was used twice");
-            let entry = NewEntry {
-                actor: "nobody",
-                action: "login.token_reused",
-                target: None,
-                address: client.text(),
-                data: json!({}),
-            };
+            let entry = entry("login.token_reused", None, client);
             audit::write(&mut *tx, customer_id, entry).await?;
             tx.commit().await?;
             return Err(bad());

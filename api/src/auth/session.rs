@@ -4,6 +4,7 @@ use chrono::{DateTime, Utc};
 use crm::customer::Customer;
 use crm::token::{self, NewToken};
 use crm::user::User;
+use crm::web_session;
 use engine::{clock, id};
 use ring::digest;
 use ring::rand::{SecureRandom, SystemRandom};
@@ -106,6 +107,17 @@ pub(super) async fn open(
         user: user.into(),
         customer: customer.into(),
     })
+}
+
+/// Ends all logins of a user, by token and by cookie, but for one.
+pub(super) async fn end_all(
+    tx: &mut PgConnection,
+    customer_id: Uuid,
+    user_id: Uuid,
+    but: Option<Uuid>,
+) -> Result<(), sqlx::Error> {
+    token::revoke_all(&mut *tx, customer_id, user_id, but).await?;
+    web_session::end_all(tx, customer_id, user_id, but).await
 }
 
 /// What nobody can guess: 32 random bytes as hexadecimal letters.

@@ -7,13 +7,13 @@ use chrono::{DateTime, Utc};
 use crm::team::{self, Team};
 use engine::id;
 use serde::{Deserialize, Serialize};
-use utoipa::{IntoParams, ToSchema};
+use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::State;
 use crate::input::{Body, Params, bounded, path_id};
-use crate::page::{self, Cursors, Page};
+use crate::page::{self, Cursors, Page, Paging};
 use crate::problem::{Kind, Problem};
 use crate::revision;
 use crate::tenant::{self, Caller};
@@ -80,19 +80,10 @@ async fn create(
     Ok((StatusCode::CREATED, [(header::LOCATION, location)], Json(made)))
 }
 
-/// Which page.
-#[derive(Deserialize, IntoParams)]
-#[serde(deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-struct List {
-    limit: Option<u32>,
-    cursor: Option<String>,
-}
-
 /// Teams, newest first.
 #[utoipa::path(
     get, path = "/teams",
-    params(List),
+    params(Paging),
     responses((status = 200, description = "As asked", body = Page<TeamBody>)),
     security(("bearer" = ["users:read"])),
 )]
@@ -100,7 +91,7 @@ async fn list(
     Shared(state): Shared<State>,
     caller: Caller,
     cursors: Cursors,
-    Params(wanted): Params<List>,
+    Params(wanted): Params<Paging>,
 ) -> Result<Json<Page<TeamBody>>, Problem> {
     let limit = page::limit(wanted.limit)?;
     let before = cursors.read_id(wanted.cursor.as_deref())?;

@@ -6,26 +6,26 @@ use std::str::FromStr;
 use axum::Json;
 use axum::extract::{Path, State as Shared};
 use axum::http::{HeaderMap, HeaderName, StatusCode, header};
+use crm::team;
 use crm::user::{self, NewUser, Role, User};
-use crm::{team, token, web_session};
 use email_address::EmailAddress;
 use engine::clock;
 use serde::{Deserialize, Deserializer};
 use serde_json::json;
 use sqlx::PgConnection;
-use utoipa::{IntoParams, ToSchema};
+use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use uuid::Uuid;
 
 use super::audit_routes::note;
 use super::mails::{self, Mail};
-use super::session::UserBody;
+use super::session::{self, UserBody};
 use super::signup::refused;
 use crate::State;
 use crate::gateway::client::Client;
 use crate::input::{Body, Params, bounded, field_id, path_id};
-use crate::page::{self, Cursors, Page};
+use crate::page::{self, Cursors, Page, Paging};
 use crate::problem::{Kind, Problem};
 use crate::revision;
 use crate::tenant::{self, Caller, Principal};
@@ -127,19 +127,10 @@ async fn invite(
     Ok((StatusCode::CREATED, [(header::LOCATION, location)], Json(made)))
 }
 
-/// Which page.
-#[derive(Deserialize, IntoParams)]
-#[serde(deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-struct List {
-    limit: Option<u32>,
-    cursor: Option<String>,
-}
-
 /// Users, newest first.
 #[utoipa::path(
     get, path = "/users",
-    params(List),
+    params(Paging),
     responses((status = 200, description = "As asked", body = Page<UserBody>)),
     security(("bearer" = ["users:read"])),
 )]
@@ -147,7 +138,7 @@ async fn list(
     Shared(state): Shared<State>,
     caller: Caller,
     cursors: Cursors,
-    Params(wanted): Params<List>,
+    Params(wanted): Params<Paging>,
 ) -> Result<Json<Page<UserBody>>, Problem> {
     let limit = page::limit(wanted.limit)?;
     let before = cursors.read_id(wanted.cursor.as_deref())?;
@@ -230,8 +221,7 @@ async fn change(
     keep_an_owner(&mut tx, &locked, &becomes).await?;
     let changed = user::change(&mut *tx, &becomes).await?;
     if !changed.active {
-        token::revoke_all(&mut tx, caller.customer_id, user_id, None).await?;
-        web_session::end_all(&mut *tx, caller.customer_id, user_id, None).await?;
+        session::end_all(&mut tx, caller.customer_id, user_id, None).await?;
     }
     let data = json!({ "role": changed.role, "active": changed.active });
     note(&mut tx, &caller, &client, ("user.changed", &text), data).await?;

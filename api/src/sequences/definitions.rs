@@ -11,13 +11,13 @@ use engine::definition_store::{self, Document};
 use engine::id;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use utoipa::{IntoParams, ToSchema};
+use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::State;
 use crate::input::{self, Params, path_id};
-use crate::page::{self, Cursors, Page};
+use crate::page::{self, Cursors, Page, Paging};
 use crate::problem::{Fault, Kind, Problem};
 use crate::tenant::{self, Caller};
 
@@ -173,18 +173,10 @@ fn toml_of(document: Document) -> Result<String, Problem> {
     })
 }
 
-#[derive(Deserialize, IntoParams)]
-#[serde(deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-struct List {
-    limit: Option<u32>,
-    cursor: Option<String>,
-}
-
 /// Sequences without their definitions, newest first.
 #[utoipa::path(
     get, path = "/sequences",
-    params(List),
+    params(Paging),
     responses((status = 200, description = "As asked", body = Page<SequenceBody>)),
     security(("bearer" = ["sequences:read"])),
 )]
@@ -192,7 +184,7 @@ async fn list(
     Shared(state): Shared<State>,
     caller: Caller,
     cursors: Cursors,
-    Params(wanted): Params<List>,
+    Params(wanted): Params<Paging>,
 ) -> Result<Json<Page<SequenceBody>>, Problem> {
     let limit = page::limit(wanted.limit)?;
     let before = cursors.read_id(wanted.cursor.as_deref())?;

@@ -13,7 +13,7 @@ use utoipa_axum::routes;
 
 use crate::State;
 use crate::input::{Body, Params, optional_id, path_id};
-use crate::page::{self, Cursors, Page};
+use crate::page::{self, Cursors, Page, Paging};
 use crate::problem::{Kind, Problem};
 use crate::tenant::{self, Caller};
 
@@ -120,18 +120,10 @@ async fn find(
     found.map(|found| Json(show(found))).ok_or_else(|| Problem::new(Kind::NotFound))
 }
 
-#[derive(Deserialize, IntoParams)]
-#[serde(deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-struct HistoryPage {
-    limit: Option<u32>,
-    cursor: Option<String>,
-}
-
 /// What an enrollment did, oldest first.
 #[utoipa::path(
     get, path = "/enrollments/{id}/history",
-    params(HistoryPage),
+    params(Paging),
     responses((status = 200, description = "As asked", body = Page<HistoryRow>)),
     security(("bearer" = ["enrollments:read"])),
 )]
@@ -140,7 +132,7 @@ async fn history(
     caller: Caller,
     Path(enrollment): Path<String>,
     cursors: Cursors,
-    Params(wanted): Params<HistoryPage>,
+    Params(wanted): Params<Paging>,
 ) -> Result<Json<Page<HistoryRow>>, Problem> {
     let enrollment_id = path_id("enr", &enrollment)?;
     let limit = page::limit(wanted.limit)?;

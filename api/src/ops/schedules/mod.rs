@@ -10,16 +10,16 @@ use axum::response::{IntoResponse, Response};
 use chrono::{DateTime, Utc};
 use engine::id;
 use engine::schedule::{self, Fire, Schedule};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use serde_json::Value;
 use sqlx::PgConnection;
-use utoipa::{IntoParams, ToSchema};
+use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::State;
 use crate::input::{Body, Params, path_id};
-use crate::page::{self, Cursors, Page};
+use crate::page::{self, Cursors, Page, Paging};
 use crate::problem::{Kind, Problem};
 use crate::revision;
 use crate::tenant::{self, Caller};
@@ -147,19 +147,10 @@ async fn find(
     found.map(|found| answer(found).into_response()).ok_or_else(|| Problem::new(Kind::NotFound))
 }
 
-/// Which page.
-#[derive(Deserialize, IntoParams)]
-#[serde(deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-struct List {
-    limit: Option<u32>,
-    cursor: Option<String>,
-}
-
 /// Schedules, newest first.
 #[utoipa::path(
     get, path = "/ops/schedules",
-    params(List),
+    params(Paging),
     responses((status = 200, description = "As asked", body = Page<ScheduleBody>)),
     security(("bearer" = ["ops:read"])),
 )]
@@ -167,7 +158,7 @@ async fn list(
     Shared(state): Shared<State>,
     caller: Caller,
     cursors: Cursors,
-    Params(wanted): Params<List>,
+    Params(wanted): Params<Paging>,
 ) -> Result<Json<Page<ScheduleBody>>, Problem> {
     let limit = page::limit(wanted.limit)?;
     let before = cursors.read_id(wanted.cursor.as_deref())?;
@@ -295,7 +286,7 @@ fn show_fire(fire: Fire) -> FireBody {
 /// What became of its occurrences, newest first.
 #[utoipa::path(
     get, path = "/ops/schedules/{id}/fires",
-    params(List),
+    params(Paging),
     responses((status = 200, description = "As asked", body = Page<FireBody>)),
     security(("bearer" = ["ops:read"])),
 )]
@@ -304,7 +295,7 @@ async fn fires(
     caller: Caller,
     Path(schedule): Path<String>,
     cursors: Cursors,
-    Params(wanted): Params<List>,
+    Params(wanted): Params<Paging>,
 ) -> Result<Json<Page<FireBody>>, Problem> {
     let schedule_id = path_id("sch", &schedule)?;
     let limit = page::limit(wanted.limit)?;
