@@ -93,11 +93,7 @@ impl Create {
         let cron = faults.keep(cron(&self.cron));
         let zone = match self.zone {
             Some(name) => faults.keep(zone(&name)),
-            None => {
-                let customer = customer::find(&mut *tx, customer_id).await?;
-                let known = customer.and_then(|customer| Zone::parse(&customer.time_zone).ok());
-                Some(known.unwrap_or_else(Zone::utc))
-            }
+            None => Some(customers_zone(tx, customer_id).await?),
         };
         let jitter = faults.keep(jitter(self.jitter.as_deref()));
         let start = match self.start {
@@ -190,6 +186,16 @@ pub(super) fn zone(name: &str) -> Result<Zone, Fault> {
         let help = Zone::nearest(name).map(|near| format!("did you mean `{near}`?"));
         Fault { help, ..fault("zone", error.to_string()) }
     })
+}
+
+/// The zone that counts where none is named.
+pub(super) async fn customers_zone(
+    tx: &mut PgConnection,
+    customer_id: Uuid,
+) -> Result<Zone, sqlx::Error> {
+    let customer = customer::find(tx, customer_id).await?;
+    let known = customer.and_then(|customer| Zone::parse(&customer.time_zone).ok());
+    Ok(known.unwrap_or_else(Zone::utc))
 }
 
 fn jitter(text: Option<&str>) -> Result<Duration, Fault> {

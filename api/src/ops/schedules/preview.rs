@@ -3,7 +3,6 @@
 use axum::Json;
 use axum::extract::State as Shared;
 use chrono::{DateTime, Utc};
-use crm::customer;
 use engine::clock;
 use engine::timing::{Cron, Occurrence, Zone};
 use serde::{Deserialize, Serialize};
@@ -85,11 +84,7 @@ pub(super) async fn preview(
     let cron: Option<Cron> = faults.keep(plan::cron(&wanted.cron));
     let zone = match &wanted.zone {
         Some(name) => faults.keep(plan::zone(name)),
-        None => {
-            let customer = customer::find(&mut *tx, caller.customer_id).await?;
-            let known = customer.and_then(|customer| Zone::parse(&customer.time_zone).ok());
-            Some(known.unwrap_or_else(Zone::utc))
-        }
+        None => Some(plan::customers_zone(&mut tx, caller.customer_id).await?),
     };
     let (Some(cron), Some(zone)) = (cron, zone) else { return Err(faults.problem()) };
     let from = match wanted.from {
