@@ -9,11 +9,11 @@ use std::time::Duration;
 use anyhow::{Context, Result, anyhow, bail};
 use serde::{Deserialize, Serialize};
 use sqlx::migrate::Migrator;
-use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions, PgSslMode};
 use sqlx::{Connection, PgConnection, PgPool};
 
 use crate::postgres::OLDEST;
-use crate::settings::Settings;
+use crate::settings::{DatabaseSettings, Settings, Tls};
 
 /// All migrations, in the binary. A database may have later ones, which a newer binary has brought.
 pub(crate) static MIGRATIONS: LazyLock<Migrator> = LazyLock::new(|| {
@@ -71,18 +71,21 @@ pub(crate) enum Role {
 /// A database.
 #[derive(Clone)]
 pub(crate) struct Database {
+    /// To the database itself.
     options: PgConnectOptions,
     url: String,
+    /// To the transaction pooler through which the API goes, where there is one.
+    pooler: Option<PgConnectOptions>,
 }
 
 impl Database {
     /// The one that the settings name, else that of the running `dev`.
     pub(crate) fn find(settings: &Settings) -> Result<Self> {
-        if let Some(url) = &settings.database_url {
-            return Self::at(url);
+        if let Some(named) = &settings.database {
+            return Self::at(named);
         }
         match Running::find(&settings.data_dir) {
-            Some(running) => Self::at(&running.database_url),
+            Some(running) => Self::at(&DatabaseSettings::of_url(&running.database_url)),
             None => bail!(
                 "no `salesos dev` runs on {}; start it, or set DATABASE_URL",
                 settings.data_dir.display()
@@ -90,18 +93,18 @@ impl Database {
         }
     }
 
-    /// The one of a URL.
-    pub(crate) fn at(url: &str) -> Result<Self> {
-        let ours = url.starts_with("postgres://") || url.starts_with("postgresql://");
-        match PgConnectOptions::from_str(url) {
-            Ok(options) if ours => Ok(Self { options, url: url.into() }),
-            Ok(_) | Err(_) => bail!(
-                "DATABASE_URL is no Postgres URL; write postgres://user:password@host:5432/name"
-            ),
-        }
+    /// The one that is named.
+    pub(crate) fn at(named: &DatabaseSettings) -> Result<Self> {
+        let read = |setting, url| options(setting, url).map(|options| guarded(options, &named.tls));
+        let at_url = read("DATABASE_URL", &named.url)?;
+        let Some(direct) = &named.direct_url else {
+            return Ok(Self { options: at_url, url: named.url.clone(), pooler: None });
+        };
+        let options = read("DATABASE_DIRECT_URL", direct)?;
+        Ok(Self { options, url: direct.clone(), pooler: Some(at_url) })
     }
 
-    /// Its URL, with the password.
+    /// Its own URL, past a pooler, with the password.
     pub(crate) fn url(&self) -> &str {
         &self.url
     }
@@ -135,14 +138,31 @@ impl Database {
         Ok(pool)
     }
 
+    /// Connections in a role that are opened once somebody uses them.
+    pub(crate) fn unopened(&self, role: Role) -> PgPool {
+        PgPoolOptions::new().max_connections(1).connect_lazy_with(self.options(role))
+    }
+
+    /// The connections of the API: through the pooler, where there is one.
+    pub(crate) async fn serving_pool(&self, connections: u32) -> Result<api::Pool> {
+        let Some(pooler) = &self.pooler else {
+            return Ok(api::Pool::direct(self.pool(Role::Api, connections).await?));
+        };
+        // A pooler refuses start-up options that it does not know.
+        let pooler = pooler.clone().extra_float_digits(None::<i8>);
+        let knows = knows_statements(&pooler).await.map_err(|error| unreachable(&pooler, error))?;
+        let kept = if knows { STATEMENTS } else { 0 };
+        let pool = PgPoolOptions::new()
+            .max_connections(connections)
+            .acquire_timeout(Duration::from_secs(10))
+            .connect_with(pooler.clone().statement_cache_capacity(kept))
+            .await
+            .map_err(|error| unreachable(&pooler, error))?;
+        Ok(if knows { api::Pool::pooled(pool) } else { api::Pool::pooled_forgetting(pool) })
+    }
+
     fn unreachable(&self, error: sqlx::Error) -> anyhow::Error {
-        let (host, port) = (self.options.get_host(), self.options.get_port());
-        if matches!(error, sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut) {
-            return anyhow!(
-                "Postgres at {host}:{port} does not answer; is it running, and is DATABASE_URL right?"
-            );
-        }
-        anyhow!(error).context(format!("Postgres at {host}:{port} refused"))
+        unreachable(&self.options, error)
     }
 
     /// Refuses a server that is too old, before anything is done in it.
@@ -170,6 +190,60 @@ impl Database {
         MIGRATIONS.run(pool).await.context("the migrations could not be applied")?;
         Ok(())
     }
+}
+
+/// How many statements a connection keeps prepared.
+const STATEMENTS: usize = 100;
+
+/// Whether a pooler knows each client's prepared statements, as PgBouncer does from 1.21 on where its
+/// `max_prepared_statements` is not 0: then the server knows a statement by the pooler's name, else by the client's.
+async fn knows_statements(pooler: &PgConnectOptions) -> Result<bool, sqlx::Error> {
+    let mut db = PgConnection::connect_with(pooler).await?;
+    let mut tx = db.begin().await?;
+    let own =
+        "select name from pg_prepared_statements where statement like '%the statement that asks%'";
+    let name: Option<String> = sqlx::query_scalar(own).fetch_optional(&mut *tx).await?;
+    tx.rollback().await?;
+    db.close().await?;
+    Ok(name.is_some_and(|name| !name.starts_with("sqlx_s_")))
+}
+
+/// How to connect to what a setting names.
+fn options(setting: &str, url: &str) -> Result<PgConnectOptions> {
+    let ours = url.starts_with("postgres://") || url.starts_with("postgresql://");
+    match PgConnectOptions::from_str(url) {
+        Ok(options) if ours => Ok(options),
+        Ok(_) | Err(_) => {
+            bail!("{setting} is no Postgres URL; write postgres://user:password@host:5432/name")
+        }
+    }
+}
+
+fn guarded(options: PgConnectOptions, tls: &Tls) -> PgConnectOptions {
+    match tls {
+        Tls::AsUrl => options,
+        Tls::Unverified => options.ssl_mode(PgSslMode::Require),
+        Tls::Verified { authority: None } => options.ssl_mode(PgSslMode::VerifyFull),
+        Tls::Verified { authority: Some(file) } => {
+            options.ssl_mode(PgSslMode::VerifyFull).ssl_root_cert(file)
+        }
+    }
+}
+
+/// What to try where a connection fails.
+fn unreachable(to: &PgConnectOptions, error: sqlx::Error) -> anyhow::Error {
+    let (host, port) = (to.get_host(), to.get_port());
+    if matches!(error, sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut) {
+        return anyhow!(
+            "Postgres at {host}:{port} does not answer; is it running, and is DATABASE_URL right?"
+        );
+    }
+    let advice = if matches!(error, sqlx::Error::Tls(_)) {
+        "can't be spoken to by TLS as DATABASE_SSL asks; look at its certificate, or name the authority by DATABASE_SSL_CA"
+    } else {
+        "refused"
+    };
+    anyhow!(error).context(format!("Postgres at {host}:{port} {advice}"))
 }
 
 /// The versions of the migrations that a database has, in their order.

@@ -69,6 +69,9 @@ enum Command {
     /// What bulk commands started: watch it, stop it.
     #[command(subcommand)]
     Operations(commands::operations::Command),
+    /// Users of customers, and operators of the platform.
+    #[command(subcommand)]
+    Users(commands::users::Command),
 }
 
 /// How a command ended, where it did not fail.
@@ -121,6 +124,7 @@ async fn run(command: Command, settings: Settings) -> anyhow::Result<Ending> {
         Command::Jobs(command) => commands::jobs::run(command, settings).await,
         Command::Schedules(command) => commands::schedules::run(command, settings).await,
         Command::Operations(command) => commands::operations::run(command, settings).await,
+        Command::Users(command) => commands::users::run(command, settings).await,
     }
 }
 

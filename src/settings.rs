@@ -1,6 +1,7 @@
 //! Settings: the environment, then `.env`. Each is read once, here and nowhere else, and a bad one stops the
 //! start with one line. `.env.example` lists all.
 
+mod database;
 mod serving;
 
 use std::collections::HashMap;
@@ -10,6 +11,7 @@ use std::time::Duration;
 
 use anyhow::{Result, anyhow, bail};
 use api::TokenKeys;
+pub(crate) use database::{DatabaseSettings, Tls};
 use engine::worker::Retention;
 pub(crate) use serving::{AuthMode, Serving};
 use steps::AllowedHosts;
@@ -17,7 +19,7 @@ use steps::AllowedHosts;
 /// What a process needs to know. Secrets have no `Debug`.
 pub(crate) struct Settings {
     /// The database to use instead of one of `dev`'s own.
-    pub(crate) database_url: Option<String>,
+    pub(crate) database: Option<DatabaseSettings>,
     /// Where `dev` keeps its data.
     pub(crate) data_dir: PathBuf,
     /// The keys of access tokens; `dev` draws its own where none is set.
@@ -62,7 +64,7 @@ impl Settings {
         let get = |name: &str| source(name).filter(|value| !value.is_empty());
         let production = production(get("SALESOS_ENV"))?;
         Ok(Self {
-            database_url: get("DATABASE_URL"),
+            database: DatabaseSettings::of(&get)?,
             data_dir: get("SALESOS_DATA_DIR").unwrap_or_else(|| ".salesos".into()).into(),
             token_keys: token_keys(&get)?,
             public_url: public_url(get("PUBLIC_URL"))?,
@@ -205,7 +207,7 @@ mod tests {
         let copied = Settings::of(|name| example.get(name).cloned());
         let shown = |settings: Result<Settings>| {
             let Settings {
-                database_url,
+                database,
                 data_dir,
                 token_keys,
                 public_url,
@@ -217,7 +219,8 @@ mod tests {
                 serving,
                 log_filter,
             } = settings.expect("defaults are good");
-            let texts = (database_url, data_dir, token_keys.is_some(), public_url, log_filter);
+            let texts =
+                (database.is_some(), data_dir, token_keys.is_some(), public_url, log_filter);
             (texts, access_seconds, refresh_seconds, email_provider, http_allow, retention, serving)
         };
         assert_eq!(shown(copied), shown(unset));

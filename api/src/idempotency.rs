@@ -10,10 +10,11 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use crm::idempotency::{self, Answer, Claim, Claimed};
 use ring::digest;
+use uuid::Uuid;
 
 use crate::State;
 use crate::problem::{Kind, Problem};
-use crate::tenant::{self, Caller};
+use crate::tenant::{self, Asker};
 
 /// What a client names a request by.
 pub(crate) const KEY: HeaderName = HeaderName::from_static("idempotency-key");
@@ -52,16 +53,16 @@ pub(crate) fn key(headers: &HeaderMap) -> Result<Option<String>, Problem> {
 /// Begins a request's transaction under its key.
 pub(crate) async fn begin(
     state: &State,
-    caller: &Caller,
+    asker: &Asker,
     key: String,
     parts: &Parts,
     body: &Bytes,
 ) -> Result<Begun, Problem> {
     let fingerprint = fingerprint(parts, body);
-    let actor = caller.actor();
-    let mut tx = tenant::begin(&state.pool, caller).await?;
+    let actor = asker.actor();
+    let mut tx = tenant::begin(&state.pool, asker).await?;
     let claim = Claim { actor: &actor, key: &key, fingerprint: &fingerprint };
-    match idempotency::claim(&mut tx, caller.customer_id, claim).await? {
+    match idempotency::claim(&mut tx, customer_of(asker)?, claim).await? {
         Claimed::New => Ok(Begun::Goes(Keyed { key, fingerprint })),
         Claimed::Answered(answer) => Ok(Begun::Answered(replayed(answer)?)),
         Claimed::Running => {
@@ -78,7 +79,7 @@ pub(crate) async fn begin(
 /// Keeps the answer of a request that was served, in its transaction.
 pub(crate) async fn keep(
     state: &State,
-    caller: &Caller,
+    asker: &Asker,
     keyed: Keyed,
     response: Response,
 ) -> Result<Response, Problem> {
@@ -96,11 +97,17 @@ pub(crate) async fn keep(
         headers: HEADERS.iter().filter_map(kept).collect(),
         body: body.to_vec(),
     };
-    let actor = caller.actor();
+    let actor = asker.actor();
     let claim = Claim { actor: &actor, key: &keyed.key, fingerprint: &keyed.fingerprint };
-    let mut tx = tenant::begin(&state.pool, caller).await?;
-    idempotency::keep(&mut tx, caller.customer_id, claim, &answer).await?;
+    let mut tx = tenant::begin(&state.pool, asker).await?;
+    idempotency::keep(&mut tx, customer_of(asker)?, claim, &answer).await?;
     Ok(Response::from_parts(parts, Body::from(body)))
+}
+
+/// Answers are kept with the customer whose they are.
+fn customer_of(asker: &Asker) -> Result<Uuid, Problem> {
+    let detail = "answers are kept for customers, not for operators; leave out `Idempotency-Key`";
+    asker.customer_id.ok_or_else(|| Problem::new(Kind::Malformed).detail(detail))
 }
 
 /// What makes two requests the same: method, path, query and body.

@@ -7,6 +7,7 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode, header};
 use engine::id;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Deserializer};
 use uuid::Uuid;
 
 use crate::problem::{Fault, Kind, Problem};
@@ -97,6 +98,13 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Params<T> {
     }
 }
 
+/// Tells a field that is `null` from one that is left out: a change empties the one, and leaves the other.
+pub(crate) fn present<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<Option<T>>, D::Error> {
+    Option::<T>::deserialize(deserializer).map(Some)
+}
+
 /// The id in a path; what is no id of the kind names nothing that is here.
 pub(crate) fn path_id(prefix: &'static str, text: &str) -> Result<Uuid, Problem> {
     id::read(prefix, text).map_err(|error| Problem::new(Kind::NotFound).detail(error.to_string()))
@@ -114,6 +122,13 @@ pub(crate) fn optional_id(
     text: Option<&str>,
 ) -> Result<Option<Uuid>, Problem> {
     text.map(|text| field_id(field, prefix, text)).transpose()
+}
+
+/// What people call something: 1 to 200 characters, without blanks around them.
+pub(crate) fn name(text: &str) -> Result<String, Problem> {
+    bounded("name", text, 200)?;
+    let text = text.trim();
+    if text.is_empty() { Err(Problem::invalid("name", "is empty")) } else { Ok(text.to_owned()) }
 }
 
 /// A text of at most so many characters.

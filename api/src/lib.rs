@@ -10,10 +10,12 @@ mod gateway;
 mod hex;
 mod idempotency;
 mod input;
+mod listing;
 mod openapi;
 mod ops;
 mod page;
 mod permission;
+mod pool;
 mod problem;
 #[path = "crm/mod.rs"]
 mod records;
@@ -29,13 +31,13 @@ use axum::Router;
 use engine::definition_store::Definitions;
 use ring::hmac;
 use serde_json::Value;
-use sqlx::PgPool;
 use tokio::sync::Semaphore;
 use utoipa_axum::router::OpenApiRouter;
 
 pub use auth::keys::Keys as TokenKeys;
 pub use auth::password::hash as hash_password;
 pub use gateway::{AuthMode, InternalSecret, Origins, Outside, Rates, Target, TrustedProxies};
+pub use pool::Pool;
 pub use problem::{Fault, Kind, Problem};
 pub use service::{GATEWAY_PORT, Service};
 
@@ -58,7 +60,7 @@ pub struct Settings {
 #[derive(Clone)]
 pub struct Services {
     /// Connections of the role `salesos_api`, which stands under row-level security.
-    pub pool: PgPool,
+    pub pool: Pool,
     /// Definitions, read with the step types that ship.
     pub definitions: Definitions,
     /// What the settings say.
@@ -72,7 +74,7 @@ pub struct Services {
 /// What handlers share.
 #[derive(Clone)]
 pub(crate) struct State {
-    pub(crate) pool: PgPool,
+    pub(crate) pool: Pool,
     pub(crate) definitions: Definitions,
     pub(crate) settings: Arc<Settings>,
     pub(crate) metrics: fn() -> String,
@@ -90,6 +92,8 @@ pub(crate) struct State {
     pub(crate) cursor_key: hmac::Key,
     /// Whose turn it is to look ahead: that takes a core for a second.
     pub(crate) simulations: Arc<Semaphore>,
+    /// Whose turn it is to read a file: that takes a core, and some times the file's size of memory.
+    pub(crate) imports: Arc<Semaphore>,
 }
 
 /// All services behind the gateway, in one process.
@@ -133,6 +137,7 @@ fn state(services: Services, document: &Value, edge: gateway::Edge) -> State {
         passwords: Arc::default(),
         tries: Arc::default(),
         simulations: Arc::new(Semaphore::new(1)),
+        imports: Arc::new(Semaphore::new(1)),
         settings: Arc::new(settings),
     }
 }

@@ -158,12 +158,18 @@ fn problems(
 }
 
 /// The kinds of ids that stand in paths, by what stands before them.
-const IDS: [(&str, &str); 8] = [
+const IDS: [(&str, &str); 14] = [
+    ("accounts", "acc"),
     ("api-keys", "key"),
     ("contacts", "con"),
+    ("custom-fields", "fld"),
     ("enrollments", "enr"),
+    ("imports", "imp"),
+    ("lists", "lst"),
     ("operations", "op"),
+    ("opportunities", "opp"),
     ("ops/schedules", "sch"),
+    ("pipelines", "pip"),
     ("sequences", "seq"),
     ("teams", "team"),
     ("users", "usr"),
@@ -189,7 +195,7 @@ fn id(resource: &str) -> Value {
 fn name(method: &str, resource: &str) -> String {
     let words = resource.split('/').map(|word| match word {
         "{id}" => "by_id".to_owned(),
-        word => word.replace('-', "_"),
+        word => word.replace(['-', '.'], "_"),
     });
     std::iter::once(method.to_owned()).chain(words).collect::<Vec<_>>().join("_")
 }

@@ -4,6 +4,7 @@
 use axum::extract::{FromRequestParts, MatchedPath};
 use axum::http::request::Parts;
 use chrono::{DateTime, Utc};
+use crm::filter::After;
 use ring::hmac;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -121,6 +122,26 @@ impl Cursors {
         read.map(|number| number.unwrap_or(-1))
     }
 
+    /// A cursor after a row of a listing in this order.
+    pub(crate) fn after_key(&self, order: &str, after: &After) -> String {
+        let key = [order.as_bytes(), &[0], after.key.as_bytes()].concat();
+        self.sign(&[after.id.as_bytes(), &key[..]].concat())
+    }
+
+    /// Where a listing in this order goes on; the cursor of another order is none.
+    pub(crate) fn read_key(
+        &self,
+        order: &str,
+        cursor: Option<&str>,
+    ) -> Result<Option<After>, Problem> {
+        self.read(cursor, |bytes| {
+            let (id, key) = bytes.split_first_chunk::<16>()?;
+            let key = std::str::from_utf8(key).ok()?;
+            let (of, key) = key.split_once('\0')?;
+            (of == order).then(|| After { key: key.to_owned(), id: Uuid::from_bytes(*id) })
+        })
+    }
+
     fn sign(&self, bytes: &[u8]) -> String {
         let signature = hmac::sign(&self.key, &self.signed(bytes));
         hex::write(&[&signature.as_ref()[..SIGNATURE], bytes].concat())
@@ -174,6 +195,10 @@ mod tests {
         assert_eq!(contacts.read_number(Some(&contacts.after_number(41))).unwrap(), 41);
         assert!(contacts.read_id(Some(&contacts.after_number(41))).is_err(), "of another kind");
         assert!(others.read_id(Some(&contacts.after_id(id))).is_err(), "of another listing");
+        let after = crm::filter::After { key: "o'neill".into(), id };
+        let cursor = contacts.after_key("-last_name", &after);
+        assert_eq!(contacts.read_key("-last_name", Some(&cursor)).unwrap(), Some(after));
+        assert!(contacts.read_key("last_name", Some(&cursor)).is_err(), "of another order");
         assert!(contacts.read_instant(Some("§")).is_err());
         let made_up = "00".repeat(24);
         assert!(contacts.read_id(Some(&made_up)).is_err());

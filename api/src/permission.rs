@@ -20,7 +20,7 @@ pub(crate) struct Permission {
 }
 
 /// All permissions, by resource.
-pub(crate) const TABLE: [Permission; 16] = [
+pub(crate) const TABLE: [Permission; 28] = [
     row("me:read", Role::Viewer, "who is logged in"),
     row("me:write", Role::Viewer, "one's own password and logins"),
     row("users:read", Role::Viewer, "users and teams"),
@@ -28,8 +28,20 @@ pub(crate) const TABLE: [Permission; 16] = [
     row("keys:read", Role::Admin, "API keys, never their secrets"),
     row("keys:write", Role::Admin, "make and revoke API keys"),
     row("audit:read", Role::Admin, "what was done to logins, roles and keys"),
+    row("accounts:read", Role::Viewer, "accounts"),
+    row("accounts:write", Role::Rep, "make, change, delete and restore accounts"),
     row("contacts:read", Role::Viewer, "contacts"),
-    row("contacts:write", Role::Rep, "make and change contacts"),
+    row("contacts:write", Role::Rep, "make, change, delete and restore contacts"),
+    row("imports:read", Role::Rep, "imports and the rows that they refused"),
+    row("imports:write", Role::Manager, "import contacts from files"),
+    row("opportunities:read", Role::Viewer, "opportunities"),
+    row("opportunities:write", Role::Rep, "make, move, change, delete and restore opportunities"),
+    row("pipelines:read", Role::Viewer, "pipelines and their stages"),
+    row("pipelines:write", Role::Admin, "make and change pipelines and their stages"),
+    row("fields:read", Role::Viewer, "custom fields"),
+    row("fields:write", Role::Admin, "make and change custom fields"),
+    row("lists:read", Role::Viewer, "saved lists"),
+    row("lists:write", Role::Rep, "save, change and take away lists"),
     row("sequences:read", Role::Viewer, "sequences, their versions and what they will do"),
     row("sequences:write", Role::Manager, "make, change, activate and pause sequences"),
     row("enrollments:read", Role::Viewer, "enrollments and their history"),

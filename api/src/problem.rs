@@ -350,7 +350,9 @@ fn violated(constraint: &str) -> Problem {
     match constraint {
         "users_email" => Problem::new(Kind::EmailTaken),
         "contacts_email" => Problem::new(Kind::DuplicateContact),
-        "sequences_name" | "teams_name" => Problem::new(Kind::NameTaken),
+        "sequences_name" | "teams_name" | "lists_name" | "accounts_name" | "custom_fields_key" => {
+            Problem::new(Kind::NameTaken)
+        }
         other => Problem::new(Kind::Conflict).detail(format!("the rule `{other}` forbids it")),
     }
 }

@@ -1,23 +1,43 @@
 //! Who asks, and the transaction in which a customer's data is read and written.
 
+use std::ops::Deref;
+
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use crm::user::Role;
-use engine::{id, transaction};
-use sqlx::{PgPool, Postgres, Transaction};
+use engine::id;
+use sqlx::{PgConnection, Postgres, Transaction};
 use uuid::Uuid;
 
 use crate::State;
 use crate::permission::Permission;
+use crate::pool::Pool;
 use crate::problem::{Kind, Problem};
 use crate::work::{Tx, Work};
 
-/// Whoever asks for a customer; the guard has let it in.
+/// Whoever asks; the guard has let it in. What an operator of the platform may do as well takes it as it is, all else
+/// takes a [`Caller`].
+#[derive(Clone)]
+pub(crate) struct Asker {
+    /// For which customer; an operator asks for all of them.
+    pub(crate) customer_id: Option<Uuid>,
+    pub(crate) principal: Principal,
+    pub(crate) work: Work,
+}
+
+/// Whoever asks for a customer.
 #[derive(Clone)]
 pub(crate) struct Caller {
     pub(crate) customer_id: Uuid,
-    pub(crate) principal: Principal,
-    pub(crate) work: Work,
+    asker: Asker,
+}
+
+impl Deref for Caller {
+    type Target = Asker;
+
+    fn deref(&self) -> &Asker {
+        &self.asker
+    }
 }
 
 /// As what somebody asks.
@@ -32,6 +52,15 @@ pub(crate) enum Principal {
         /// Words of `permission`.
         scopes: Vec<String>,
     },
+    /// Who runs the platform, for all customers.
+    Operator {
+        /// The operator (`opr_…`).
+        operator_id: Uuid,
+        /// The login.
+        login: Uuid,
+        email: String,
+        name: String,
+    },
 }
 
 /// A user with a login.
@@ -44,12 +73,20 @@ pub(crate) struct LoggedIn {
     pub(crate) login: Uuid,
 }
 
-impl Caller {
+impl Asker {
+    /// Somebody who asks for a customer.
+    pub(crate) fn of(customer_id: Uuid, principal: Principal) -> Self {
+        Self { customer_id: Some(customer_id), principal, work: Work::default() }
+    }
+
     /// As the author of what it does.
     pub(crate) fn actor(&self) -> String {
         match &self.principal {
             Principal::User(user) => format!("user:{}", id::show("usr", user.user_id)),
             Principal::Key { key_id, .. } => format!("key:{}", id::show("key", *key_id)),
+            Principal::Operator { operator_id, .. } => {
+                format!("operator:{}", id::show("opr", *operator_id))
+            }
         }
     }
 
@@ -60,6 +97,7 @@ impl Caller {
             Principal::Key { .. } => {
                 Err(Problem::new(Kind::Forbidden).detail("this is for users, not for API keys"))
             }
+            Principal::Operator { .. } => Err(no_customer()),
         }
     }
 
@@ -73,6 +111,10 @@ impl Caller {
                 let covered = scopes.iter().any(|scope| permission.covered_by(scope));
                 (covered, "the key".into())
             }
+            Principal::Operator { .. } => {
+                let covered = OPERATORS.iter().any(|scope| permission.covered_by(scope));
+                (covered, "an operator of the platform".into())
+            }
         };
         if allowed {
             return Ok(());
@@ -81,8 +123,9 @@ impl Caller {
     }
 
     /// What row-level security is told: the customer, and for whom only some rows are theirs.
-    fn beginning(&self) -> String {
-        let mut text = format!("begin; set local app.customer_id = '{}'", self.customer_id);
+    fn settings(&self) -> String {
+        let Some(customer_id) = self.customer_id else { return String::new() };
+        let mut text = of_customer(customer_id);
         if let Principal::User(LoggedIn { user_id, role, team_id, .. }) = &self.principal
             && matches!(role, Role::Rep | Role::Manager)
         {
@@ -95,7 +138,15 @@ impl Caller {
     }
 }
 
-impl FromRequestParts<State> for Caller {
+/// The resources whose permissions an operator of the platform has.
+const OPERATORS: [&str; 2] = ["me", "ops"];
+
+fn no_customer() -> Problem {
+    let detail = "an operator of the platform belongs to no customer; log in as one of its users";
+    Problem::new(Kind::Forbidden).detail(detail)
+}
+
+impl FromRequestParts<State> for Asker {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, _: &State) -> Result<Self, Problem> {
@@ -104,22 +155,49 @@ impl FromRequestParts<State> for Caller {
     }
 }
 
-/// The request's transaction, which sees and writes this caller's rows only. The answer decides whether it is kept.
-pub(crate) async fn begin(pool: &PgPool, caller: &Caller) -> Result<Tx, Problem> {
+impl FromRequestParts<State> for Caller {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &State) -> Result<Self, Problem> {
+        let asker = Asker::from_request_parts(parts, state).await?;
+        let customer_id = asker.customer_id.ok_or_else(no_customer)?;
+        Ok(Self { customer_id, asker })
+    }
+}
+
+/// The request's transaction, which sees and writes this asker's rows only. The answer decides whether it is kept.
+pub(crate) async fn begin(pool: &Pool, asker: &Asker) -> Result<Tx, Problem> {
     // It lies there already where the request has a key of its own (`idempotency`).
-    let tx = match caller.work.take() {
+    let tx = match asker.work.take() {
         Some(tx) => tx,
-        None => transaction::begin_with(pool, caller.beginning()).await?,
+        None => pool.begin(&asker.settings()).await?,
     };
-    Ok(caller.work.using(tx))
+    Ok(asker.work.using(tx))
 }
 
 /// A transaction that sees and writes one customer's rows, for what is done before anybody is logged in; whoever
 /// begins it commits it.
 pub(crate) async fn open(
-    pool: &PgPool,
+    pool: &Pool,
     customer_id: Uuid,
 ) -> Result<Transaction<'static, Postgres>, Problem> {
-    let beginning = format!("begin; set local app.customer_id = '{customer_id}'");
-    Ok(transaction::begin_with(pool, beginning).await?)
+    Ok(pool.begin(&of_customer(customer_id)).await?)
+}
+
+/// Sees one customer's rows from here on: for an operator of the platform who acts on what is this customer's.
+pub(crate) async fn enter(tx: &mut PgConnection, customer_id: Uuid) -> Result<(), Problem> {
+    let customer_id = customer_id.to_string();
+    sqlx::query!("select set_config('app.customer_id', $1, true)", customer_id)
+        .fetch_one(tx)
+        .await?;
+    Ok(())
+}
+
+/// A transaction for looking up whose something is, before a customer is known.
+pub(crate) async fn look_up(pool: &Pool) -> Result<Transaction<'static, Postgres>, Problem> {
+    Ok(pool.begin("").await?)
+}
+
+fn of_customer(customer_id: Uuid) -> String {
+    format!("set local app.customer_id = '{customer_id}'")
 }

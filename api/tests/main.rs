@@ -5,6 +5,8 @@ mod auth;
 mod conventions;
 #[path = "../../tests/support/database.rs"]
 mod database;
+mod operators;
+mod records;
 mod schedules;
 
 use std::sync::Arc;
@@ -33,7 +35,7 @@ async fn door(database: &database::TestDatabase) -> (Router, PgPool) {
     };
     let definitions = Definitions::new(Registry::new());
     let services = Services {
-        pool: pool.clone(),
+        pool: api::Pool::direct(pool.clone()),
         definitions,
         settings,
         outside: Outside { production: true, ..Outside::default() },

@@ -5,18 +5,27 @@
 
 pub mod account;
 pub mod activity;
+pub mod address;
 pub mod api_key;
 pub mod audit;
 pub mod consumer;
 pub mod contact;
+pub mod custom_field;
 pub mod customer;
 pub mod engagement;
 pub mod enrollment;
+pub mod filter;
 pub mod idempotency;
+pub mod import;
 pub mod inbound;
 pub mod mailbox;
 pub mod message;
+pub mod operator;
+pub mod opportunity;
 pub mod password_link;
+pub mod pipeline;
+pub mod saved_list;
+mod search;
 pub mod sequence;
 pub mod simulation;
 pub mod suppression;

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use crate::contact::{self, Filter, PAGE};
+use crate::contact;
 use crate::enrollment::{self, DOMAIN_LIMIT};
 use crate::{customer, mailbox};
 
@@ -144,11 +144,11 @@ pub async fn contacts(
     let sender = mailbox::find_default(&mut *db, customer_id).await?;
     let zones = enrollment::Zones::new(customer.as_ref(), sender.as_ref());
     let mut found = Vec::new();
-    let mut filter = Filter { status: Some("active".into()), ..Filter::default() };
+    let mut before = None;
     loop {
-        let page = contact::list(&mut *db, customer_id, &filter, PAGE).await?;
+        let page = contact::active(&mut *db, customer_id, before).await?;
         let Some(last) = page.last() else { break };
-        filter.before = Some(last.id);
+        before = Some(last.id);
         found.extend(page);
         if found.len() >= most {
             break;

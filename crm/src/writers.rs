@@ -218,7 +218,7 @@ async fn updated(tx: &mut PgConnection, facts: &[RunFact]) -> Result<(), sqlx::E
             change: read::<Change>(fact)?,
         });
     }
-    contact::change(tx, &changing).await
+    contact::change(tx, &changing, "workflow").await.map(drop)
 }
 
 async fn adjusted(tx: &mut PgConnection, facts: &[RunFact]) -> Result<(), sqlx::Error> {

@@ -1,11 +1,22 @@
 //! Contacts from a messy export: as many as its makers counted, once, and each enrolled once.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
-use crm::contact::import;
 use crm::enrollment::RefusalReason;
+use crm::import::{OnDuplicate, Options, whole};
 
 use crate::world::world;
+
+fn usual() -> Options {
+    Options {
+        name: "contacts.csv".into(),
+        mapping: BTreeMap::new(),
+        on_duplicate: OnDuplicate::Skip,
+        create_accounts: true,
+        actor: "test".into(),
+    }
+}
 
 #[tokio::test]
 async fn a_messy_export_is_imported_once_and_enrolled_once() {
@@ -17,13 +28,16 @@ async fn a_messy_export_is_imported_once_and_enrolled_once() {
     };
     let world = world("").await;
     let mut db = world.pool().acquire().await.unwrap();
-    let first = import(&mut db, world.customer_id, &bytes).await.unwrap();
-    assert_eq!((first.rows, first.created, first.existing), (1000, 957, 0));
-    assert_eq!((first.duplicate, first.invalid_email, first.missing_email), (19, 18, 6));
+    let first = whole(&mut db, world.customer_id, &usual(), &bytes).await.unwrap();
+    assert_eq!((first.counts.rows, first.counts.created, first.counts.skipped), (1000, 957, 0));
+    assert_eq!(
+        (first.counts.duplicate, first.counts.invalid_email, first.counts.missing_email),
+        (19, 18, 6)
+    );
     let accounts = "select count(*) from accounts where customer_id = $1";
     let companies = world.count(accounts).await;
-    let second = import(&mut db, world.customer_id, &bytes).await.unwrap();
-    assert_eq!((second.created, second.existing), (0, 957));
+    let second = whole(&mut db, world.customer_id, &usual(), &bytes).await.unwrap();
+    assert_eq!((second.counts.created, second.counts.skipped), (0, 957));
     assert_eq!(second.contact_ids, first.contact_ids);
     assert_eq!(world.count(accounts).await, companies);
     let twice =

@@ -145,20 +145,5 @@ impl World {
 
 /// A contact of whom nothing is known.
 pub(crate) fn nobody() -> NewContact {
-    NewContact {
-        first_name: String::new(),
-        last_name: String::new(),
-        email: String::new(),
-        company: None,
-        phone: None,
-        title: None,
-        linkedin_url: None,
-        country: None,
-        region: None,
-        city: None,
-        time_zone: None,
-        locale: None,
-        tags: Vec::new(),
-        custom: None,
-    }
+    NewContact::default()
 }

@@ -15,7 +15,7 @@ use tokio_util::task::TaskTracker;
 use super::{demo, seed};
 use crate::database::{Database, Role, Running};
 use crate::postgres::{Cluster, secret, unusable, write_secret};
-use crate::settings::{EmailProvider, Settings};
+use crate::settings::{DatabaseSettings, EmailProvider, Settings};
 use crate::{Ending, listening, process, telemetry};
 
 /// Its arguments.
@@ -70,16 +70,16 @@ pub(crate) async fn run(args: Args, mut settings: Settings) -> Result<Ending> {
 
 /// The database that the settings name, else one of our own.
 async fn open(args: &Args, settings: &Settings) -> Result<(Database, Option<Arc<Cluster>>)> {
-    let Some(url) = &settings.database_url else {
+    let Some(named) = &settings.database else {
         let cluster = Cluster::start(&settings.data_dir).await?;
-        return Ok((Database::at(&cluster.url())?, Some(cluster)));
+        return Ok((Database::at(&DatabaseSettings::of_url(&cluster.url()))?, Some(cluster)));
     };
     if args.time_scale.is_some() || args.demo {
         bail!(
             "--time-scale and --demo change the database's clock; unset DATABASE_URL, so that dev makes one of its own"
         );
     }
-    Ok((Database::at(url)?, None))
+    Ok((Database::at(named)?, None))
 }
 
 /// The data folder, which is there from here on.
@@ -164,10 +164,10 @@ pub(super) async fn services(
     database: &Database,
     data_dir: &Path,
 ) -> Result<api::Services> {
-    let pool = database.pool(Role::Api, 8).await?;
     Ok(api::Services {
-        definitions: process::definitions(pool.clone(), data_dir),
-        pool,
+        // The API reads definitions and runs none of their steps.
+        definitions: process::definitions(database.unopened(Role::Api), data_dir),
+        pool: database.serving_pool(8).await?,
         metrics: telemetry::metrics,
         outside: settings.serving.outside.clone(),
         settings: api::Settings {

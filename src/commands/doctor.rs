@@ -51,7 +51,7 @@ fn programs(settings: &Settings) -> Finding {
         // A database of another machine needs none here.
         Err(error) => Finding {
             what: "Postgres programs",
-            right: settings.database_url.is_some(),
+            right: settings.database.is_some(),
             detail: format!("{error:#}"),
         },
     }

@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
-use crm::contact::ImportReport;
 use crm::enrollment::{self, NewEnrollments, RefusalReason, Sender};
 use crm::sequence::Sequence;
 use engine::definition::Definition;
@@ -46,7 +45,7 @@ pub(crate) struct Args {
 /// What was done.
 #[derive(Serialize)]
 struct Report {
-    imported: ImportReport,
+    imported: import::Report,
     enrolled: usize,
     refused: BTreeMap<RefusalReason, usize>,
     dry_run: bool,
@@ -93,10 +92,10 @@ async fn import_and_enroll(
     db: &mut PgConnection,
     enrolling: &Enrolling<'_>,
     file: &Path,
-) -> Result<(ImportReport, usize, BTreeMap<RefusalReason, usize>)> {
-    let imported = import::import(db, enrolling.customer_id, file).await?;
+) -> Result<(import::Report, usize, BTreeMap<RefusalReason, usize>)> {
+    let imported = import::import(db, enrolling.customer_id, &import::usual(file), file).await?;
     let (enrolled, refused) = enrolling.run(db, &imported.contact_ids).await?;
-    Ok((imported, enrolled, refused))
+    Ok((import::report(&imported), enrolled, refused))
 }
 
 /// Contacts on their way into a sequence.

@@ -1,9 +1,11 @@
 //! `salesos import`: contacts from a CSV file.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use crm::contact::{self, ImportReport};
+use crm::import::{self, Counts, OnDuplicate, Options, RefusedRow, Whole};
+use serde::Serialize;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
@@ -22,15 +24,54 @@ pub(crate) struct Args {
     /// For which customer (`cus_…`); the only one where there is one.
     #[arg(long)]
     customer: Option<String>,
+    /// What a column fills, such as `Work mail=email` or `Seats=custom.seats`; `Internal=` leaves it out. May
+    /// stand several times.
+    #[arg(long, value_name = "HEADER=FIELD", value_parser = mapped)]
+    map: Vec<(String, Option<String>)>,
+    /// What becomes of a row whose contact is there.
+    #[arg(long, value_name = "skip|update", default_value = "skip", value_parser = on_duplicate)]
+    on_duplicate: OnDuplicate,
+    /// Leave companies that have no account a name.
+    #[arg(long)]
+    no_accounts: bool,
     /// JSON instead of text.
     #[arg(long)]
     json: bool,
 }
 
+fn mapped(text: &str) -> Result<(String, Option<String>), String> {
+    let (header, field) =
+        text.rsplit_once('=').ok_or("write HEADER=FIELD, such as \"Work mail=email\"")?;
+    Ok((header.to_owned(), Some(field.to_owned()).filter(|field| !field.is_empty())))
+}
+
+fn on_duplicate(text: &str) -> Result<OnDuplicate, String> {
+    match text {
+        "skip" => Ok(OnDuplicate::Skip),
+        "update" => Ok(OnDuplicate::Update),
+        _other => Err("write skip or update".into()),
+    }
+}
+
+/// What an import did, as JSON.
+#[derive(Serialize)]
+pub(crate) struct Report {
+    #[serde(flatten)]
+    counts: Counts,
+    refused: Vec<RefusedRow>,
+}
+
 pub(crate) async fn run(args: Args, settings: Settings) -> Result<Ending> {
     let db = Database::find(&settings)?.pool(Role::Worker, 2).await?;
     let customer = customer::choose(&db, args.customer.as_deref()).await?;
-    let report = import(&mut *db.acquire().await?, customer.id, &args.file).await?;
+    let options = Options {
+        mapping: args.map.into_iter().collect(),
+        on_duplicate: args.on_duplicate,
+        create_accounts: !args.no_accounts,
+        ..usual(&args.file)
+    };
+    let done = import(&mut *db.acquire().await?, customer.id, &options, &args.file).await?;
+    let report = report(&done);
     if args.json {
         println!("{}", serde_json::to_string_pretty(&report)?);
     } else {
@@ -39,35 +80,54 @@ pub(crate) async fn run(args: Args, settings: Settings) -> Result<Ending> {
     Ok(Ending::Done)
 }
 
+/// How a file is imported where nothing else is said.
+pub(crate) fn usual(file: &Path) -> Options {
+    let name = file.file_name().map(|name| name.to_string_lossy().into_owned());
+    Options {
+        name: name.unwrap_or_else(|| "contacts.csv".into()),
+        mapping: BTreeMap::new(),
+        on_duplicate: OnDuplicate::Skip,
+        create_accounts: true,
+        actor: "cli".into(),
+    }
+}
+
 /// Imports a file.
 pub(crate) async fn import(
     db: &mut PgConnection,
     customer_id: Uuid,
+    options: &Options,
     file: &Path,
-) -> Result<ImportReport> {
+) -> Result<Whole> {
     let bytes = std::fs::read(file).with_context(|| format!("can't read {}", file.display()))?;
-    let report = contact::import(db, customer_id, &bytes).await;
-    report.with_context(|| file.display().to_string())
+    let done = import::whole(db, customer_id, options, &bytes).await;
+    done.with_context(|| file.display().to_string())
+}
+
+/// What people read of it.
+pub(crate) fn report(done: &Whole) -> Report {
+    Report { counts: done.counts, refused: done.refused.clone() }
 }
 
 /// Tells a person what an import did.
-pub(crate) fn tell(report: &ImportReport) {
+pub(crate) fn tell(report: &Report) {
+    let Counts {
+        rows,
+        created,
+        updated,
+        skipped,
+        duplicate,
+        invalid_email,
+        missing_email,
+        invalid,
+    } = report.counts;
     println!(
-        "{} rows: {} new contacts, {} known; refused: {} duplicate, {} invalid_email, {} missing_email",
-        report.rows,
-        report.created,
-        report.existing,
-        report.duplicate,
-        report.invalid_email,
-        report.missing_email,
+        "{rows} rows: {created} new contacts, {} known; refused: {duplicate} duplicate, {invalid_email} invalid_email, \
+         {missing_email} missing_email, {invalid} invalid",
+        updated + skipped,
     );
     for row in report.refused.iter().take(SHOWN) {
-        let reason = match row.reason {
-            contact::RowReason::Duplicate => "duplicate",
-            contact::RowReason::InvalidEmail => "invalid_email",
-            contact::RowReason::MissingEmail => "missing_email",
-        };
-        println!("  line {}: {reason} {}", row.line, row.value);
+        println!("  line {}: {} {}", row.line, row.reason.word(), row.value);
     }
     if report.refused.len() > SHOWN {
         println!("  … {} more; --json lists all", report.refused.len() - SHOWN);

@@ -18,6 +18,7 @@ pub(crate) mod schedules;
 pub(crate) mod seed;
 pub(crate) mod serve;
 pub(crate) mod simulate;
+pub(crate) mod users;
 mod versions;
 pub(crate) mod worker;
 pub(crate) mod workflows;

@@ -5,7 +5,7 @@ use crm::customer::Customer;
 use crm::enrollment::Sender;
 use crm::sequence::Sequence;
 use crm::user::{self, NewUser, Role as UserRole};
-use crm::{contact, customer, mailbox};
+use crm::{customer, import, mailbox};
 use engine::clock;
 use engine::definition::{self, Format};
 use engine::definition_store::Definitions;
@@ -73,7 +73,9 @@ pub(crate) async fn seed(db: &PgPool, definitions: &Definitions) -> Result<Seede
     .map_err(|refusals| anyhow::anyhow!("{refusals}"))?;
     let sequence = workflows::keep(db, customer.id, &definition, SEQUENCE).await?;
     let mut connection = db.acquire().await?;
-    let contacts = contact::import(&mut connection, customer.id, CONTACTS).await?.contact_ids;
+    let options = super::import::usual(std::path::Path::new("contacts.csv"));
+    let contacts =
+        import::whole(&mut connection, customer.id, &options, CONTACTS).await?.contact_ids;
     Ok(Seeded { customer, sequence, contacts })
 }
 

@@ -177,7 +177,9 @@ async fn draft(
     definitions: Definitions,
 ) -> Result<Draft> {
     let asked = maps.iter().map(|map| asked(map, &definition)).collect::<Result<Map>>()?;
-    let plan = change::plan(&db, &definitions, customer.id, &definition, &asked).await?;
+    let plan =
+        change::plan(&mut *db.acquire().await?, &definitions, customer.id, &definition, &asked)
+            .await?;
     Ok(Draft { db, customer, definition, source, asked, plan })
 }
 

@@ -212,6 +212,7 @@ impl CrmUpdate {
             custom: custom(&set.custom, variables)?,
             add_tags: tags(add_tags)?,
             remove_tags: tags(remove_tags)?,
+            ..Change::default()
         })
     }
 }

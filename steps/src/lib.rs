@@ -1,7 +1,8 @@
 //! The step types that ship, one file each: a struct whose fields are the TOML keys, and what it does.
 //!
 //! A step reads its context, calls a provider where it must, and returns an outcome. It never writes run
-//! state or a table itself: what is to be written it returns as facts.
+//! state or a table itself: what is to be written it returns as facts. Work on very many records alone goes on in
+//! transactions of its own, each of which says how far it is.
 
 mod activity_log;
 mod branch;
@@ -10,6 +11,7 @@ mod email_send;
 mod event_publish;
 mod exit;
 mod http_request;
+mod import_rows;
 mod mailboxes;
 mod score_adjust;
 mod split;
@@ -27,6 +29,7 @@ use engine::step::{Effect, Output, Registry, Step, StepError, StepType, Subject}
 use futures_util::FutureExt;
 use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
+use serde_json::json;
 use sqlx::PgPool;
 
 pub use http_request::{AllowedHosts, FindAddresses, Http};
@@ -75,6 +78,7 @@ pub fn registry(services: &Services) -> Registry {
         limits: &[crm::mailbox::LIMIT, crm::enrollment::DOMAIN_LIMIT, engine::limit::CUSTOMER],
     };
     let writes = Behaviour { effect: Effect::Idempotent, timeout: Duration::from_secs(60), ..PURE };
+    let works = Behaviour { timeout: Duration::from_secs(60 * 60), ..writes };
     let asks = Behaviour { effect: Effect::Idempotent, timeout: http_request::TIMEOUT, ..PURE };
     let mut registry = Registry::new()
         .step(email_send::step_type(services.clone(), sends, email_send::MANUAL))
@@ -104,10 +108,12 @@ pub fn registry(services: &Services) -> Registry {
         ))
         .step(http_request::step_type(services.http.clone(), asks, http_request::MANUAL))
         .step(user_mail::step_type(services.clone(), writes, user_mail::MANUAL))
+        .step(import_rows::step_type(services.db.clone(), works, import_rows::MANUAL))
         .step(of::<workflow_start::WorkflowStart>("workflow.start", PURE, workflow_start::MANUAL))
         .step(of::<exit::Exit>("exit", PURE, exit::MANUAL))
         .subject(contact(services.db.clone()))
         .subject(user(services.db.clone()))
+        .subject(bare("import"))
         .limit(crm::mailbox::LIMIT)
         .limit(crm::enrollment::DOMAIN_LIMIT)
         .check_template(template::check)
@@ -149,6 +155,12 @@ fn user(db: PgPool) -> Subject {
         .boxed()
     };
     Subject { name: "user", fields: crm::user::FIELDS, load: Arc::new(load) }
+}
+
+/// A subject of which nothing is read: its step knows it by its id.
+fn bare(name: &'static str) -> Subject {
+    let load = |_, _| async { Ok(Some(json!({}))) }.boxed();
+    Subject { name, fields: &[], load: Arc::new(load) }
 }
 
 /// The database did not answer: worth another attempt.

@@ -13,13 +13,17 @@ use super::Folder;
 const BOUND: Duration = Duration::from_secs(60);
 
 /// Settings that the tests' own environment may hold.
-const SETTINGS: [&str; 26] = [
+const SETTINGS: [&str; 30] = [
     "ACTIVITIES_SERVICE_URL",
     "AUTH_MODE",
     "AUTH_SERVICE_URL",
     "CALENDAR_SERVICE_URL",
     "CORS_ORIGINS",
     "CRM_SERVICE_URL",
+    "DATABASE_DIRECT_URL",
+    "DATABASE_SSL",
+    "DATABASE_SSL_CA",
+    "DATABASE_SSL_REJECT_UNAUTHORIZED",
     "DATABASE_URL",
     "EMAIL_PROVIDER",
     "EMAIL_SERVICE_URL",
@@ -82,6 +86,9 @@ impl Folder {
         command.env("SALESOS_DATA_DIR", self.data());
         if let Some(url) = self.database_url() {
             command.env("DATABASE_URL", url);
+        }
+        if let Some(url) = self.direct_url() {
+            command.env("DATABASE_DIRECT_URL", url);
         }
         command
     }

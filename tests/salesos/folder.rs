@@ -25,6 +25,8 @@ pub(crate) struct Folder {
     program: PathBuf,
     /// The database that its commands are told, where it is not their own.
     database_url: Option<String>,
+    /// The way past the pooler, where that URL is one's.
+    direct_url: Option<String>,
     /// Held until the folder is gone.
     turn: Option<SemaphorePermit<'static>>,
 }
@@ -44,7 +46,7 @@ impl Folder {
         let root = std::env::temp_dir().join(name);
         fs::create_dir_all(&root).unwrap();
         let program = env!("CARGO_BIN_EXE_salesos").into();
-        Self { root, program, database_url: None, turn: None }
+        Self { root, program, database_url: None, direct_url: None, turn: None }
     }
 
     /// The same with another version's binary.
@@ -66,6 +68,16 @@ impl Folder {
     pub(crate) fn with_database(mut self, url: String) -> Self {
         self.database_url = Some(url);
         self
+    }
+
+    /// The same, whose workers go past the pooler by this URL.
+    pub(crate) fn with_direct_url(mut self, url: String) -> Self {
+        self.direct_url = Some(url);
+        self
+    }
+
+    pub(super) fn direct_url(&self) -> Option<&str> {
+        self.direct_url.as_deref()
     }
 
     pub(super) fn program(&self) -> &Path {

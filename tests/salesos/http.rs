@@ -15,6 +15,8 @@ pub(crate) struct Api {
 pub(crate) struct Reply {
     pub(crate) status: u16,
     pub(crate) body: Value,
+    /// The body as it came, in chunks where it was streamed.
+    pub(crate) text: String,
 }
 
 impl Reply {
@@ -68,7 +70,8 @@ impl Api {
         stream.read_to_string(&mut answer).await.unwrap();
         let (head, body) = answer.split_once("\r\n\r\n").expect("a head ends with a blank line");
         let status = head.split(' ').nth(1).and_then(|status| status.parse().ok());
+        let text = body.to_owned();
         let body = serde_json::from_str(body).unwrap_or(Value::Null);
-        Reply { status: status.expect("an answer has a status"), body }
+        Reply { status: status.expect("an answer has a status"), body, text }
     }
 }

@@ -56,7 +56,7 @@ async fn a_messy_file_is_enrolled_once_and_every_refused_row_has_its_reason() {
 
     let again = enroll(&folder, file, &[]).await;
     assert_eq!(again["imported"]["created"], 0);
-    assert_eq!(again["imported"]["existing"], expected["valid"]);
+    assert_eq!(again["imported"]["skipped"], expected["valid"]);
     assert_eq!(again["enrolled"], 0);
     assert_eq!(again["refused"], json!({ "already_enrolled": expected["valid"] }));
     assert_eq!(json!(dev.count(runs).await), expected["valid"]);
@@ -71,7 +71,7 @@ async fn an_import_tells_a_person_what_was_refused_on_which_line() {
     folder.run(&["seed"]).await.done();
     let text = folder.run(&["import", file.to_str().unwrap()]).await.done();
     let first = format!(
-        "{} rows: {} new contacts, 0 known; refused: {} duplicate, {} invalid_email, {} missing_email\n",
+        "{} rows: {} new contacts, 0 known; refused: {} duplicate, {} invalid_email, {} missing_email, 0 invalid\n",
         expected["rows"],
         expected["valid"],
         expected["duplicate"],

@@ -9,6 +9,7 @@ mod crash;
 mod demo;
 mod enrolling;
 mod held;
+mod importing;
 mod life;
 mod records;
 mod schedules;

@@ -1,12 +1,14 @@
 //! The API in both arrangements: in one process, and as seven services behind a gateway, of which one dies.
 
+use std::net::TcpListener;
+use std::path::Path;
 use std::time::Duration;
 
 use futures_util::future::join_all;
 use ring::hmac;
 use serde_json::{Value, json};
 use sqlx::ConnectOptions;
-use tokio::process::Command;
+use tokio::process::{Child, Command};
 
 use crate::database::{self, TestDatabase};
 use crate::salesos::{Api, Folder, Served, said, until};
@@ -101,6 +103,84 @@ async fn one_process_serves_the_whole_story() {
     let command = command(&folder, &["serve", "--port", "0"]);
     let whole = Served::start(&folder, "whole", command).await;
     story(&folder, &mut whole.api()).await;
+    assert_eq!(whole.errors(), Vec::<String>::new());
+    assert!(whole.stop().await.success());
+    database.drop().await;
+}
+
+#[expect(clippy::disallowed_methods, reason = "it is a setting of the tests alone")]
+fn is_ci() -> bool {
+    std::env::var("CI").is_ok_and(|text| !text.is_empty())
+}
+
+/// A PgBouncer that gives its few connections out for a transaction at a time; killed with its guard.
+struct Pooler {
+    _process: Child,
+    url: String,
+}
+
+impl Pooler {
+    /// One before the server of this database; `None` where PgBouncer is missing.
+    async fn start(folder: &Folder, database: &TestDatabase) -> Option<Self> {
+        let program = Path::new("/usr/sbin/pgbouncer");
+        if !program.exists() {
+            assert!(!is_ci(), "CI skips nothing, but PgBouncer is missing");
+            eprintln!("skipped: PgBouncer is missing");
+            return None;
+        }
+        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let (options, user) = (&database.options, database.options.get_username());
+        let settings = format!(
+            "[databases]\n* = host={} port={} user={user}\n\n[pgbouncer]\nlisten_addr = 127.0.0.1\n\
+             listen_port = {port}\nunix_socket_dir =\nauth_type = any\npool_mode = transaction\n\
+             default_pool_size = 3\nmax_client_conn = 200\n",
+            options.get_host(),
+            options.get_port(),
+        );
+        let file = folder.write("pgbouncer.ini", &settings);
+        let mut command = Command::new(program);
+        // It does not run as root.
+        if std::process::Command::new("id").arg("-u").output().unwrap().stdout == b"0\n" {
+            command.args(["-u", "postgres"]);
+        }
+        let process = command.arg("-q").arg(file).kill_on_drop(true).spawn().unwrap();
+        until("the pooler", SOON, || async {
+            tokio::net::TcpStream::connect(("127.0.0.1", port)).await.ok()
+        })
+        .await;
+        let url = options.clone().host("127.0.0.1").port(port).to_url_lossy().to_string();
+        Some(Self { _process: process, url })
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_api_goes_through_a_transaction_pooler() {
+    let (folder, database) = begin().await;
+    let Some(pooler) = Pooler::start(&folder, &database).await else { return };
+    let direct = database.options.to_url_lossy().to_string();
+    let folder = folder.with_database(pooler.url.clone()).with_direct_url(direct);
+    let whole = Served::start(&folder, "whole", command(&folder, &["serve", "--port", "0"])).await;
+    story(&folder, &mut whole.api()).await;
+    // Eight connections share three of the server's: what one customer's transaction said is the next one's no more.
+    let mut desks = Vec::new();
+    for name in ["cleo", "dora"] {
+        let mut api = whole.api();
+        let new = json!({ "email": format!("{name}@{name}.example"), "password": "correct horse", "name": name, "company": name });
+        let session = api.post("/api/v1/auth/signup", new).await.with(201);
+        api.sign_in(&session);
+        api.post("/api/v1/contacts", json!({ "email": format!("lead@{name}.example") }))
+            .await
+            .with(201);
+        desks.push((name, api));
+    }
+    let desks = &desks;
+    join_all((0..100).map(|n| async move {
+        let (name, api) = &desks[n % 2];
+        let found = api.get("/api/v1/contacts?q=lead").await.with(200);
+        assert_eq!(found["data"][0]["email"], format!("lead@{name}.example"));
+        assert_eq!(found["data"].as_array().unwrap().len(), 1, "{found}");
+    }))
+    .await;
     assert_eq!(whole.errors(), Vec::<String>::new());
     assert!(whole.stop().await.success());
     database.drop().await;

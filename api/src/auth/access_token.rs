@@ -13,8 +13,7 @@ use uuid::Uuid;
 use super::keys::Keys;
 use crate::permission;
 use crate::problem::{Kind, Problem};
-use crate::tenant::{Caller, LoggedIn, Principal};
-use crate::work::Work;
+use crate::tenant::{Asker, LoggedIn, Principal};
 
 const ISSUER: &str = "salesos";
 const AUDIENCE: &str = "salesos-api";
@@ -90,7 +89,7 @@ impl Tokens {
     }
 
     /// Who a token stands for. Whatever is wrong with it, the answer is the same.
-    pub(crate) fn read(&self, token: &str) -> Result<Caller, Problem> {
+    pub(crate) fn read(&self, token: &str) -> Result<Asker, Problem> {
         let bad =
             || Problem::new(Kind::Unauthorized).detail("the access token is not good, or expired");
         let header = decode_header(token).map_err(|_| bad())?;
@@ -107,11 +106,8 @@ impl Tokens {
             team_id: claims.team,
             login: claims.sid,
         };
-        Ok(Caller {
-            customer_id: id::read("cus", &claims.cus).map_err(|_| bad())?,
-            principal: Principal::User(user),
-            work: Work::default(),
-        })
+        let customer_id = id::read("cus", &claims.cus).map_err(|_| bad())?;
+        Ok(Asker::of(customer_id, Principal::User(user)))
     }
 }
 

@@ -54,7 +54,7 @@ fn a_token_is_read_under_its_own_key_only() {
     let token = tokens.issue(&user(), Uuid::from_u128(3));
     let caller = tokens.read(&token).unwrap();
     let user = caller.user().unwrap();
-    assert_eq!((caller.customer_id, user.user_id), (Uuid::from_u128(1), Uuid::from_u128(2)));
+    assert_eq!((caller.customer_id, user.user_id), (Some(Uuid::from_u128(1)), Uuid::from_u128(2)));
     assert_eq!((user.role, user.team_id), (Role::Rep, Some(Uuid::from_u128(9))));
     assert!(super::tests::tokens(&["another secret as long as the first"]).read(&token).is_err());
     assert!(tokens.read(&format!("{token}x")).is_err());

@@ -4,6 +4,7 @@
 use axum::extract::State as Shared;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use crm::audit::{self, NewEntry};
+use crm::operator;
 use crm::user::Role;
 use crm::web_session::{self, NewWebSession};
 use engine::clock;
@@ -12,14 +13,14 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::audit_routes::entry;
-use super::login::{LogIn, whose};
+use super::login::{self, LogIn, Whose};
+use super::operators;
 use super::session::{hash, secret};
 use crate::State;
 use crate::gateway::client::Client;
 use crate::input::Body;
 use crate::problem::{Kind, Problem};
-use crate::tenant::{self, Caller, LoggedIn, Principal};
-use crate::work::Work;
+use crate::tenant::{self, Asker, LoggedIn, Principal};
 
 /// The cookie's name. The prefix holds a browser to `Secure` and to this host; plain HTTP in development has none.
 const SECURE: &str = "__Host-salesos";
@@ -43,29 +44,31 @@ fn name(state: &State) -> &'static str {
     if state.edge.is_production() { SECURE } else { PLAIN }
 }
 
-/// The caller of a cookie. What changes something must come from a page of this server.
-pub(super) async fn caller(
+/// Who sends a cookie. What changes something must come from a page of this server.
+pub(super) async fn asker(
     state: &State,
     cookie: &str,
     method: &Method,
     headers: &HeaderMap,
-) -> Result<Caller, Problem> {
+) -> Result<Asker, Problem> {
     if !method.is_safe() && !from_here(headers) {
         let detail = "a page of another site can't do this";
         return Err(Problem::new(Kind::Forbidden).detail(detail));
     }
-    let known = web_session::find(&state.pool, &hash(cookie)).await?;
+    if cookie.starts_with(operators::PREFIX) {
+        return operators::asker(state, cookie).await;
+    }
+    let mut tx = tenant::look_up(&state.pool).await?;
+    let known = web_session::find(&mut *tx, &hash(cookie)).await?;
+    tx.commit().await?;
     let known = known.ok_or_else(|| Problem::new(Kind::Unauthorized).detail("log in again"))?;
-    Ok(Caller {
-        customer_id: known.customer_id,
-        principal: Principal::User(LoggedIn {
-            user_id: known.user_id,
-            role: Role::read(&known.role),
-            team_id: known.team_id,
-            login: known.id,
-        }),
-        work: Work::default(),
-    })
+    let user = LoggedIn {
+        user_id: known.user_id,
+        role: Role::read(&known.role),
+        team_id: known.team_id,
+        login: known.id,
+    };
+    Ok(Asker::of(known.customer_id, Principal::User(user)))
 }
 
 /// Whether a page of this server asks, by what the browser says of it (Fetch Metadata, else the origin). Who says
@@ -113,7 +116,14 @@ async fn open(
     client: Client,
     Body(given): Body<LogIn>,
 ) -> Result<(StatusCode, [(HeaderName, HeaderValue); 1]), Problem> {
-    let login = whose(&state, client, given).await?;
+    let login = match login::whose(&state, client, given).await? {
+        Whose::User(login) => login,
+        Whose::Operator(operator) => {
+            let token = operators::open(&state, &operator).await?;
+            let cookie = set(&state, &token, operators::LIFETIME_SECONDS)?;
+            return Ok((StatusCode::NO_CONTENT, cookie));
+        }
+    };
     let cookie = secret()?;
     let seconds = state.settings.refresh_seconds;
     let new = NewWebSession {
@@ -139,11 +149,18 @@ async fn open(
 )]
 async fn close(
     Shared(state): Shared<State>,
-    caller: Caller,
+    asker: Asker,
 ) -> Result<(StatusCode, [(HeaderName, HeaderValue); 1]), Problem> {
-    let me = caller.user()?;
-    let mut tx = tenant::begin(&state.pool, &caller).await?;
-    web_session::end(&mut *tx, caller.customer_id, me.login).await?;
+    let mut tx = tenant::begin(&state.pool, &asker).await?;
+    match (&asker.principal, asker.customer_id) {
+        (Principal::Operator { login, .. }, _) => operator::end_login(&mut *tx, *login).await?,
+        (Principal::User(me), Some(customer_id)) => {
+            web_session::end(&mut *tx, customer_id, me.login).await?;
+        }
+        (Principal::User(_) | Principal::Key { .. }, _) => {
+            asker.user()?;
+        }
+    }
     Ok((StatusCode::NO_CONTENT, set(&state, "", 0)?))
 }
 

@@ -2,13 +2,15 @@
 
 use axum::Json;
 use axum::extract::State as Shared;
+use crm::operator::{self, Operator};
 use crm::user::Login;
 use crm::{audit, customer, user};
 use engine::clock;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::audit_routes::entry;
+use super::operators::{self, OperatorSession};
 use super::session::{self, Session};
 use crate::State;
 use crate::gateway::client::Client;
@@ -24,12 +26,20 @@ pub(super) struct LogIn {
     password: String,
 }
 
+/// What a login is answered with: a user's session, or that of an operator of the platform.
+#[derive(Serialize, ToSchema)]
+#[serde(untagged)]
+pub(super) enum Opened {
+    User(Session),
+    Operator(OperatorSession),
+}
+
 /// Opens a session. An unknown address and a wrong password answer alike, after the same work.
 #[utoipa::path(
     post, path = "/login",
     request_body = LogIn,
     responses(
-        (status = 200, description = "Logged in", body = Session),
+        (status = 200, description = "Logged in", body = Opened),
         (status = 401, description = "Wrong email or password", body = crate::problem::Body),
     ),
 )]
@@ -37,9 +47,15 @@ pub(super) async fn log_in(
     Shared(state): Shared<State>,
     client: Client,
     Body(given): Body<LogIn>,
-) -> Result<Json<Session>, Problem> {
+) -> Result<Json<Opened>, Problem> {
     let wrong = || Problem::new(Kind::InvalidCredentials);
-    let login = whose(&state, client, given).await?;
+    let login = match whose(&state, client, given).await? {
+        Whose::User(login) => login,
+        Whose::Operator(operator) => {
+            let token = operators::open(&state, &operator).await?;
+            return Ok(Json(Opened::Operator(OperatorSession::of(operator, token))));
+        }
+    };
     let mut tx = tenant::open(&state.pool, login.customer_id).await?;
     let user = user::find(&mut *tx, login.customer_id, login.user_id).await?;
     let user = user.filter(|user| user.active).ok_or_else(wrong)?;
@@ -48,26 +64,42 @@ pub(super) async fn log_in(
     let entry = entry("login.opened", Some(login.user_id), client);
     audit::write(&mut *tx, login.customer_id, entry).await?;
     tx.commit().await?;
-    Ok(Json(session))
+    Ok(Json(Opened::User(session)))
 }
 
-/// Whose address and password these are; a wrong password is written down.
-pub(super) async fn whose(state: &State, client: Client, given: LogIn) -> Result<Login, Problem> {
+/// Whose an address and its password are.
+pub(super) enum Whose {
+    User(Login),
+    Operator(Operator),
+}
+
+/// Whose address and password these are; a user's wrong password is written down.
+pub(super) async fn whose(state: &State, client: Client, given: LogIn) -> Result<Whose, Problem> {
     let email = given.email.trim();
     let name = email.to_lowercase();
     state.tries.admit(&name, client)?;
-    let login = user::find_login(&state.pool, email).await?;
-    let hash = login.as_ref().map(|login| login.password_hash.clone());
+    let mut tx = tenant::look_up(&state.pool).await?;
+    let login = user::find_login(&mut *tx, email).await?;
+    let operator = match login {
+        Some(_) => None,
+        None => operator::find(&mut *tx, email).await?,
+    };
+    tx.commit().await?;
+    let of_user = login.as_ref().map(|login| login.password_hash.clone());
+    let hash = of_user.or_else(|| Some(operator.as_ref()?.password_hash.clone()));
     let matches = state.passwords.verify(given.password, hash).await?;
-    let wrong = || Problem::new(Kind::InvalidCredentials);
-    let Some(login) = login else { return Err(wrong()) };
-    if !matches {
-        let mut tx = tenant::open(&state.pool, login.customer_id).await?;
-        let entry = entry("login.refused", Some(login.user_id), client);
-        audit::write(&mut *tx, login.customer_id, entry).await?;
-        tx.commit().await?;
-        return Err(wrong());
-    }
+    let whose = match (login, operator) {
+        (Some(login), _) if matches => Whose::User(login),
+        (None, Some(found)) if matches => Whose::Operator(found.operator),
+        (Some(login), _) => {
+            let mut tx = tenant::open(&state.pool, login.customer_id).await?;
+            let entry = entry("login.refused", Some(login.user_id), client);
+            audit::write(&mut *tx, login.customer_id, entry).await?;
+            tx.commit().await?;
+            return Err(Problem::new(Kind::InvalidCredentials));
+        }
+        (None, _) => return Err(Problem::new(Kind::InvalidCredentials)),
+    };
     state.tries.forget(&name, client);
-    Ok(login)
+    Ok(whose)
 }

@@ -1,4 +1,4 @@
-//! Sign-up, logins, passwords, users, teams, API keys, and the record of what was done to them. Hashes passwords and
+//! Sign-up, logins, passwords, users, teams, API keys, operators of the platform, and the record of what was done to them. Hashes passwords and
 //! signs tokens.
 
 pub(crate) mod access_token;
@@ -11,6 +11,7 @@ pub(crate) mod keys;
 mod login;
 mod mails;
 mod me;
+mod operators;
 pub(crate) mod password;
 mod password_routes;
 mod refresh;

@@ -98,7 +98,10 @@ async fn forgot(
     let answered_at = tokio::time::Instant::now() + ALIKE;
     let email = given.email.trim();
     state.tries.admit(&email.to_lowercase(), client)?;
-    if let Some(login) = user::find_login(&state.pool, email).await? {
+    let mut tx = tenant::look_up(&state.pool).await?;
+    let login = user::find_login(&mut *tx, email).await?;
+    tx.commit().await?;
+    if let Some(login) = login {
         let mut tx = tenant::open(&state.pool, login.customer_id).await?;
         let mail = Mail::ForgottenPassword;
         mails::write(&mut tx, &state, login.customer_id, login.user_id, mail).await?;
@@ -140,8 +143,9 @@ async fn reset(
         Problem::new(Kind::InvalidToken).detail(detail)
     };
     let token_hash = hash(&given.token);
-    let customer_id =
-        password_link::customer_of(&state.pool, &token_hash).await?.ok_or_else(bad)?;
+    let mut tx = tenant::look_up(&state.pool).await?;
+    let customer_id = password_link::customer_of(&mut *tx, &token_hash).await?.ok_or_else(bad)?;
+    tx.commit().await?;
     let new = state.passwords.hash(given.password).await?;
     let mut tx = tenant::open(&state.pool, customer_id).await?;
     let spent = password_link::spend(&mut tx, customer_id, &token_hash).await?;

@@ -4,9 +4,10 @@ use axum::Json;
 use axum::extract::{Request, State as Shared};
 use axum::http::StatusCode;
 use crm::token::{self, Spent};
-use crm::{audit, customer, user};
+use crm::{audit, customer, operator, user};
 use serde::Deserialize;
 use utoipa::ToSchema;
+use uuid::Uuid;
 
 use super::audit_routes::entry;
 use super::authenticate;
@@ -15,7 +16,7 @@ use crate::State;
 use crate::gateway::client::Client;
 use crate::input::{self, Body};
 use crate::problem::{Kind, Problem};
-use crate::tenant;
+use crate::tenant::{self, Asker, Principal};
 
 /// The token of the login.
 #[derive(Deserialize, ToSchema)]
@@ -40,7 +41,7 @@ pub(super) async fn refresh(
     Body(given): Body<Refresh>,
 ) -> Result<Json<Session>, Problem> {
     let hash = session::hash(&given.refresh_token);
-    let customer_id = token::customer_of(&state.pool, &hash).await?.ok_or_else(bad)?;
+    let customer_id = customer_of(&state, &hash).await?.ok_or_else(bad)?;
     let mut tx = tenant::open(&state.pool, customer_id).await?;
     let (user_id, family) = match token::spend(&mut tx, customer_id, &hash).await? {
         Spent::Good { user_id, family } => (user_id, family),
@@ -71,29 +72,44 @@ pub(super) async fn log_out(
     Shared(state): Shared<State>,
     request: Request,
 ) -> Result<StatusCode, Problem> {
-    let caller = authenticate::caller(&state, request.method(), request.headers()).await;
-    let caller = caller.and_then(|caller| Ok((caller.customer_id, caller.user()?.login)));
+    let asker = authenticate::asker(&state, request.method(), request.headers()).await;
+    if let Ok(Asker { principal: Principal::Operator { login, .. }, .. }) = &asker {
+        let mut tx = tenant::look_up(&state.pool).await?;
+        operator::end_login(&mut *tx, *login).await?;
+        tx.commit().await?;
+        return Ok(StatusCode::NO_CONTENT);
+    }
+    let whose = asker.and_then(|asker| Ok((asker.customer_id, asker.user()?.login)));
     let body = input::bytes(request, &state).await?;
     let given = match body.is_empty() {
         true => None,
         false => Some(input::read_json::<Refresh>(&body)?),
     };
-    match (caller, given) {
-        (Ok((customer_id, login)), _) => {
+    match (whose, given) {
+        (Ok((Some(customer_id), login)), _) => {
             let mut tx = tenant::open(&state.pool, customer_id).await?;
             token::revoke(&mut tx, customer_id, login).await?;
             tx.commit().await?;
         }
-        (Err(_), Some(given)) => end(&state, &given.refresh_token).await?,
+        (Ok((None, _)) | Err(_), Some(given)) => end(&state, &given.refresh_token).await?,
+        (Ok((None, _)), None) => return Err(bad()),
         (Err(problem), None) => return Err(problem),
     }
     Ok(StatusCode::NO_CONTENT)
 }
 
+/// The customer of a token, before anybody is known.
+async fn customer_of(state: &State, hash: &[u8]) -> Result<Option<Uuid>, Problem> {
+    let mut tx = tenant::look_up(&state.pool).await?;
+    let found = token::customer_of(&mut *tx, hash).await?;
+    tx.commit().await?;
+    Ok(found)
+}
+
 /// Ends the login of a refresh token; one that nobody knows ends nothing.
 async fn end(state: &State, refresh_token: &str) -> Result<(), Problem> {
     let hash = session::hash(refresh_token);
-    let Some(customer_id) = token::customer_of(&state.pool, &hash).await? else { return Ok(()) };
+    let Some(customer_id) = customer_of(state, &hash).await? else { return Ok(()) };
     let mut tx = tenant::open(&state.pool, customer_id).await?;
     match token::spend(&mut tx, customer_id, &hash).await? {
         Spent::Good { family, .. } => token::revoke(&mut tx, customer_id, family).await?,

@@ -1,6 +1,16 @@
-//! The records that people keep: contacts.
+//! The records that people keep: accounts, contacts, opportunities and what they are made of.
 
+mod accounts;
+mod background;
 mod contacts;
+mod custom;
+mod custom_fields;
+mod imports;
+mod lists;
+mod opportunities;
+mod pipelines;
+mod references;
+mod table;
 
 use utoipa_axum::router::OpenApiRouter;
 
@@ -8,5 +18,12 @@ use crate::State;
 
 /// All routes of the service.
 pub(crate) fn router() -> OpenApiRouter<State> {
-    contacts::router()
+    OpenApiRouter::new()
+        .merge(accounts::router())
+        .merge(contacts::router())
+        .merge(custom_fields::router())
+        .merge(imports::router())
+        .merge(lists::router())
+        .merge(opportunities::router())
+        .merge(pipelines::router())
 }

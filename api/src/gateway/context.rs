@@ -16,7 +16,7 @@ use uuid::Uuid;
 
 use crate::problem::{Kind, Problem};
 use crate::service::Service;
-use crate::tenant::{Caller, LoggedIn, Principal};
+use crate::tenant::{Asker, LoggedIn, Principal};
 use crate::work::Work;
 
 /// The header.
@@ -67,7 +67,9 @@ struct Claims {
     htm: String,
     /// The request's path.
     htu: String,
-    cus: String,
+    /// The customer; an operator of the platform asks for all of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    cus: Option<String>,
     #[serde(flatten)]
     party: Party,
 }
@@ -78,6 +80,7 @@ struct Claims {
 enum Party {
     User { sub: String, role: Role, team: Option<Uuid>, sid: Uuid },
     Key { sub: String, scopes: Vec<String> },
+    Operator { sub: String, sid: Uuid, email: String, name: String },
 }
 
 impl From<&Principal> for Party {
@@ -92,6 +95,12 @@ impl From<&Principal> for Party {
             Principal::Key { key_id, scopes } => {
                 Self::Key { sub: id::show("key", *key_id), scopes: scopes.clone() }
             }
+            Principal::Operator { operator_id, login, email, name } => Self::Operator {
+                sub: id::show("opr", *operator_id),
+                sid: *login,
+                email: email.clone(),
+                name: name.clone(),
+            },
         }
     }
 }
@@ -109,6 +118,12 @@ impl Party {
             Self::Key { sub, scopes } => {
                 Some(Principal::Key { key_id: id::read("key", &sub).ok()?, scopes })
             }
+            Self::Operator { sub, sid, email, name } => Some(Principal::Operator {
+                operator_id: id::read("opr", &sub).ok()?,
+                login: sid,
+                email,
+                name,
+            }),
         }
     }
 }
@@ -124,7 +139,7 @@ impl Signer {
     /// The context of one request to one service.
     pub(super) fn sign(
         &self,
-        caller: &Caller,
+        asker: &Asker,
         service: Service,
         method: &Method,
         path: &str,
@@ -137,8 +152,8 @@ impl Signer {
             exp: issued + LIFETIME_SECONDS,
             htm: method.as_str().into(),
             htu: path.into(),
-            cus: id::show("cus", caller.customer_id),
-            party: (&caller.principal).into(),
+            cus: asker.customer_id.map(|customer| id::show("cus", customer)),
+            party: (&asker.principal).into(),
         };
         let token = self.encode(&claims);
         HeaderValue::try_from(token).expect("a token is letters, digits and dots")
@@ -167,7 +182,7 @@ impl Reader {
     }
 
     /// Who sends a request.
-    pub(super) fn caller(&self, parts: &Parts) -> Result<Caller, Problem> {
+    pub(super) fn asker(&self, parts: &Parts) -> Result<Asker, Problem> {
         let refused = |detail: &str| Problem::new(Kind::Unauthorized).detail(detail);
         let bad = || refused("the tenant context is not good, or expired; ask through the gateway");
         let mut given = parts.headers.get_all(CONTEXT).iter();
@@ -183,11 +198,14 @@ impl Reader {
         if claims.htm != parts.method.as_str() || claims.htu != parts.uri.path() {
             return Err(bad());
         }
-        Ok(Caller {
-            customer_id: id::read("cus", &claims.cus).map_err(|_| bad())?,
-            principal: claims.party.principal().ok_or_else(bad)?,
-            work: Work::default(),
-        })
+        let principal = claims.party.principal().ok_or_else(bad)?;
+        let customer_id = claims.cus.map(|customer| id::read("cus", &customer)).transpose();
+        let customer_id = customer_id.map_err(|_| bad())?;
+        // Without a customer nobody but an operator asks.
+        if customer_id.is_none() != matches!(principal, Principal::Operator { .. }) {
+            return Err(bad());
+        }
+        Ok(Asker { customer_id, principal, work: Work::default() })
     }
 }
 

@@ -22,12 +22,12 @@ fn reader() -> Reader {
     Reader::new(&secret('a'), Service::Crm)
 }
 
-fn caller(principal: Principal) -> Caller {
-    Caller { customer_id: Uuid::from_u128(1), principal, work: Work::default() }
+fn asker(principal: Principal) -> Asker {
+    Asker::of(Uuid::from_u128(1), principal)
 }
 
-fn user() -> Caller {
-    caller(Principal::User(LoggedIn {
+fn user() -> Asker {
+    asker(Principal::User(LoggedIn {
         user_id: Uuid::from_u128(2),
         role: Role::Rep,
         team_id: Some(Uuid::from_u128(3)),
@@ -49,22 +49,22 @@ fn context(service: Service) -> String {
 }
 
 fn is_refused(contexts: &[&str]) -> bool {
-    reader().caller(&parts(Method::GET, PATH, contexts)).is_err()
+    reader().asker(&parts(Method::GET, PATH, contexts)).is_err()
 }
 
 #[test]
 fn a_service_knows_a_user_as_the_gateway_does() {
-    let read = reader().caller(&parts(Method::GET, PATH, &[&context(Service::Crm)])).unwrap();
-    assert_eq!(read.customer_id, Uuid::from_u128(1));
+    let read = reader().asker(&parts(Method::GET, PATH, &[&context(Service::Crm)])).unwrap();
+    assert_eq!(read.customer_id, Some(Uuid::from_u128(1)));
     assert_eq!(read.user().unwrap(), user().user().unwrap());
 }
 
 #[test]
 fn a_service_knows_a_key_with_its_scopes() {
     let scopes = vec!["contacts:read".to_owned()];
-    let key = caller(Principal::Key { key_id: Uuid::from_u128(5), scopes: scopes.clone() });
+    let key = asker(Principal::Key { key_id: Uuid::from_u128(5), scopes: scopes.clone() });
     let value = signer().sign(&key, Service::Crm, &Method::POST, PATH);
-    let read = reader().caller(&parts(Method::POST, PATH, &[value.to_str().unwrap()])).unwrap();
+    let read = reader().asker(&parts(Method::POST, PATH, &[value.to_str().unwrap()])).unwrap();
     let Principal::Key { key_id, scopes: read } = read.principal else { panic!("a key it was") };
     assert_eq!((key_id, read), (Uuid::from_u128(5), scopes));
 }
@@ -92,11 +92,11 @@ fn a_context_for_another_service_or_of_another_secret_is_refused() {
 #[test]
 fn a_context_of_another_request_is_refused() {
     let good = context(Service::Crm);
-    assert!(reader().caller(&parts(Method::DELETE, PATH, &[&good])).is_err());
-    assert!(reader().caller(&parts(Method::GET, "/api/v1/contacts/con_2", &[&good])).is_err());
+    assert!(reader().asker(&parts(Method::DELETE, PATH, &[&good])).is_err());
+    assert!(reader().asker(&parts(Method::GET, "/api/v1/contacts/con_2", &[&good])).is_err());
     // The query is no part of what it is bound to, as in RFC 9449.
     let path = format!("{PATH}?limit=1");
-    assert!(reader().caller(&parts(Method::GET, &path, &[&good])).is_ok());
+    assert!(reader().asker(&parts(Method::GET, &path, &[&good])).is_ok());
 }
 
 #[test]
@@ -108,7 +108,7 @@ fn an_expired_context_and_one_of_another_issuer_is_refused() {
         exp,
         htm: "GET".into(),
         htu: PATH.into(),
-        cus: id::show("cus", Uuid::from_u128(1)),
+        cus: Some(id::show("cus", Uuid::from_u128(1))),
         party: (&user().principal).into(),
     };
     let (signer, now) = (signer(), get_current_timestamp());

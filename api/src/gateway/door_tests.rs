@@ -14,13 +14,13 @@ use sqlx::postgres::PgPoolOptions;
 use tower::ServiceExt;
 
 use super::*;
-use crate::{Services, Settings, TokenKeys};
+use crate::{Pool, Services, Settings, TokenKeys};
 
 /// What a process of these settings needs, with a database that nobody asks.
 pub(super) fn services(outside: Outside) -> Services {
     let nowhere = PgPoolOptions::new().connect_lazy("postgres://nowhere").unwrap();
     Services {
-        pool: nowhere,
+        pool: Pool::direct(nowhere),
         definitions: Definitions::new(Registry::new()),
         settings: Settings {
             keys: Arc::new(TokenKeys::secrets(&["one secret of thirty-two letters"]).unwrap()),

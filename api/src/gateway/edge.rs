@@ -14,7 +14,7 @@ use crate::State;
 use crate::auth::authenticate;
 use crate::problem::Problem;
 use crate::service::Service;
-use crate::tenant::Caller;
+use crate::tenant::Asker;
 
 /// What the outer door is told by settings.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -116,11 +116,11 @@ impl Edge {
     }
 
     /// Who sends a request.
-    pub(super) async fn caller(&self, state: &State, parts: &Parts) -> Result<Caller, Problem> {
+    pub(super) async fn asker(&self, state: &State, parts: &Parts) -> Result<Asker, Problem> {
         match &self.entrance {
-            Entrance::Behind(reader) => reader.caller(parts),
+            Entrance::Behind(reader) => reader.asker(parts),
             Entrance::Direct | Entrance::Before { .. } => {
-                authenticate::caller(state, &parts.method, &parts.headers).await
+                authenticate::asker(state, &parts.method, &parts.headers).await
             }
         }
     }

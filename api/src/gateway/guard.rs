@@ -18,7 +18,7 @@ use crate::idempotency::{self, Begun, Keyed};
 use crate::input::{BODY_BYTES, too_large};
 use crate::permission::{self, Permission};
 use crate::problem::Problem;
-use crate::tenant::Caller;
+use crate::tenant::Asker;
 
 /// What each route asks of whoever comes; a route that is not here asks nothing.
 pub(crate) struct Doors(HashMap<String, HashMap<Method, &'static Permission>>);
@@ -56,8 +56,8 @@ impl Doors {
 enum Entry {
     /// As anybody's.
     Public,
-    /// As a caller's, for whose route this permission is needed.
-    Known(Caller, &'static Permission),
+    /// As somebody's, for whose route this permission is needed.
+    Known(Asker, &'static Permission),
 }
 
 /// Looks who asks, and how often. An answer tells where that stands, also a refusal.
@@ -68,12 +68,12 @@ async fn admit(state: &State, parts: &Parts) -> (Option<Standing>, Result<Entry,
     let known = match state.doors.asks(parts) {
         None => Ok(Entry::Public),
         Some(permission) => {
-            let caller = state.edge.caller(state, parts).await;
-            caller.map(|caller| Entry::Known(caller, permission))
+            let asker = state.edge.asker(state, parts).await;
+            asker.map(|asker| Entry::Known(asker, permission))
         }
     };
     let standing = match &known {
-        Ok(Entry::Known(caller, _)) => limits.take(Payer::Known(&caller.principal)),
+        Ok(Entry::Known(asker, _)) => limits.take(Payer::Known(&asker.principal)),
         Ok(Entry::Public) | Err(_) => limits.take(Payer::Unknown(client)),
     };
     let within = standing.as_ref().map_or(Ok(()), Standing::check);
@@ -95,8 +95,8 @@ pub(super) async fn guard(Shared(state): Shared<State>, request: Request, next: 
     let request = Request::from_parts(parts, body);
     let answered = match entry {
         Ok(Entry::Public) => Ok(next.run(request).await),
-        Ok(Entry::Known(caller, permission)) => {
-            serve(&state, caller, permission, request, next).await
+        Ok(Entry::Known(asker, permission)) => {
+            serve(&state, asker, permission, request, next).await
         }
         Err(problem) => Err(problem),
     };
@@ -109,8 +109,8 @@ pub(super) async fn pass(Shared(state): Shared<State>, request: Request, next: N
     let (standing, entry) = admit(&state, &parts).await;
     let let_in = entry.map(|entry| match entry {
         Entry::Public => {}
-        Entry::Known(caller, _) => {
-            parts.extensions.insert(caller);
+        Entry::Known(asker, _) => {
+            parts.extensions.insert(asker);
         }
     });
     let answered = match let_in {
@@ -122,62 +122,68 @@ pub(super) async fn pass(Shared(state): Shared<State>, request: Request, next: N
 
 async fn serve(
     state: &State,
-    caller: Caller,
+    asker: Asker,
     permission: &Permission,
     mut request: Request,
     next: Next,
 ) -> Result<Response, Problem> {
-    caller.check(permission)?;
+    asker.check(permission)?;
     let mut keyed = None;
     if *request.method() == Method::POST
         && let Some(key) = idempotency::key(request.headers())?
     {
         let (parts, body) = request.into_parts();
-        let body = to_bytes(body, BODY_BYTES).await.map_err(|_| too_large())?;
-        match idempotency::begin(state, &caller, key, &parts, &body).await {
+        let body = to_bytes(body, most_bytes(&parts)).await.map_err(|_| too_large())?;
+        match idempotency::begin(state, &asker, key, &parts, &body).await {
             Ok(Begun::Goes(under)) => keyed = Some(under),
             Ok(Begun::Answered(response)) => {
-                undo(&caller).await;
+                undo(&asker).await;
                 return Ok(response);
             }
             Err(problem) => {
-                undo(&caller).await;
+                undo(&asker).await;
                 return Err(problem);
             }
         }
         request = Request::from_parts(parts, Body::from(body));
     }
     let reads = request.method().is_safe();
-    request.extensions_mut().insert(caller.clone());
+    request.extensions_mut().insert(asker.clone());
     let response = next.run(request).await;
-    end(state, &caller, keyed, reads, response).await
+    end(state, &asker, keyed, reads, response).await
+}
+
+/// The most bytes of a body that is read before its handler; that of a file is larger.
+fn most_bytes(parts: &Parts) -> usize {
+    let path = parts.extensions.get::<MatchedPath>().map(MatchedPath::as_str);
+    if path == Some("/api/v1/imports") { crm::import::MAX_BYTES } else { BODY_BYTES }
 }
 
 /// Keeps what a good answer tells of; undoes what was refused. What only read is not waited for.
 async fn end(
     state: &State,
-    caller: &Caller,
+    asker: &Asker,
     keyed: Option<Keyed>,
     reads: bool,
     mut response: Response,
 ) -> Result<Response, Problem> {
     let good = !response.status().is_client_error() && !response.status().is_server_error();
     if good && let Some(keyed) = keyed {
-        response = idempotency::keep(state, caller, keyed, response).await?;
+        response = idempotency::keep(state, asker, keyed, response).await?;
     }
     if good && !reads {
-        if let Some(tx) = caller.work.take() {
+        if let Some(tx) = asker.work.take() {
             tx.commit().await?;
         }
     } else if !reads {
-        undo(caller).await;
+        undo(asker).await;
     }
     Ok(response)
 }
 
 /// Undoes what was begun before the request is answered, so that whoever asks again at once finds no lock of it.
-async fn undo(caller: &Caller) {
-    if let Some(tx) = caller.work.take()
+async fn undo(asker: &Asker) {
+    if let Some(tx) = asker.work.take()
         && let Err(error) = tx.rollback().await
     {
         tracing::warn!(%error, "a refused request could not be undone; its connection is closed");

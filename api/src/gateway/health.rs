@@ -4,13 +4,12 @@ use axum::Json;
 use axum::extract::State as Shared;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::IntoResponse;
-use engine::transaction;
 use futures_util::future::join_all;
 use serde_json::{Map, Value, json};
-use sqlx::PgPool;
 
 use super::upstream::Upstream;
 use crate::State;
+use crate::pool::Pool;
 use crate::problem::{Kind, Problem};
 
 /// The process answers.
@@ -30,21 +29,24 @@ fn unready(detail: &str) -> Problem {
 /// The database answers, holds what this binary's migrations made, and keeps this role under row-level security. A
 /// gateway also says which services answer; it is ready without them, since each request needs one only.
 pub(super) async fn ready(Shared(state): Shared<State>) -> Result<Json<Value>, Problem> {
+    let silent = |error: sqlx::Error| {
+        tracing::warn!(%error, "the database does not answer");
+        unready("the database does not answer")
+    };
+    let mut tx = state.pool.begin("").await.map_err(silent)?;
     let there =
         sqlx::query_scalar!(r#"select to_regclass('refresh_tokens') is not null as "there!""#)
-            .fetch_one(&state.pool)
+            .fetch_one(&mut *tx)
             .await
-            .map_err(|error| {
-                tracing::warn!(%error, "the database does not answer");
-                unready("the database does not answer")
-            })?;
+            .map_err(silent)?;
     if !there || !is_migrated(&state.pool, &state.edge.outside.migrations).await? {
         return Err(unready("the migrations are not applied; run `salesos migrate`"));
     }
     let guarded =
         sqlx::query_scalar!(r#"select row_security_active('refresh_tokens') as "guarded!""#)
-            .fetch_one(&state.pool)
+            .fetch_one(&mut *tx)
             .await?;
+    tx.commit().await?;
     if !guarded {
         return Err(unready("the role of the API is not under row-level security"));
     }
@@ -57,11 +59,11 @@ pub(super) async fn ready(Shared(state): Shared<State>) -> Result<Json<Value>, P
 
 /// Whether the database has all of these migrations. Their list is the owner's: as whom the process has logged in
 /// may read it, its role may not.
-async fn is_migrated(pool: &PgPool, versions: &[i64]) -> Result<bool, Problem> {
+async fn is_migrated(pool: &Pool, versions: &[i64]) -> Result<bool, Problem> {
     if versions.is_empty() {
         return Ok(true);
     }
-    let mut tx = transaction::begin_with(pool, "begin; set local role none".into()).await?;
+    let mut tx = pool.begin("set local role none").await?;
     // Unchecked: sqlx makes this table, not a migration.
     let pending: bool = sqlx::query_scalar(
         "select exists (select from unnest($1::bigint[]) known (version) where not exists (

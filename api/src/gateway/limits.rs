@@ -29,7 +29,7 @@ const BURST_SECONDS: u32 = 2;
 /// How many requests a second are served; 0 is without limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Rates {
-    /// Of one user.
+    /// Of one user, or operator of the platform.
     pub user: u32,
     /// Of one API key.
     pub key: u32,
@@ -75,6 +75,9 @@ impl Limits {
         let (buckets, key) = match payer {
             Payer::Known(Principal::User(user)) => (&self.users, user.user_id.as_u128()),
             Payer::Known(Principal::Key { key_id, .. }) => (&self.keys, key_id.as_u128()),
+            Payer::Known(Principal::Operator { operator_id, .. }) => {
+                (&self.users, operator_id.as_u128())
+            }
             Payer::Unknown(client) => (&self.addresses, client.key()),
         };
         buckets.as_ref().map(|buckets| buckets.take(key))

@@ -15,7 +15,7 @@ use super::edge::Entrance;
 use crate::State;
 use crate::problem::{Kind, Problem};
 use crate::service::Service;
-use crate::tenant::Caller;
+use crate::tenant::Asker;
 
 /// What concerns one connection only, and what a proxy consumes.
 const HOP_BY_HOP: [HeaderName; 10] = [
@@ -59,9 +59,8 @@ async fn forward(state: &State, service: Service, request: Request) -> Response 
     };
     let (mut parts, body) = request.into_parts();
     strip(&mut parts.headers);
-    let caller = parts.extensions.remove::<Caller>();
-    if let Some(caller) = caller {
-        let context = signer.sign(&caller, service, &parts.method, parts.uri.path());
+    if let Some(asker) = parts.extensions.remove::<Asker>() {
+        let context = signer.sign(&asker, service, &parts.method, parts.uri.path());
         parts.headers.remove(header::AUTHORIZATION);
         parts.headers.insert(CONTEXT, context);
     }

@@ -1,6 +1,6 @@
 //! The same done to many runs: those of some ids at once, those that a filter matches by an operation.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use axum::Json;
 use axum::extract::State as Shared;
@@ -10,7 +10,7 @@ use chrono::{DateTime, Utc};
 use crm::enrollment;
 use engine::id;
 use engine::operation::{self, NewOperation, Selection, Wish};
-use engine::run::{Action, Change};
+use engine::run::{self, Action, Change};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
@@ -21,7 +21,7 @@ use super::operations;
 use crate::State;
 use crate::input::{Body, optional_id};
 use crate::problem::{Kind, Problem};
-use crate::tenant::{self, Caller};
+use crate::tenant::{self, Asker, Caller};
 
 /// The most runs of one request by id.
 const MOST: usize = 500;
@@ -74,7 +74,7 @@ struct Filter {
 }
 
 impl Filter {
-    fn selection(self, caller: &Caller) -> Result<Selection, Problem> {
+    fn selection(self, asker: &Asker) -> Result<Selection, Problem> {
         if self.state.as_deref().is_some_and(|state| !STATES.contains(&state)) {
             return Err(Problem::invalid(
                 "filter.state",
@@ -82,7 +82,7 @@ impl Filter {
             ));
         }
         let selection = Selection {
-            customer_id: Some(caller.customer_id),
+            customer_id: asker.customer_id,
             state: self.state,
             workflow: self.sequence,
             step: self.step,
@@ -116,7 +116,7 @@ struct Changed {
 )]
 async fn retry(
     state: Shared<State>,
-    caller: Caller,
+    asker: Asker,
     Body(mut wanted): Body<Wanted>,
 ) -> Result<Response, Problem> {
     if let Some(filter) = &mut wanted.filter {
@@ -125,7 +125,7 @@ async fn retry(
             _other => return Err(Problem::invalid("filter.state", "is held".to_owned())),
         }
     }
-    order(state, caller, wanted, Action::Retry).await
+    order(state, &asker, wanted, Action::Retry).await
 }
 
 /// Ends the runs of jobs, by id or by filter.
@@ -137,10 +137,10 @@ async fn retry(
 )]
 async fn cancel(
     state: Shared<State>,
-    caller: Caller,
+    asker: Asker,
     Body(wanted): Body<Wanted>,
 ) -> Result<Response, Problem> {
-    order(state, caller, wanted, Action::Cancel).await
+    order(state, &asker, wanted, Action::Cancel).await
 }
 
 /// Pauses enrollments, by id at once or by filter as an operation.
@@ -155,7 +155,7 @@ async fn pause_enrollments(
     caller: Caller,
     Body(wanted): Body<Wanted>,
 ) -> Result<Response, Problem> {
-    order(state, caller, wanted, Action::Pause).await
+    order(state, &caller, wanted, Action::Pause).await
 }
 
 /// Goes on with enrollments, by id at once or by filter as an operation.
@@ -170,7 +170,7 @@ async fn resume_enrollments(
     caller: Caller,
     Body(wanted): Body<Wanted>,
 ) -> Result<Response, Problem> {
-    order(state, caller, wanted, Action::Resume).await
+    order(state, &caller, wanted, Action::Resume).await
 }
 
 /// Skips the step at which enrollments stand, by id at once or by filter as an operation.
@@ -185,7 +185,7 @@ async fn skip_enrollments(
     caller: Caller,
     Body(wanted): Body<Wanted>,
 ) -> Result<Response, Problem> {
-    order(state, caller, wanted, Action::Skip).await
+    order(state, &caller, wanted, Action::Skip).await
 }
 
 /// Ends enrollments, by id at once or by filter as an operation.
@@ -200,7 +200,7 @@ async fn cancel_enrollments(
     caller: Caller,
     Body(wanted): Body<Wanted>,
 ) -> Result<Response, Problem> {
-    order(state, caller, wanted, Action::Cancel).await
+    order(state, &caller, wanted, Action::Cancel).await
 }
 
 /// Undoes what enrollments did, by id at once or by filter as an operation.
@@ -215,22 +215,22 @@ async fn undo_enrollments(
     caller: Caller,
     Body(wanted): Body<Wanted>,
 ) -> Result<Response, Problem> {
-    order(state, caller, wanted, Action::Undo).await
+    order(state, &caller, wanted, Action::Undo).await
 }
 
 async fn order(
     Shared(state): Shared<State>,
-    caller: Caller,
+    asker: &Asker,
     wanted: Wanted,
     action: Action,
 ) -> Result<Response, Problem> {
     match (wanted.ids, wanted.filter) {
         (Some(ids), None) => {
-            Ok(Json(Bulk::Changed(by_id(&state, &caller, &ids, &action).await?)).into_response())
+            Ok(Json(Bulk::Changed(by_id(&state, asker, &ids, &action).await?)).into_response())
         }
         (None, Some(filter)) => {
-            let selection = filter.selection(&caller)?;
-            let mut tx = tenant::begin(&state.pool, &caller).await?;
+            let selection = filter.selection(asker)?;
+            let mut tx = tenant::begin(&state.pool, asker).await?;
             let preview = operation::preview(&mut *tx, &selection).await?;
             if wanted.preview {
                 return Ok(Json(Bulk::Matched(shown(preview))).into_response());
@@ -238,13 +238,13 @@ async fn order(
             let new = NewOperation {
                 wish: Wish::Act(action),
                 selection,
-                actor: caller.actor(),
+                actor: asker.actor(),
                 reason: wanted.reason,
                 per_second: wanted.per_second.filter(|pace| *pace > 0.0),
                 total: preview.matched,
             };
             let ordered = operation::order(&mut tx, &new).await?;
-            let found = operation::find(&mut *tx, Some(caller.customer_id), ordered).await?;
+            let found = operation::find(&mut *tx, asker.customer_id, ordered).await?;
             let found = found.ok_or_else(|| Problem::new(Kind::Internal))?;
             Ok((StatusCode::ACCEPTED, Json(operations::show(found))).into_response())
         }
@@ -278,7 +278,7 @@ fn shown(preview: operation::Preview) -> Matched {
 
 async fn by_id(
     state: &State,
-    caller: &Caller,
+    asker: &Asker,
     ids: &[String],
     action: &Action,
 ) -> Result<Changed, Problem> {
@@ -289,11 +289,19 @@ async fn by_id(
     let runs: BTreeSet<Uuid> =
         ids.iter().enumerate().map(job_id).collect::<Result<_, Problem>>()?;
     let runs: Vec<Uuid> = runs.into_iter().collect();
-    let (customer, actor) = (caller.customer_id, caller.actor());
-    let mut tx = tenant::begin(&state.pool, caller).await?;
-    let changes =
-        enrollment::act(&mut tx, &state.definitions, customer, &runs, action, &actor).await?;
-    let changed = changes.iter().filter(|change| matches!(change, Change::Changed { .. })).count();
+    let actor = asker.actor();
+    let mut tx = tenant::begin(&state.pool, asker).await?;
+    let of_customers = match asker.customer_id {
+        Some(customer_id) => BTreeMap::from([(customer_id, runs)]),
+        None => run::by_customer(&mut *tx, &runs).await?,
+    };
+    let mut changed = 0;
+    for (customer, runs) in of_customers {
+        tenant::enter(&mut tx, customer).await?;
+        let changes =
+            enrollment::act(&mut tx, &state.definitions, customer, &runs, action, &actor).await?;
+        changed += changes.iter().filter(|change| matches!(change, Change::Changed { .. })).count();
+    }
     Ok(Changed { changed, skipped: ids.len() - changed })
 }
 

@@ -20,7 +20,7 @@ use crate::State;
 use crate::input::Params;
 use crate::page::{self, Cursors, Page};
 use crate::problem::Problem;
-use crate::tenant::{self, Caller};
+use crate::tenant::{self, Asker};
 
 /// The states in which a run has a job, or will have it by itself or by a retry.
 const STATES: [&str; 4] = ["held", "ready", "running", "sleeping"];
@@ -48,9 +48,11 @@ pub(crate) fn of_enrollments() -> OpenApiRouter<State> {
 #[schema(as = Job)]
 struct JobBody {
     id: String,
+    customer_id: String,
     queue: String,
     workflow: String,
-    contact_id: String,
+    /// Whom it is about, where that is a contact.
+    contact_id: Option<String>,
     state: String,
     step: String,
     attempt: i16,
@@ -60,12 +62,13 @@ struct JobBody {
     updated_at: DateTime<Utc>,
 }
 
-fn show(run: RunRow, queue: String) -> JobBody {
+fn show(run: RunRow, Place { queue, subject }: Place) -> JobBody {
     JobBody {
         id: id::show("run", run.run_id),
+        customer_id: id::show("cus", run.customer_id),
         queue,
         workflow: run.workflow,
-        contact_id: id::show("con", run.subject_id),
+        contact_id: (subject == "contact").then(|| id::show("con", run.subject_id)),
         state: run.state,
         step: run.step,
         attempt: run.attempt,
@@ -96,7 +99,7 @@ struct List {
 )]
 async fn list(
     Shared(state): Shared<State>,
-    caller: Caller,
+    asker: Asker,
     cursors: Cursors,
     Params(wanted): Params<List>,
 ) -> Result<Json<Page<JobBody>>, Problem> {
@@ -105,13 +108,13 @@ async fn list(
         return Err(Problem::invalid("state", format!("is one of {}", STATES.join(", "))));
     }
     let mut filter = Filter {
-        customer_id: Some(caller.customer_id),
+        customer_id: asker.customer_id,
         state: wanted.state,
         reason: wanted.error,
         before: cursors.read_id(wanted.cursor.as_deref())?,
         ..Filter::default()
     };
-    let mut tx = tenant::begin(&state.pool, &caller).await?;
+    let mut tx = tenant::begin(&state.pool, &asker).await?;
     let mut jobs = Vec::new();
     for _ in 0..LOOKS {
         let runs = run::list(&mut *tx, &filter, LOOK).await?;
@@ -124,9 +127,9 @@ async fn list(
             if !STATES.contains(&run.state.as_str()) {
                 continue;
             }
-            let queue = queue(&mut tx, &state.definitions, &run).await?;
-            if wanted.queue.as_ref().is_none_or(|wanted| *wanted == queue) {
-                jobs.push(show(run, queue));
+            let place = place(&mut tx, &state.definitions, &run).await?;
+            if wanted.queue.as_ref().is_none_or(|wanted| *wanted == place.queue) {
+                jobs.push(show(run, place));
             }
         }
         if last_look {
@@ -136,18 +139,27 @@ async fn list(
     Ok(Json(Page::ending(jobs, filter.before.map(|id| cursors.after_id(id)))))
 }
 
-/// The queue of a run's step, which is the step's type; empty where the definition can't be read any more.
-async fn queue(
+/// What a run's definition says of where it stands; empty where that can't be read any more.
+#[derive(Default)]
+struct Place {
+    /// The queue of its step, which is the step's type.
+    queue: String,
+    /// What the run is about.
+    subject: String,
+}
+
+async fn place(
     tx: &mut PgConnection,
     definitions: &Definitions,
     run: &RunRow,
-) -> Result<String, Problem> {
+) -> Result<Place, Problem> {
     match definitions.load(tx, run.definition_id).await {
         Ok(definition) => {
             let step = definition.index_of(&run.step).and_then(|at| definition.steps.get(at));
-            Ok(step.map(|step| step.kind.to_owned()).unwrap_or_default())
+            let queue = step.map(|step| step.kind.to_owned()).unwrap_or_default();
+            Ok(Place { queue, subject: definition.subject.clone() })
         }
-        Err(LoadError::Unreadable(_) | LoadError::Foreign(_)) => Ok(String::new()),
+        Err(LoadError::Unreadable(_) | LoadError::Foreign(_)) => Ok(Place::default()),
         Err(LoadError::Database(error)) => Err(error.into()),
     }
 }

@@ -12,7 +12,7 @@ use utoipa_axum::routes;
 use crate::State;
 use crate::input::path_id;
 use crate::problem::{Kind, Problem};
-use crate::tenant::{self, Caller};
+use crate::tenant::{self, Asker};
 
 /// The routes.
 pub(super) fn router() -> OpenApiRouter<State> {
@@ -40,12 +40,12 @@ pub(super) fn show(operation: Operation) -> OperationBody {
 )]
 async fn find(
     Shared(state): Shared<State>,
-    caller: Caller,
+    asker: Asker,
     Path(operation): Path<String>,
 ) -> Result<Json<OperationBody>, Problem> {
     let operation_id = path_id("op", &operation)?;
-    let mut tx = tenant::begin(&state.pool, &caller).await?;
-    let found = operation::find(&mut *tx, Some(caller.customer_id), operation_id).await?;
+    let mut tx = tenant::begin(&state.pool, &asker).await?;
+    let found = operation::find(&mut *tx, asker.customer_id, operation_id).await?;
     found.map(|found| Json(show(found))).ok_or_else(|| Problem::new(Kind::NotFound))
 }
 
@@ -57,12 +57,12 @@ async fn find(
 )]
 async fn stop(
     Shared(state): Shared<State>,
-    caller: Caller,
+    asker: Asker,
     Path(operation): Path<String>,
 ) -> Result<Json<OperationBody>, Problem> {
     let operation_id = path_id("op", &operation)?;
-    let mut tx = tenant::begin(&state.pool, &caller).await?;
-    operation::stop(&mut *tx, Some(caller.customer_id), operation_id).await?;
-    let found = operation::find(&mut *tx, Some(caller.customer_id), operation_id).await?;
+    let mut tx = tenant::begin(&state.pool, &asker).await?;
+    operation::stop(&mut *tx, asker.customer_id, operation_id).await?;
+    let found = operation::find(&mut *tx, asker.customer_id, operation_id).await?;
     found.map(|found| Json(show(found))).ok_or_else(|| Problem::new(Kind::NotFound))
 }

@@ -14,6 +14,7 @@ use engine::definition_store::{self, VersionRow};
 use engine::id;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use sqlx::PgConnection;
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -75,7 +76,8 @@ async fn versions(
     Path(sequence): Path<String>,
 ) -> Result<Json<Versions>, Problem> {
     let found = find(&state, &caller, &sequence).await?;
-    let kept = definition_store::versions(&state.pool, caller.customer_id, &found.name).await?;
+    let mut tx = tenant::begin(&state.pool, &caller).await?;
+    let kept = definition_store::versions(&mut *tx, caller.customer_id, &found.name).await?;
     let body = |row: VersionRow| VersionBody {
         version: row.version,
         hash: short_hash(&row.hash),
@@ -108,10 +110,11 @@ async fn draft(
     wanted: &Wanted,
 ) -> Result<Draft, Problem> {
     let found = find(state, caller, sequence).await?;
-    let (definition, source) = read(state, caller.customer_id, &found, wanted).await?;
+    let mut tx = tenant::begin(&state.pool, caller).await?;
+    let (definition, source) = read(state, &mut tx, caller.customer_id, &found, wanted).await?;
     let asked = asked(&wanted.map, &definition)?;
     let customer_id = caller.customer_id;
-    let planned = change::plan(&state.pool, &state.definitions, customer_id, &definition, &asked);
+    let planned = change::plan(&mut tx, &state.definitions, customer_id, &definition, &asked);
     let plan = planned.await.map_err(|error| match error {
         change::PlanError::Database(error) => error.into(),
         change::PlanError::Unreadable(reason) | change::PlanError::Foreign(reason) => {
@@ -124,6 +127,7 @@ async fn draft(
 /// The definition of a request, or that of a version that the sequence had.
 async fn read(
     state: &State,
+    tx: &mut PgConnection,
     customer_id: Uuid,
     sequence: &Sequence,
     wanted: &Wanted,
@@ -135,11 +139,11 @@ async fn read(
             (definition::read("definition", &source, Format::Json, registry), source)
         }
         (None, Some(version)) => {
-            let kept = definition_store::versions(&state.pool, customer_id, &sequence.name).await?;
+            let kept = definition_store::versions(&mut *tx, customer_id, &sequence.name).await?;
             let found = kept.iter().find(|row| row.version == version).ok_or_else(|| {
                 Problem::invalid("version", format!("there is no version {version}"))
             })?;
-            let document = definition_store::find(&state.pool, found.id).await?;
+            let document = definition_store::find(&mut *tx, found.id).await?;
             let document = document.ok_or_else(|| Problem::new(Kind::NotFound))?;
             (definition::from_document(&document.document, registry), document.source)
         }

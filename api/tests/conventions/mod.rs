@@ -147,11 +147,20 @@ async fn one_of_everything(db: &PgPool, customer: &str) -> BTreeMap<&'static str
              select gen_random_uuid(), customer_id, '{}', '{}', 'test', 0 from c returning id),
            sch as (insert into engine.schedules (id, customer_id, name, cron, zone, overlap, catch_up, catch_up_limit, tzdb, actor, paused_at)
              select gen_random_uuid(), customer_id, 'weekly', '0 9 * * mon', 'UTC', 'skip', 'last', 1, '2026f', 'test', now() from c returning id),
+           acc as (insert into accounts (customer_id, id, name) select customer_id, gen_random_uuid(), 'Lead Ltd' from c returning id),
+           fld as (insert into custom_fields (customer_id, id, entity, key, label, type)
+             select customer_id, gen_random_uuid(), 'contact', 'seats', 'Seats', 'number' from c returning id),
+           lst as (insert into lists (customer_id, id, name, entity, filter)
+             select customer_id, gen_random_uuid(), 'All', 'contact', '{}' from c returning id),
+           pip as (insert into pipelines (customer_id, id, name) select customer_id, gen_random_uuid(), 'Sales' from c returning id),
+           imp as (insert into imports (customer_id, id, name, header, mapping, on_duplicate, create_accounts, actor, rows)
+             select customer_id, gen_random_uuid(), 'a.csv', '{Email}', '[null]', 'skip', true, 'test', 1 from c returning id),
            key as (insert into api_keys (customer_id, id, name, key_hash, hint, scopes, created_by)
              select customer_id, gen_random_uuid(), 'ci', 'hash', 'abcd', '{ops}', (select id from users u where u.customer_id = c.customer_id limit 1) from c returning id)
          select 'con', id from con union all select 'epa', id from epa union all select 'seq', id from seq
          union all select 'team', id from team union all select 'op', id from op union all select 'sch', id from sch
-         union all select 'key', id from key
+         union all select 'key', id from key union all select 'acc', id from acc union all select 'fld', id from fld
+         union all select 'imp', id from imp union all select 'lst', id from lst union all select 'pip', id from pip
          union all select 'usr', id from users where customer_id = $1::uuid",
     )
     .bind(customer)
@@ -170,12 +179,24 @@ async fn one_of_everything(db: &PgPool, customer: &str) -> BTreeMap<&'static str
     .fetch_one(db)
     .await
     .unwrap();
+    let opportunity: uuid::Uuid = sqlx::query_scalar(
+        "with stg as (insert into stages (customer_id, pipeline_id, id, name, position, probability, kind)
+           values ($1::uuid, $2, gen_random_uuid(), 'New', 1, 10, 'open') returning id)
+         insert into opportunities (customer_id, id, name, pipeline_id, stage_id)
+         select $1::uuid, gen_random_uuid(), 'Deal', $2, id from stg returning id",
+    )
+    .bind(customer)
+    .bind(of("pip"))
+    .fetch_one(db)
+    .await
+    .unwrap();
     let mut shown: BTreeMap<&'static str, String> =
-        ["con", "seq", "team", "op", "sch", "key", "usr"]
+        ["con", "seq", "team", "op", "sch", "key", "usr", "acc", "fld", "imp", "lst", "pip"]
             .into_iter()
             .map(|kind| (kind, engine::id::show(kind, of(kind))))
             .collect();
     shown.insert("enr", engine::id::show("enr", enrollment));
+    shown.insert("opp", engine::id::show("opp", opportunity));
     shown
 }
 

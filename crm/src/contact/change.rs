@@ -1,4 +1,4 @@
-//! Changes that workflows make to contacts: many at once, each contact told of by one event that names the
+//! Changes of contacts, by people and by workflows: many at once, each contact told of by one event that names the
 //! fields and holds none of their values.
 
 use std::borrow::Cow;
@@ -11,8 +11,12 @@ use serde_json::{Map, Value, json};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
+use super::zone::{self, ZoneSource};
+use crate::custom_field::{self, Entity};
+use crate::{account, search};
+
 /// What is to become of a contact's fields; what is `None` stays. An empty text says that it is unknown.
-/// Address, company, status and score are not a workflow's to set.
+/// Address, company and owner are not a workflow's to set; status and score are nobody's.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Change {
@@ -42,14 +46,32 @@ pub struct Change {
     pub add_tags: Vec<String>,
     /// Tags to take away.
     pub remove_tags: Vec<String>,
+    /// All tags, in place of those that are there.
+    #[serde(skip)]
+    pub tags: Option<Vec<String>>,
+    /// The address, which was read; another live contact's violates `contacts_email`.
+    #[serde(skip)]
+    pub email: Option<String>,
+    /// The company's name; its account is found or made.
+    #[serde(skip)]
+    pub company: Option<String>,
+    /// The account, whose name becomes the company; none.
+    #[serde(skip)]
+    pub account_id: Option<Option<Uuid>>,
+    /// Whose it is; nobody's.
+    #[serde(skip)]
+    pub owner_id: Option<Option<Uuid>>,
 }
 
 /// A contact that is to be changed, and how.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Changing {
-    pub(crate) customer_id: Uuid,
-    pub(crate) contact_id: Uuid,
-    pub(crate) change: Change,
+pub struct Changing {
+    /// Whose it is.
+    pub customer_id: Uuid,
+    /// The contact.
+    pub contact_id: Uuid,
+    /// What is to become of it.
+    pub change: Change,
 }
 
 /// A contact's fields as far as they can be changed.
@@ -57,6 +79,10 @@ pub(crate) struct Changing {
 struct Fields {
     customer_id: Uuid,
     id: Uuid,
+    account_id: Option<Uuid>,
+    company: Option<String>,
+    owner_id: Option<Uuid>,
+    email: String,
     first_name: String,
     last_name: String,
     phone: Option<String>,
@@ -66,32 +92,41 @@ struct Fields {
     region: Option<String>,
     city: Option<String>,
     time_zone: Option<String>,
+    zone_source: Option<String>,
     locale: Option<String>,
     tags: Vec<String>,
     custom: Value,
 }
 
-/// Changes contacts in the caller's transaction, in the order given; tells of each that is another than
-/// before by `contact.updated`. A contact that is gone is left out.
+/// Changes contacts in the caller's transaction, in the order given; tells of each that is another than before by
+/// `contact.updated`, which names `source`, such as `api`. A contact that is gone is left out. Gives how many became
+/// others.
 ///
 /// # Errors
 /// What the statements returned.
-pub(crate) async fn change(
+pub async fn change(
     tx: &mut PgConnection,
     changing: &[Changing],
-) -> Result<(), sqlx::Error> {
+    source: &str,
+) -> Result<usize, sqlx::Error> {
     let mut contacts = lock(tx, changing).await?;
     let mut changed: BTreeMap<(Uuid, Uuid), BTreeSet<String>> = BTreeMap::new();
     for Changing { customer_id, contact_id, change } in changing {
         let key = (*customer_id, *contact_id);
         let Some(fields) = contacts.get_mut(&key) else { continue };
-        let names = apply(fields, change);
+        let mut names = apply(fields, change);
+        if let Some(company) = employer(tx, *customer_id, change).await? {
+            names.extend(move_to(fields, company));
+        }
         if !names.is_empty() {
             changed.entry(key).or_default().extend(names);
         }
     }
     contacts.retain(|key, _| changed.contains_key(key));
+    let (customers, ids): (Vec<Uuid>, Vec<Uuid>) = contacts.keys().copied().unzip();
     let sequences = update(tx, contacts.into_values().collect()).await?;
+    search::learn(&mut *tx, Entity::Contact, &customers, &ids).await?;
+    let count = sequences.len();
     let events: Vec<NewEvent> = sequences
         .into_iter()
         .map(|(customer_id, contact_id, sequence)| {
@@ -102,11 +137,48 @@ pub(crate) async fn change(
                 topic: Cow::Borrowed("contact.updated"),
                 key: contact.clone(),
                 sequence,
-                data: json!({ "contact_id": contact, "changed": names, "source": "workflow" }),
+                data: json!({ "contact_id": contact, "changed": names, "source": source }),
             }
         })
         .collect();
-    outbox::publish(tx, &events).await
+    outbox::publish(tx, &events).await?;
+    Ok(count)
+}
+
+/// A company: its account, where it has one, and its name.
+type Employer = (Option<Uuid>, Option<String>);
+
+/// For whom a contact works by a change, where that says so.
+async fn employer(
+    tx: &mut PgConnection,
+    customer_id: Uuid,
+    change: &Change,
+) -> Result<Option<Employer>, sqlx::Error> {
+    if let Some(account_id) = change.account_id {
+        let Some(account_id) = account_id else { return Ok(Some((None, None))) };
+        let found = account::find(&mut *tx, customer_id, account_id).await?;
+        return Ok(Some((Some(account_id), found.map(|account| account.name))));
+    }
+    let Some(company) = change.company.as_deref().map(str::trim) else { return Ok(None) };
+    if company.is_empty() {
+        return Ok(Some((None, None)));
+    }
+    let account = account::named(tx, customer_id, &[company]).await?;
+    let account_id = account.get(&company.to_lowercase()).copied();
+    Ok(Some((account_id, Some(company.to_owned()))))
+}
+
+fn move_to(fields: &mut Fields, (account_id, company): Employer) -> Vec<String> {
+    let mut changed = Vec::new();
+    if fields.account_id != account_id {
+        fields.account_id = account_id;
+        changed.push("account_id".to_owned());
+    }
+    if fields.company != company {
+        fields.company = company;
+        changed.push("company".to_owned());
+    }
+    changed
 }
 
 /// The contacts as they are, locked in one order, so that two batches never wait for each other.
@@ -118,8 +190,8 @@ async fn lock(
     let ids: Vec<Uuid> = changing.iter().map(|changing| changing.contact_id).collect();
     let found = sqlx::query_as!(
         Fields,
-        "select customer_id, id, first_name, last_name, phone, title, linkedin_url, country, region, city, time_zone,
-           locale, tags, custom
+        "select customer_id, id, account_id, company, owner_id, email, first_name, last_name, phone, title, linkedin_url,
+           country, region, city, time_zone, zone_source, locale, tags, custom
          from contacts
          where (customer_id, id) in (select c.customer_id, c.id from unnest($1::uuid[], $2::uuid[]) as c(customer_id, id))
            and deleted_at is null
@@ -138,6 +210,7 @@ fn apply(fields: &mut Fields, change: &Change) -> Vec<String> {
     for (name, field, wanted) in [
         ("first_name", &mut fields.first_name, &change.first_name),
         ("last_name", &mut fields.last_name, &change.last_name),
+        ("email", &mut fields.email, &change.email),
     ] {
         if let Some(wanted) = wanted.as_ref().filter(|wanted| *wanted != field) {
             field.clone_from(wanted);
@@ -161,27 +234,52 @@ fn apply(fields: &mut Fields, change: &Change) -> Vec<String> {
             changed.push(name.to_owned());
         }
     }
-    changed.extend(apply_custom(&mut fields.custom, &change.custom));
+    if let Some(owner_id) = change.owner_id.filter(|wanted| *wanted != fields.owner_id) {
+        fields.owner_id = owner_id;
+        changed.push("owner_id".to_owned());
+    }
+    if let Value::Object(custom) = &mut fields.custom {
+        changed.extend(custom_field::set(custom, change.custom.clone()));
+    }
     if apply_tags(&mut fields.tags, change) {
         changed.push("tags".to_owned());
     }
+    place(fields, change, &mut changed);
     changed
 }
 
-fn apply_custom(custom: &mut Value, wanted: &Map<String, Value>) -> Vec<String> {
-    let Value::Object(custom) = custom else { return Vec::new() };
-    let mut changed = Vec::new();
-    for (name, value) in wanted {
-        if custom.get(name) != Some(value) {
-            custom.insert(name.clone(), value.clone());
-            changed.push(format!("custom.{name}"));
+/// Keeps the zone in step with the place: one that somebody gave stays, one that followed from the place follows it.
+fn place(fields: &mut Fields, change: &Change, changed: &mut Vec<String>) {
+    if changed.iter().any(|name| name == "time_zone") && fields.time_zone.is_some() {
+        fields.zone_source = Some(ZoneSource::Given.word().into());
+        return;
+    }
+    let given = fields.zone_source.as_deref() == Some(ZoneSource::Given.word());
+    let moved = |name: &String| ["country", "region", "phone"].contains(&name.as_str());
+    let emptied = change.time_zone.as_deref() == Some("");
+    if !emptied && (given || !changed.iter().any(moved)) {
+        return;
+    }
+    let (country, region) = (fields.country.as_deref(), fields.region.as_deref());
+    let derived = zone::derived(country, region, fields.phone.as_deref());
+    let (zone, source) =
+        derived.map(|(zone, source)| (zone.name().to_owned(), source.word().to_owned())).unzip();
+    fields.zone_source = source;
+    if fields.time_zone != zone {
+        fields.time_zone = zone;
+        if !changed.iter().any(|name| name == "time_zone") {
+            changed.push("time_zone".to_owned());
         }
     }
-    changed
 }
 
 /// Whether the tags are others than before.
 fn apply_tags(tags: &mut Vec<String>, change: &Change) -> bool {
+    if let Some(wanted) = &change.tags {
+        let changed = tags != wanted;
+        tags.clone_from(wanted);
+        return changed;
+    }
     let before = tags.len();
     tags.retain(|tag| !change.remove_tags.contains(tag));
     let mut changed = tags.len() != before;
@@ -204,14 +302,17 @@ async fn update(
     }
     let columns = Columns::of(contacts);
     let rows = sqlx::query!(
-        "update contacts c set first_name = w.first_name, last_name = w.last_name, phone = w.phone, title = w.title,
+        "update contacts c set account_id = w.account_id, company = w.company, owner_id = w.owner_id, email = w.email,
+           first_name = w.first_name, last_name = w.last_name, phone = w.phone, title = w.title,
            linkedin_url = w.linkedin_url, country = w.country, region = w.region, city = w.city,
-           time_zone = w.time_zone, locale = w.locale, tags = array(select jsonb_array_elements_text(w.tags::jsonb)),
-           custom = w.custom, event_sequence = c.event_sequence + 1, updated_at = engine.now()
+           time_zone = w.time_zone, zone_source = w.zone_source, locale = w.locale,
+           tags = array(select jsonb_array_elements_text(w.tags::jsonb)), custom = w.custom,
+           event_sequence = c.event_sequence + 1, updated_at = engine.now()
          from unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[],
-           $9::text[], $10::text[], $11::text[], $12::text[], $13::text[], $14::jsonb[])
+           $9::text[], $10::text[], $11::text[], $12::text[], $13::text[], $14::jsonb[], $15::uuid[], $16::text[],
+           $17::uuid[], $18::text[], $19::text[])
            as w(customer_id, id, first_name, last_name, phone, title, linkedin_url, country, region, city, time_zone,
-             locale, tags, custom)
+             locale, tags, custom, account_id, company, owner_id, email, zone_source)
          where c.customer_id = w.customer_id and c.id = w.id
          returning c.customer_id, c.id, c.event_sequence",
         &columns.customers,
@@ -228,6 +329,11 @@ async fn update(
         &columns.locales as &[Option<String>],
         &columns.tags,
         &columns.custom,
+        &columns.accounts as &[Option<Uuid>],
+        &columns.companies as &[Option<String>],
+        &columns.owners as &[Option<Uuid>],
+        &columns.emails,
+        &columns.zone_sources as &[Option<String>],
     )
     .fetch_all(tx)
     .await?;
@@ -251,6 +357,11 @@ struct Columns {
     locales: Vec<Option<String>>,
     tags: Vec<String>,
     custom: Vec<Value>,
+    accounts: Vec<Option<Uuid>>,
+    companies: Vec<Option<String>>,
+    owners: Vec<Option<Uuid>>,
+    emails: Vec<String>,
+    zone_sources: Vec<Option<String>>,
 }
 
 impl Columns {
@@ -271,6 +382,11 @@ impl Columns {
             columns.locales.push(contact.locale);
             columns.tags.push(Value::from(contact.tags).to_string());
             columns.custom.push(contact.custom);
+            columns.accounts.push(contact.account_id);
+            columns.companies.push(contact.company);
+            columns.owners.push(contact.owner_id);
+            columns.emails.push(contact.email);
+            columns.zone_sources.push(contact.zone_source);
         }
         columns
     }

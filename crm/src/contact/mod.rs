@@ -1,28 +1,29 @@
 //! Contacts: the people that a customer talks to. Owns `contacts`.
 
 mod change;
-mod csv_import;
+mod list;
 mod write;
+mod zone;
 
 use chrono::{DateTime, Utc};
 use engine::step::FieldType;
 use engine::timing::Zone;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use sqlx::PgExecutor;
 use uuid::Uuid;
 
-pub use change::Change;
-pub(crate) use change::{Changing, change};
-pub use csv_import::{ImportError, ImportReport, MAX_BYTES, RefusedRow, RowReason, import};
-use write::Batch;
-pub use write::{ContactError, create, mark_bounced, mark_unsubscribed};
+pub use change::{Change, Changing, change};
+pub use list::{FIELDS as LISTED, SORTS, active, list, search};
+pub use write::{ContactError, create, delete, lock, mark_bounced, mark_unsubscribed, restore};
+pub(crate) use write::{insert_placed, rename_company};
+pub use zone::ZoneSource;
 
 /// The most rows of one page.
 pub const PAGE: u32 = 200;
 
 /// A contact.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, sqlx::FromRow)]
 pub struct Contact {
     /// Whose it is.
     pub customer_id: Uuid,
@@ -30,8 +31,10 @@ pub struct Contact {
     pub id: Uuid,
     /// The company.
     pub account_id: Option<Uuid>,
-    /// That company's name.
+    /// The company's name, also where it has no account.
     pub company: Option<String>,
+    /// Whose it is.
+    pub owner_id: Option<Uuid>,
     /// First name; empty where unknown.
     pub first_name: String,
     /// Last name; empty where unknown.
@@ -52,6 +55,8 @@ pub struct Contact {
     pub city: Option<String>,
     /// IANA zone.
     pub time_zone: Option<String>,
+    /// How the zone became known: `given`, `region`, `country` or `phone`.
+    pub zone_source: Option<String>,
     /// BCP 47 tag.
     pub locale: Option<String>,
     /// `active`, `unsubscribed`, `bounced` or `erased`.
@@ -69,7 +74,8 @@ pub struct Contact {
 }
 
 /// A contact to make; what is `None` is unknown.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct NewContact {
     /// First name.
     pub first_name: String,
@@ -77,8 +83,12 @@ pub struct NewContact {
     pub last_name: String,
     /// The address.
     pub email: String,
-    /// The company's name; its account is found or made.
+    /// The account; the company's is found or made where there is none.
+    pub account_id: Option<Uuid>,
+    /// The company's name.
     pub company: Option<String>,
+    /// Whose it is.
+    pub owner_id: Option<Uuid>,
     /// Telephone.
     pub phone: Option<String>,
     /// Job title.
@@ -99,17 +109,6 @@ pub struct NewContact {
     pub tags: Vec<String>,
     /// The customer's own fields, a JSON object.
     pub custom: Option<Value>,
-}
-
-/// Which contacts to list.
-#[derive(Debug, Clone, Default)]
-pub struct Filter {
-    /// Part of a name, an address or a company.
-    pub q: Option<String>,
-    /// In this status.
-    pub status: Option<String>,
-    /// Older than this one; listings go from the newest.
-    pub before: Option<Uuid>,
 }
 
 /// A contact by id.
@@ -135,49 +134,13 @@ pub async fn find_all(
 ) -> Result<Vec<Contact>, sqlx::Error> {
     sqlx::query_as!(
         Contact,
-        r#"select c.customer_id, c.id, c.account_id, a.name as "company?", c.first_name, c.last_name, c.email,
-             c.phone, c.title, c.linkedin_url, c.country, c.region, c.city, c.time_zone, c.locale, c.status, c.tags,
-             c.custom, coalesce(g.score, 0) as "score!", c.created_at, c.updated_at
-           from contacts c
-           left join accounts a on a.customer_id = c.customer_id and a.id = c.account_id
-           left join engagement g on g.customer_id = c.customer_id and g.contact_id = c.id
+        r#"select c.customer_id, c.id, c.account_id, c.company, c.owner_id, c.first_name, c.last_name, c.email, c.phone,
+             c.title, c.linkedin_url, c.country, c.region, c.city, c.time_zone, c.zone_source, c.locale, c.status,
+             c.tags, c.custom, coalesce(g.score, 0) as "score!", c.created_at, c.updated_at
+           from contacts c left join engagement g on g.customer_id = c.customer_id and g.contact_id = c.id
            where c.customer_id = $1 and c.id = any($2) and c.deleted_at is null"#,
         customer_id,
         ids,
-    )
-    .fetch_all(db)
-    .await
-}
-
-/// Contacts, newest first, at most `limit` (bounded to [`PAGE`]).
-///
-/// # Errors
-/// What the statement returned.
-pub async fn list(
-    db: impl PgExecutor<'_>,
-    customer_id: Uuid,
-    filter: &Filter,
-    limit: u32,
-) -> Result<Vec<Contact>, sqlx::Error> {
-    sqlx::query_as!(
-        Contact,
-        r#"select c.customer_id, c.id, c.account_id, a.name as "company?", c.first_name, c.last_name, c.email,
-             c.phone, c.title, c.linkedin_url, c.country, c.region, c.city, c.time_zone, c.locale, c.status, c.tags,
-             c.custom, coalesce(g.score, 0) as "score!", c.created_at, c.updated_at
-           from contacts c
-           left join accounts a on a.customer_id = c.customer_id and a.id = c.account_id
-           left join engagement g on g.customer_id = c.customer_id and g.contact_id = c.id
-           where c.customer_id = $1 and c.deleted_at is null
-             and ($2::text is null or c.status = $2)
-             and ($3::text is null or strpos(lower(c.first_name || ' ' || c.last_name || ' ' || c.email || ' '
-               || coalesce(a.name, '')), lower($3)) > 0)
-             and ($4::uuid is null or c.id < $4)
-           order by c.id desc limit $5"#,
-        customer_id,
-        filter.status,
-        filter.q,
-        filter.before,
-        i64::from(limit.min(PAGE)),
     )
     .fetch_all(db)
     .await
@@ -241,15 +204,11 @@ pub fn subject(contact: &Contact) -> Value {
     })
 }
 
-/// The contact's own zone: as given, else where its country and region lie, where that is one zone.
+/// The contact's own zone: as it is kept, else where its country, region or number lie.
 pub fn zone(contact: &Contact) -> Option<Zone> {
     if let Some(zone) = contact.time_zone.as_deref().and_then(|name| Zone::parse(name).ok()) {
         return Some(zone);
     }
-    let country = contact.country.as_deref()?;
-    contact
-        .region
-        .as_deref()
-        .and_then(|region| Zone::of_region(country, region))
-        .or_else(|| Zone::of_country(country))
+    let (country, region) = (contact.country.as_deref(), contact.region.as_deref());
+    zone::derived(country, region, contact.phone.as_deref()).map(|(zone, _)| zone)
 }

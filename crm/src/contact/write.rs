@@ -2,9 +2,7 @@
 
 use std::borrow::Cow;
 use std::collections::HashMap;
-use std::str::FromStr;
 
-use email_address::EmailAddress;
 use engine::outbox::{self, NewEvent};
 use engine::timing::Zone;
 use engine::{clock, id};
@@ -12,8 +10,10 @@ use serde_json::{Value, json};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
+use super::zone::{self, ZoneSource};
 use super::{Contact, NewContact, find};
-use crate::account;
+use crate::custom_field::Entity;
+use crate::{account, address, search};
 
 /// Why no contact was made.
 #[derive(Debug, thiserror::Error)]
@@ -32,14 +32,6 @@ pub enum ContactError {
     Database(#[from] sqlx::Error),
 }
 
-/// An address as it is kept: without blanks around it, and one that a mail could be sent to.
-pub(super) fn address(text: &str) -> Option<String> {
-    let text = text.trim();
-    let (_, domain) = text.rsplit_once('@')?;
-    let plausible = domain.contains('.') && !domain.starts_with('.') && !domain.ends_with('.');
-    (plausible && EmailAddress::from_str(text).is_ok()).then(|| text.to_owned())
-}
-
 /// Makes a contact, its account where it names a new company, and the event `contact.created`.
 ///
 /// # Errors
@@ -49,7 +41,8 @@ pub async fn create(
     customer_id: Uuid,
     mut new: NewContact,
 ) -> Result<Contact, ContactError> {
-    new.email = address(&new.email).ok_or_else(|| ContactError::InvalidEmail(new.email.clone()))?;
+    new.email =
+        address::read(&new.email).ok_or_else(|| ContactError::InvalidEmail(new.email.clone()))?;
     if let Some(zone) = &new.time_zone {
         Zone::parse(zone)?;
     }
@@ -81,6 +74,8 @@ pub(crate) struct Batch {
 struct Columns {
     ids: Vec<Uuid>,
     accounts: Vec<Option<Uuid>>,
+    companies: Vec<Option<String>>,
+    owners: Vec<Option<Uuid>>,
     first_names: Vec<String>,
     last_names: Vec<String>,
     emails: Vec<String>,
@@ -91,6 +86,7 @@ struct Columns {
     regions: Vec<Option<String>>,
     cities: Vec<Option<String>>,
     zones: Vec<Option<String>>,
+    zone_sources: Vec<Option<String>>,
     locales: Vec<Option<String>>,
     tags: Vec<String>,
     custom: Vec<Value>,
@@ -100,9 +96,13 @@ impl Columns {
     fn of(contacts: Vec<NewContact>, accounts: &HashMap<String, Uuid>) -> Self {
         let mut columns = Self::default();
         for new in contacts {
-            let account = new.company.map(|name| name.trim().to_lowercase());
+            let (zone, source) = placed(&new).unzip();
+            let account = new.company.as_ref().map(|name| name.trim().to_lowercase());
+            let account = account.and_then(|name| accounts.get(&name).copied());
             columns.ids.push(clock::new_id());
-            columns.accounts.push(account.and_then(|name| accounts.get(&name).copied()));
+            columns.accounts.push(new.account_id.or(account));
+            columns.companies.push(new.company.map(|name| name.trim().to_owned()));
+            columns.owners.push(new.owner_id);
             columns.first_names.push(new.first_name);
             columns.last_names.push(new.last_name);
             columns.emails.push(new.email);
@@ -112,7 +112,8 @@ impl Columns {
             columns.countries.push(new.country);
             columns.regions.push(new.region);
             columns.cities.push(new.city);
-            columns.zones.push(new.time_zone);
+            columns.zones.push(zone);
+            columns.zone_sources.push(source);
             columns.locales.push(new.locale);
             columns.tags.push(Value::from(new.tags).to_string());
             columns.custom.push(new.custom.unwrap_or_else(|| json!({})));
@@ -121,32 +122,60 @@ impl Columns {
     }
 }
 
-/// Inserts contacts whose addresses were checked; those that the customer has already stay as they are.
+/// The zone of a new contact, and what told it.
+fn placed(new: &NewContact) -> Option<(String, String)> {
+    if let Some(zone) = &new.time_zone {
+        return Some((zone.clone(), ZoneSource::Given.word().into()));
+    }
+    let (country, region) = (new.country.as_deref(), new.region.as_deref());
+    let (zone, source) = zone::derived(country, region, new.phone.as_deref())?;
+    Some((zone.name().into(), source.word().into()))
+}
+
+/// Inserts contacts whose addresses were checked; those that the customer has already stay as they are. Companies
+/// become accounts.
 pub(crate) async fn insert_batch(
     tx: &mut PgConnection,
     customer_id: Uuid,
     contacts: Vec<NewContact>,
     source: &str,
 ) -> Result<Batch, sqlx::Error> {
-    let companies: Vec<&str> = contacts.iter().filter_map(|new| new.company.as_deref()).collect();
+    let nameless = contacts.iter().filter(|new| new.account_id.is_none());
+    let companies: Vec<&str> = nameless.filter_map(|new| new.company.as_deref()).collect();
     let accounts = account::named(tx, customer_id, &companies).await?;
+    insert_placed(tx, customer_id, contacts, &accounts, source).await
+}
+
+/// The same with the accounts of companies, by lowercase name; a company that is not among them stays a name.
+pub(crate) async fn insert_placed(
+    tx: &mut PgConnection,
+    customer_id: Uuid,
+    contacts: Vec<NewContact>,
+    accounts: &HashMap<String, Uuid>,
+    source: &str,
+) -> Result<Batch, sqlx::Error> {
     let wanted: Vec<String> = contacts.iter().map(|new| new.email.to_lowercase()).collect();
-    let columns = Columns::of(contacts, &accounts);
+    let columns = Columns::of(contacts, accounts);
     let created = sqlx::query_scalar!(
-        "insert into contacts (customer_id, id, account_id, first_name, last_name, email, phone, title,
-           linkedin_url, country, region, city, time_zone, locale, tags, custom, event_sequence)
-         select $1, id, account_id, first_name, last_name, email, phone, title, linkedin_url, country, region, city,
-           time_zone, locale, array(select jsonb_array_elements_text(tags::jsonb)), custom, 1
-         from unnest($2::uuid[], $3::uuid[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[],
-           $10::text[], $11::text[], $12::text[], $13::text[], $14::text[], $15::text[], $16::jsonb[])
-           as c(id, account_id, first_name, last_name, email, phone, title, linkedin_url, country, region, city,
-             time_zone, locale, tags, custom)
-         order by lower(email)
+        "insert into contacts (customer_id, id, account_id, company, owner_id, first_name, last_name, email, phone,
+           title, linkedin_url, country, region, city, time_zone, zone_source, locale, tags, custom, event_sequence)
+         select $1, n.id, n.account_id, coalesce(a.name, n.company), n.owner_id, n.first_name, n.last_name, n.email,
+           n.phone, n.title, n.linkedin_url, n.country, n.region, n.city, n.time_zone, n.zone_source, n.locale,
+           array(select jsonb_array_elements_text(n.tags::jsonb)), n.custom, 1
+         from unnest($2::uuid[], $3::uuid[], $4::text[], $5::uuid[], $6::text[], $7::text[], $8::text[], $9::text[],
+           $10::text[], $11::text[], $12::text[], $13::text[], $14::text[], $15::text[], $16::text[], $17::text[],
+           $18::text[], $19::jsonb[])
+           as n(id, account_id, company, owner_id, first_name, last_name, email, phone, title, linkedin_url, country,
+             region, city, time_zone, zone_source, locale, tags, custom)
+         left join accounts a on a.customer_id = $1 and a.id = n.account_id
+         order by lower(n.email)
          on conflict (customer_id, lower(email)) where deleted_at is null do nothing
          returning id",
         customer_id,
         &columns.ids,
         &columns.accounts as &[Option<Uuid>],
+        &columns.companies as &[Option<String>],
+        &columns.owners as &[Option<Uuid>],
         &columns.first_names,
         &columns.last_names,
         &columns.emails,
@@ -157,12 +186,15 @@ pub(crate) async fn insert_batch(
         &columns.regions as &[Option<String>],
         &columns.cities as &[Option<String>],
         &columns.zones as &[Option<String>],
+        &columns.zone_sources as &[Option<String>],
         &columns.locales as &[Option<String>],
         &columns.tags,
         &columns.custom,
     )
     .fetch_all(&mut *tx)
     .await?;
+    let customers = vec![customer_id; created.len()];
+    search::learn(&mut *tx, Entity::Contact, &customers, &created).await?;
     let events: Vec<NewEvent> = created
         .iter()
         .map(|contact| NewEvent {
@@ -186,6 +218,104 @@ pub(crate) async fn insert_batch(
     Ok(Batch { created, by_email })
 }
 
+/// A live contact by id, locked against other changes.
+///
+/// # Errors
+/// What the statements returned.
+pub async fn lock(
+    tx: &mut PgConnection,
+    customer_id: Uuid,
+    id: Uuid,
+) -> Result<Option<Contact>, sqlx::Error> {
+    sqlx::query!(
+        "select from contacts where customer_id = $1 and id = $2 and deleted_at is null for update",
+        customer_id,
+        id,
+    )
+    .fetch_optional(&mut *tx)
+    .await?;
+    find(tx, customer_id, id).await
+}
+
+/// Deletes a contact that [`lock`] gave; it can be restored. `contact.deleted` tells of it.
+///
+/// # Errors
+/// What the statements returned.
+pub async fn delete(tx: &mut PgConnection, customer_id: Uuid, id: Uuid) -> Result<(), sqlx::Error> {
+    let sequence = sqlx::query_scalar!(
+        "update contacts set deleted_at = engine.now(), updated_at = engine.now(), event_sequence = event_sequence + 1
+         where customer_id = $1 and id = $2 and deleted_at is null returning event_sequence",
+        customer_id,
+        id,
+    )
+    .fetch_optional(&mut *tx)
+    .await?;
+    let Some(sequence) = sequence else { return Ok(()) };
+    tell(tx, customer_id, id, "contact.deleted", sequence, json!({})).await
+}
+
+/// Restores a deleted contact, or gives the live one; `None` where there is none. Where another has its address by now,
+/// it violates `contacts_email`; one that was merged comes back by undoing that.
+///
+/// # Errors
+/// What the statements returned.
+pub async fn restore(
+    tx: &mut PgConnection,
+    customer_id: Uuid,
+    id: Uuid,
+) -> Result<Option<Contact>, sqlx::Error> {
+    let sequence = sqlx::query_scalar!(
+        "update contacts set deleted_at = null, updated_at = engine.now(), event_sequence = event_sequence + 1
+         where customer_id = $1 and id = $2 and deleted_at is not null and merged_into is null and status <> 'erased'
+         returning event_sequence",
+        customer_id,
+        id,
+    )
+    .fetch_optional(&mut *tx)
+    .await?;
+    if let Some(sequence) = sequence {
+        let data = json!({ "changed": ["deleted_at"] });
+        tell(&mut *tx, customer_id, id, "contact.updated", sequence, data).await?;
+    }
+    find(tx, customer_id, id).await
+}
+
+async fn tell(
+    tx: &mut PgConnection,
+    customer_id: Uuid,
+    contact_id: Uuid,
+    topic: &'static str,
+    sequence: i64,
+    more: Value,
+) -> Result<(), sqlx::Error> {
+    let contact = id::show("con", contact_id);
+    let mut data = json!({ "contact_id": contact });
+    if let (Value::Object(data), Value::Object(more)) = (&mut data, more) {
+        data.extend(more);
+    }
+    let topic = Cow::Borrowed(topic);
+    let event = NewEvent { customer_id, topic, key: contact, sequence, data };
+    outbox::publish(tx, &[event]).await
+}
+
+/// Gives an account's contacts its new name as their company.
+pub(crate) async fn rename_company(
+    tx: &mut PgConnection,
+    customer_id: Uuid,
+    account_id: Uuid,
+    name: &str,
+) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "update contacts set company = $3 where customer_id = $1 and account_id = $2 and company is distinct from $3",
+        customer_id,
+        account_id,
+        name,
+    )
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
 /// Marks a contact as one who wants no more mail; tells of it once.
 ///
 /// # Errors
@@ -204,15 +334,7 @@ pub async fn mark_unsubscribed(
     .fetch_optional(&mut *tx)
     .await?;
     let Some(sequence) = sequence else { return Ok(()) };
-    let contact = id::show("con", contact_id);
-    let event = NewEvent {
-        customer_id,
-        topic: Cow::Borrowed("contact.unsubscribed"),
-        key: contact.clone(),
-        sequence,
-        data: json!({ "contact_id": contact }),
-    };
-    outbox::publish(tx, &[event]).await
+    tell(tx, customer_id, contact_id, "contact.unsubscribed", sequence, json!({})).await
 }
 
 /// Marks a contact whose address takes no mail.

@@ -10,6 +10,9 @@ use serde_json::{Value, json};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
+/// How many runs are acted on by one statement.
+const AT_ONCE: usize = 500;
+
 /// Does the same to some runs, at most a few hundred at once, and tells of those that changed; one answer for
 /// each, in their order. Runs that are no enrollment change alike.
 ///
@@ -28,6 +31,31 @@ pub async fn act(
     let told = told.collect();
     tell(tx, customer_id, told).await?;
     Ok(changes)
+}
+
+/// Ends all open enrollments of a contact.
+///
+/// # Errors
+/// What the statements returned; the caller rolls back.
+pub async fn end_all(
+    tx: &mut PgConnection,
+    definitions: &Definitions,
+    customer_id: Uuid,
+    contact_id: Uuid,
+    actor: &str,
+) -> Result<(), sqlx::Error> {
+    let open = sqlx::query_scalar!(
+        "select e.id from enrollments e join engine.runs r on r.id = e.id
+         where e.customer_id = $1 and e.contact_id = $2 and r.ended_at is null order by e.id",
+        customer_id,
+        contact_id,
+    )
+    .fetch_all(&mut *tx)
+    .await?;
+    for ids in open.chunks(AT_ONCE) {
+        act(tx, definitions, customer_id, ids, &Action::Cancel, actor).await?;
+    }
+    Ok(())
 }
 
 /// What to tell of a change; of one that leaves the enrollment live, nothing.

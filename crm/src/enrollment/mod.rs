@@ -6,8 +6,8 @@ mod enroll;
 mod forget;
 mod read;
 
-pub use control::act;
 pub(crate) use control::{Told, tell};
+pub use control::{act, end_all};
 pub use enroll::{
     DOMAIN_LIMIT, EnrollError, EnrollReport, NewEnrollments, RefusalReason, Refused, Sender,
     choose_mailbox, enroll,

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use serde::Serialize;
 use serde_json::json;
 use sha2::{Digest, Sha256};
-use sqlx::{PgConnection, PgPool};
+use sqlx::PgConnection;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
@@ -114,13 +114,12 @@ pub type PlanError = LoadError;
 /// # Errors
 /// That a version that runs follow can't be read, or what the statements returned.
 pub async fn plan(
-    db: &PgPool,
+    db: &mut PgConnection,
     definitions: &Definitions,
     customer_id: Uuid,
     definition: &Definition,
     asked: &Map,
 ) -> Result<Plan, PlanError> {
-    let mut db = db.acquire().await?;
     let kept = definition_store::versions(&mut *db, customer_id, &definition.name).await?;
     let new = target(definition, &kept);
     let followed: Vec<i64> = kept
@@ -151,15 +150,15 @@ pub async fn plan(
         let route = Route::new(old, new.clone(), asked, definitions.registry());
         let places = places(&route, &counts, row.id);
         let looked_at = (definitions, customer_id, &route, now);
-        let (delayed, more_asleep) = delays::find(&mut db, looked_at, &places).await?;
-        let (again, more_ahead) = twice::find(&mut db, looked_at, &places).await?;
+        let (delayed, more_asleep) = delays::find(db, looked_at, &places).await?;
+        let (again, more_ahead) = twice::find(db, looked_at, &places).await?;
         plan.partly |= more_asleep || more_ahead;
         plan.twice += again.iter().map(|found| found.runs).sum::<i64>();
         plan.refused.extend(refused::of(row, &route, &places, &again));
         plan.add(row, &route, places, delayed);
         routes.push(route);
     }
-    plan.capacity = capacity::of(&mut db, customer_id, &routes, now).await?;
+    plan.capacity = capacity::of(db, customer_id, &routes, now).await?;
     Ok(plan)
 }
 

@@ -14,5 +14,7 @@ mod start;
 pub use control::{Action, Change, act, observe};
 pub(crate) use family::{note_ends, pass_on};
 pub(crate) use migrating::{Moving, Stance, write as write_migrated};
-pub use read::{Count, Filter, HistoryRow, RunRow, State, counts, find, history, list, waits_for};
+pub use read::{
+    Count, Filter, HistoryRow, RunRow, State, by_customer, counts, find, history, list, waits_for,
+};
 pub use start::{NewRun, Parent, Priority, StartError, start};

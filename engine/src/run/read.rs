@@ -1,5 +1,7 @@
 //! What people read of runs.
 
+use std::collections::BTreeMap;
+
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 use serde_json::Value;
@@ -230,6 +232,27 @@ pub async fn waits_for(
         .fetch_optional(db)
         .await?;
     Ok(found.flatten())
+}
+
+/// These runs by the customer whose they are, each customer's in their order; a run that nobody knows is left out.
+///
+/// # Errors
+/// What the statement returned.
+pub async fn by_customer(
+    db: impl PgExecutor<'_>,
+    run_ids: &[Uuid],
+) -> Result<BTreeMap<Uuid, Vec<Uuid>>, sqlx::Error> {
+    let found = sqlx::query!(
+        "select id, customer_id from engine.runs where id = any($1) order by id",
+        run_ids,
+    )
+    .fetch_all(db)
+    .await?;
+    let mut by_customer: BTreeMap<Uuid, Vec<Uuid>> = BTreeMap::new();
+    for run in found {
+        by_customer.entry(run.customer_id).or_default().push(run.id);
+    }
+    Ok(by_customer)
 }
 
 /// How many runs of a customer stand where.

@@ -39,13 +39,13 @@ impl super::Timing {
     }
 }
 
-/// A schedule of a customer by id.
+/// A schedule of a customer, or of any where none is named, by id.
 ///
 /// # Errors
 /// What the statement returned.
 pub async fn find(
     db: impl PgExecutor<'_>,
-    customer_id: Uuid,
+    customer_id: Option<Uuid>,
     id: Uuid,
 ) -> Result<Option<Schedule>, sqlx::Error> {
     sqlx::query_as!(
@@ -54,7 +54,7 @@ pub async fn find(
              catch_up_limit, case when paused_at is not null then 'paused' when fire_at is null then 'over'
                else 'live' end as "state!", fire_at as next_at, last_fired_at, waiting, revision, actor,
              created_at, updated_at
-           from engine.schedules where id = $2 and customer_id = $1"#,
+           from engine.schedules where id = $2 and ($1::uuid is null or customer_id = $1)"#,
         customer_id,
         id,
     )
@@ -85,13 +85,13 @@ pub async fn find_named(
     .await
 }
 
-/// A customer's schedules, newest first, older than `before`, at most `limit` (bounded to 1,000).
+/// A customer's schedules, or those of all where none is named, newest first, older than `before`, at most `limit` (bounded to 1,000).
 ///
 /// # Errors
 /// What the statement returned.
 pub async fn list(
     db: impl PgExecutor<'_>,
-    customer_id: Uuid,
+    customer_id: Option<Uuid>,
     before: Option<Uuid>,
     limit: u32,
 ) -> Result<Vec<Schedule>, sqlx::Error> {
@@ -101,7 +101,7 @@ pub async fn list(
              catch_up_limit, case when paused_at is not null then 'paused' when fire_at is null then 'over'
                else 'live' end as "state!", fire_at as next_at, last_fired_at, waiting, revision, actor,
              created_at, updated_at
-           from engine.schedules where customer_id = $1 and ($2::uuid is null or id < $2)
+           from engine.schedules where ($1::uuid is null or customer_id = $1) and ($2::uuid is null or id < $2)
            order by id desc limit $3"#,
         customer_id,
         before,

@@ -16,7 +16,8 @@ impl Story {
 
     pub(crate) async fn plan_for(&self, definition: &Definition, asked: &Map) -> Plan {
         let definitions = self.definitions();
-        change::plan(&self.db, &definitions, self.customer, definition, asked).await.unwrap()
+        let mut db = self.db.acquire().await.unwrap();
+        change::plan(&mut db, &definitions, self.customer, definition, asked).await.unwrap()
     }
 
     /// Applies these steps, and waits until all runs came over that may; gives the new version's id.

@@ -197,7 +197,7 @@ async fn a_clock_that_goes_back_fires_nothing_twice() {
     settled(&story).await;
     // Also whoever changes it meanwhile brings nothing back.
     let mut tx = story.db.begin().await.unwrap();
-    let locked = schedule::lock(&mut tx, story.customer, added.id).await.unwrap().unwrap();
+    let locked = schedule::lock(&mut tx, Some(story.customer), added.id).await.unwrap().unwrap();
     let half = plan("hourly", "0,30 * * * *");
     let changed = schedule::change(&mut tx, &locked, &half, "user:test").await.unwrap();
     tx.commit().await.unwrap();
@@ -365,14 +365,14 @@ async fn a_pause_is_not_caught_up_with_and_a_fire_by_hand_stands_beside_the_occu
     let added = add(&story, &Plan { catch_up: CatchUp::All, ..plan("hourly", "0 * * * *") }).await;
     let worker = story.worker().await;
     let mut tx = story.db.begin().await.unwrap();
-    let locked = schedule::lock(&mut tx, story.customer, added.id).await.unwrap().unwrap();
+    let locked = schedule::lock(&mut tx, Some(story.customer), added.id).await.unwrap().unwrap();
     let paused = schedule::pause(&mut tx, &locked, "user:test").await.unwrap();
     tx.commit().await.unwrap();
     assert_eq!((paused.state.as_str(), paused.next_at), ("paused", None));
     clock(&story, "2026-11-25T11:30:00Z").await;
     settled(&story).await;
     let mut tx = story.db.begin().await.unwrap();
-    let locked = schedule::lock(&mut tx, story.customer, added.id).await.unwrap().unwrap();
+    let locked = schedule::lock(&mut tx, Some(story.customer), added.id).await.unwrap().unwrap();
     let timing = locked.timing().unwrap();
     let resumed = schedule::resume(&mut tx, &locked, &timing, "user:test").await.unwrap();
     assert!(schedule::fire(&mut tx, &resumed).await.unwrap());

@@ -94,7 +94,7 @@ async fn find(db: &PgPool, named: &Named) -> Result<Option<Schedule>> {
     let customer = customer::choose(db, named.customer.customer.as_deref()).await?;
     let text = named.schedule.as_str();
     let found = match id::read("sch", text) {
-        Ok(id) => schedule::find(db, customer.id, id).await?,
+        Ok(id) => schedule::find(db, Some(customer.id), id).await?,
         Err(_) => schedule::find_named(db, customer.id, text).await?,
     };
     if found.is_none() {
@@ -104,7 +104,7 @@ async fn find(db: &PgPool, named: &Named) -> Result<Option<Schedule>> {
 }
 
 async fn unknown(db: &PgPool, customer: &Customer, text: &str) -> Result<String> {
-    let known = schedule::list(db, customer.id, None, 200).await?;
+    let known = schedule::list(db, Some(customer.id), None, 200).await?;
     let names: Vec<&str> = known.iter().map(|schedule| schedule.name.as_str()).collect();
     let hint = if names.is_empty() {
         "add one by `salesos schedules add`".into()
@@ -126,7 +126,7 @@ enum Action {
 async fn act(db: &PgPool, named: &Named, action: Action) -> Result<Ending> {
     let Some(found) = find(db, named).await? else { return Ok(Ending::NothingMatched) };
     let mut tx = db.begin().await?;
-    let Some(locked) = schedule::lock(&mut tx, found.customer_id, found.id).await? else {
+    let Some(locked) = schedule::lock(&mut tx, Some(found.customer_id), found.id).await? else {
         eprintln!("error: the schedule `{}` was removed meanwhile", found.name);
         return Ok(Ending::NothingMatched);
     };

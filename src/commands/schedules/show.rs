@@ -62,7 +62,7 @@ pub(super) async fn list(db: &PgPool, of: &Of, args: &Listing) -> Result<Ending>
         ]
     };
     listing::show(args, &headers, cells, || async {
-        let found = schedule::list(db, customer.id, None, args.limit).await?;
+        let found = schedule::list(db, Some(customer.id), None, args.limit).await?;
         Ok(found.into_iter().map(shown).collect())
     })
     .await

@@ -22,7 +22,7 @@ use crate::input::{Body, Params, path_id};
 use crate::page::{self, Cursors, Page, Paging};
 use crate::problem::{Kind, Problem};
 use crate::revision;
-use crate::tenant::{self, Caller};
+use crate::tenant::{self, Asker, Caller};
 use plan::{Change, Create};
 
 /// The routes.
@@ -42,6 +42,7 @@ pub(super) fn router() -> OpenApiRouter<State> {
 #[schema(as = Schedule)]
 struct ScheduleBody {
     id: String,
+    customer_id: String,
     name: String,
     cron: String,
     zone: String,
@@ -73,6 +74,7 @@ fn show(schedule: Schedule) -> ScheduleBody {
     let start = schedule.workflow.zip(schedule.subject_id);
     ScheduleBody {
         id: id::show("sch", schedule.id),
+        customer_id: id::show("cus", schedule.customer_id),
         name: schedule.name,
         cron: schedule.cron,
         zone: schedule.zone,
@@ -103,11 +105,13 @@ fn answer(schedule: Schedule) -> Tagged {
     ([(header::ETAG, tag)], Json(show(schedule)))
 }
 
-/// Locks a schedule of the caller's customer.
-async fn lock(tx: &mut PgConnection, caller: &Caller, text: &str) -> Result<Schedule, Problem> {
+/// Locks a schedule that the asker may see, and sees its customer's rows from here on.
+async fn lock(tx: &mut PgConnection, asker: &Asker, text: &str) -> Result<Schedule, Problem> {
     let schedule_id = path_id("sch", text)?;
-    let found = schedule::lock(tx, caller.customer_id, schedule_id).await?;
-    found.ok_or_else(|| Problem::new(Kind::NotFound))
+    let found = schedule::lock(tx, asker.customer_id, schedule_id).await?;
+    let found = found.ok_or_else(|| Problem::new(Kind::NotFound))?;
+    tenant::enter(tx, found.customer_id).await?;
+    Ok(found)
 }
 
 /// Makes a schedule.
@@ -138,12 +142,12 @@ async fn create(
 )]
 async fn find(
     Shared(state): Shared<State>,
-    caller: Caller,
+    asker: Asker,
     Path(schedule): Path<String>,
 ) -> Result<Response, Problem> {
     let schedule_id = path_id("sch", &schedule)?;
-    let mut tx = tenant::begin(&state.pool, &caller).await?;
-    let found = schedule::find(&mut *tx, caller.customer_id, schedule_id).await?;
+    let mut tx = tenant::begin(&state.pool, &asker).await?;
+    let found = schedule::find(&mut *tx, asker.customer_id, schedule_id).await?;
     found.map(|found| answer(found).into_response()).ok_or_else(|| Problem::new(Kind::NotFound))
 }
 
@@ -156,14 +160,14 @@ async fn find(
 )]
 async fn list(
     Shared(state): Shared<State>,
-    caller: Caller,
+    asker: Asker,
     cursors: Cursors,
     Params(wanted): Params<Paging>,
 ) -> Result<Json<Page<ScheduleBody>>, Problem> {
     let limit = page::limit(wanted.limit)?;
     let before = cursors.read_id(wanted.cursor.as_deref())?;
-    let mut tx = tenant::begin(&state.pool, &caller).await?;
-    let found = schedule::list(&mut *tx, caller.customer_id, before, limit).await?;
+    let mut tx = tenant::begin(&state.pool, &asker).await?;
+    let found = schedule::list(&mut *tx, asker.customer_id, before, limit).await?;
     Ok(Json(Page::of(found, limit, |schedule| cursors.after_id(schedule.id), show)))
 }
 
@@ -176,16 +180,16 @@ async fn list(
 )]
 async fn change(
     Shared(state): Shared<State>,
-    caller: Caller,
+    asker: Asker,
     Path(schedule): Path<String>,
     headers: HeaderMap,
     Body(wanted): Body<Change>,
 ) -> Result<Response, Problem> {
-    let mut tx = tenant::begin(&state.pool, &caller).await?;
-    let locked = lock(&mut tx, &caller, &schedule).await?;
+    let mut tx = tenant::begin(&state.pool, &asker).await?;
+    let locked = lock(&mut tx, &asker, &schedule).await?;
     revision::require(&headers, locked.revision)?;
     let plan = wanted.plan(&mut tx, &locked).await?;
-    let changed = schedule::change(&mut tx, &locked, &plan, &caller.actor()).await;
+    let changed = schedule::change(&mut tx, &locked, &plan, &asker.actor()).await;
     let changed = changed.map_err(plan::refused)?;
     Ok(answer(changed).into_response())
 }
@@ -198,14 +202,14 @@ async fn change(
 )]
 async fn remove(
     Shared(state): Shared<State>,
-    caller: Caller,
+    asker: Asker,
     Path(schedule): Path<String>,
     headers: HeaderMap,
 ) -> Result<StatusCode, Problem> {
-    let mut tx = tenant::begin(&state.pool, &caller).await?;
-    let locked = lock(&mut tx, &caller, &schedule).await?;
+    let mut tx = tenant::begin(&state.pool, &asker).await?;
+    let locked = lock(&mut tx, &asker, &schedule).await?;
     revision::check(&headers, locked.revision)?;
-    schedule::remove(&mut tx, caller.customer_id, locked.id).await?;
+    schedule::remove(&mut tx, locked.customer_id, locked.id).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -217,12 +221,12 @@ async fn remove(
 )]
 async fn pause(
     Shared(state): Shared<State>,
-    caller: Caller,
+    asker: Asker,
     Path(schedule): Path<String>,
 ) -> Result<Tagged, Problem> {
-    let mut tx = tenant::begin(&state.pool, &caller).await?;
-    let locked = lock(&mut tx, &caller, &schedule).await?;
-    Ok(answer(schedule::pause(&mut tx, &locked, &caller.actor()).await?))
+    let mut tx = tenant::begin(&state.pool, &asker).await?;
+    let locked = lock(&mut tx, &asker, &schedule).await?;
+    Ok(answer(schedule::pause(&mut tx, &locked, &asker.actor()).await?))
 }
 
 /// Lets it fire again.
@@ -233,13 +237,13 @@ async fn pause(
 )]
 async fn resume(
     Shared(state): Shared<State>,
-    caller: Caller,
+    asker: Asker,
     Path(schedule): Path<String>,
 ) -> Result<Tagged, Problem> {
-    let mut tx = tenant::begin(&state.pool, &caller).await?;
-    let locked = lock(&mut tx, &caller, &schedule).await?;
+    let mut tx = tenant::begin(&state.pool, &asker).await?;
+    let locked = lock(&mut tx, &asker, &schedule).await?;
     let timing = locked.timing().map_err(|error| Problem::invalid("cron", error))?;
-    Ok(answer(schedule::resume(&mut tx, &locked, &timing, &caller.actor()).await?))
+    Ok(answer(schedule::resume(&mut tx, &locked, &timing, &asker.actor()).await?))
 }
 
 /// Fires once, now.
@@ -250,11 +254,11 @@ async fn resume(
 )]
 async fn fire(
     Shared(state): Shared<State>,
-    caller: Caller,
+    asker: Asker,
     Path(schedule): Path<String>,
 ) -> Result<Tagged, Problem> {
-    let mut tx = tenant::begin(&state.pool, &caller).await?;
-    let locked = lock(&mut tx, &caller, &schedule).await?;
+    let mut tx = tenant::begin(&state.pool, &asker).await?;
+    let locked = lock(&mut tx, &asker, &schedule).await?;
     if locked.state == "paused" {
         return Err(Problem::new(Kind::WrongState).detail("it is paused; resume it first"));
     }
@@ -262,7 +266,7 @@ async fn fire(
         let detail = "too many of its fires wait already for the run before";
         return Err(Problem::new(Kind::WrongState).detail(detail));
     }
-    Ok(answer(lock(&mut tx, &caller, &schedule).await?))
+    Ok(answer(lock(&mut tx, &asker, &schedule).await?))
 }
 
 /// What became of an occurrence, as people read it.
@@ -292,7 +296,7 @@ fn show_fire(fire: Fire) -> FireBody {
 )]
 async fn fires(
     Shared(state): Shared<State>,
-    caller: Caller,
+    asker: Asker,
     Path(schedule): Path<String>,
     cursors: Cursors,
     Params(wanted): Params<Paging>,
@@ -300,8 +304,8 @@ async fn fires(
     let schedule_id = path_id("sch", &schedule)?;
     let limit = page::limit(wanted.limit)?;
     let before = cursors.read_instant(wanted.cursor.as_deref())?.map(|(at, _)| at);
-    let mut tx = tenant::begin(&state.pool, &caller).await?;
-    let found = schedule::find(&mut *tx, caller.customer_id, schedule_id).await?;
+    let mut tx = tenant::begin(&state.pool, &asker).await?;
+    let found = schedule::find(&mut *tx, asker.customer_id, schedule_id).await?;
     let Some(found) = found else { return Err(Problem::new(Kind::NotFound)) };
     let fires = schedule::fires(&mut *tx, found.id, before, limit).await?;
     let cursor = |fire: &Fire| cursors.after_instant(fire.occurrence_at, fire.id);

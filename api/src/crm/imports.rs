@@ -1,0 +1,341 @@
+//! Imports of contacts from CSV files.
+
+use std::collections::BTreeMap;
+
+use axum::Json;
+use axum::body::{Body as Stream, Bytes};
+use axum::extract::{Path, Request, State as Shared};
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use chrono::{DateTime, Utc};
+use crm::custom_field::{self, Entity};
+use crm::import::{
+    self, Column, Counts, Import, ImportError, MAX_BYTES, OnDuplicate, Options, Parsed,
+};
+use engine::id;
+use futures_util::StreamExt;
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+use uuid::Uuid;
+
+use super::background;
+use crate::State;
+use crate::input::{Params, bounded, content_type, path_id};
+use crate::page::{self, Cursors, Page, Paging};
+use crate::problem::{Kind, Problem};
+use crate::tenant::{self, Caller};
+
+/// The routes.
+pub(super) fn router() -> OpenApiRouter<State> {
+    OpenApiRouter::new().routes(routes!(list, create)).routes(routes!(find)).routes(routes!(errors))
+}
+
+/// An import as people read it.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Import)]
+struct ImportBody {
+    /// None of a dry run, which leaves nothing behind.
+    #[schema(example = "imp_01h455vb4pex5vsknk084sn02q")]
+    id: Option<String>,
+    name: String,
+    /// `queued running done failed`; `dry_run` where nothing was written.
+    status: String,
+    /// How many rows are decided.
+    done: i64,
+    counts: Counts,
+    columns: Vec<ColumnBody>,
+    error: Option<String>,
+    created_at: Option<DateTime<Utc>>,
+    updated_at: Option<DateTime<Utc>>,
+    ended_at: Option<DateTime<Utc>>,
+}
+
+/// A column, and the field that it fills.
+#[derive(Serialize, ToSchema)]
+#[schema(as = ImportColumn)]
+struct ColumnBody {
+    header: String,
+    /// Such as `email` or `custom.seats`; none where the column is left out.
+    field: Option<String>,
+    /// What stands in it, of the first rows; of a dry run and of a new import alone.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    samples: Vec<String>,
+}
+
+fn show(import: Import) -> ImportBody {
+    let columns = import.header.into_iter().zip(import.mapping.0);
+    ImportBody {
+        id: Some(id::show("imp", import.id)),
+        name: import.name,
+        status: import.status,
+        done: import.done,
+        counts: import.counts,
+        columns: columns
+            .map(|(header, target)| ColumnBody {
+                header,
+                field: target.map(String::from),
+                samples: Vec::new(),
+            })
+            .collect(),
+        error: import.error,
+        created_at: Some(import.created_at),
+        updated_at: Some(import.updated_at),
+        ended_at: import.ended_at,
+    }
+}
+
+fn show_columns(columns: Vec<Column>) -> Vec<ColumnBody> {
+    let show = |column: Column| ColumnBody {
+        header: column.header,
+        field: column.target.map(String::from),
+        samples: column.samples,
+    };
+    columns.into_iter().map(show).collect()
+}
+
+/// How a file is imported.
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+struct Wanted {
+    /// A JSON object: by a column's header the field that it fills (`email first_name last_name name company title phone
+    /// country region city time_zone linkedin_url locale tags custom.KEY`), or `null` to leave it out. What it does not
+    /// name is filled by what the header or the values say.
+    #[param(example = r#"{"Work mail":"email","Seats":"custom.seats","Internal":null}"#)]
+    mapping: Option<String>,
+    /// Only say what would be done.
+    #[serde(default)]
+    #[param(value_type = Option<bool>)]
+    dry_run: bool,
+    #[serde(default)]
+    #[param(inline, value_type = Option<OnDuplicate>)]
+    on_duplicate: OnDuplicate,
+    /// Whether companies become accounts that are not there yet; they do where nothing is said.
+    #[serde(default = "yes")]
+    #[param(value_type = Option<bool>)]
+    create_accounts: bool,
+    /// What the file is called.
+    name: Option<String>,
+}
+
+fn yes() -> bool {
+    true
+}
+
+impl Wanted {
+    fn options(self, actor: String) -> Result<Options, Problem> {
+        let mapping = match &self.mapping {
+            None => BTreeMap::new(),
+            Some(text) => serde_json::from_str(text).map_err(|error| {
+                let message = format!("is no JSON object of headers and fields: {error}");
+                Problem::invalid("mapping", message)
+            })?,
+        };
+        let name = self.name.unwrap_or_else(|| "contacts.csv".into());
+        bounded("name", &name, 200)?;
+        let Self { on_duplicate, create_accounts, .. } = self;
+        Ok(Options { name, mapping, on_duplicate, create_accounts, actor })
+    }
+}
+
+/// Imports a CSV file of contacts (the body, up to 50 MiB): any common delimiter and encoding. It is read as a whole
+/// first, and refused as a whole where it can't be; then its rows become contacts in the background.
+#[utoipa::path(
+    post, path = "/imports",
+    params(Wanted),
+    request_body(content = String, content_type = "text/csv"),
+    responses(
+        (status = 200, description = "What would be done", body = ImportBody),
+        (status = 202, description = "Ordered", body = ImportBody),
+    ),
+    security(("bearer" = ["imports:write"])),
+)]
+async fn create(
+    Shared(state): Shared<State>,
+    caller: Caller,
+    Params(wanted): Params<Wanted>,
+    request: Request,
+) -> Result<Response, Problem> {
+    let dry_run = wanted.dry_run;
+    let options = wanted.options(caller.actor())?;
+    let bytes = file(request).await?;
+    let customer_id = caller.customer_id;
+    let mut tx = tenant::begin(&state.pool, &caller).await?;
+    let fields = custom_field::of(&mut *tx, customer_id, Entity::Contact).await?;
+    drop(tx);
+    let mapping = options.mapping.clone();
+    // One file at a time: each takes a core, and some times its size of memory.
+    let turn = state.imports.acquire().await.map_err(|_| Problem::new(Kind::Internal))?;
+    let read = tokio::task::spawn_blocking(move || import::read(&bytes, &mapping, &fields)).await;
+    let parsed = read.map_err(|_| Problem::new(Kind::Internal))?.map_err(refused)?;
+    let mut tx = tenant::begin(&state.pool, &caller).await?;
+    if dry_run {
+        let counts = import::preview(&mut tx, customer_id, &options, &parsed).await?;
+        return Ok(Json(previewed(options, parsed, counts)).into_response());
+    }
+    let import_id = import::store(&mut tx, customer_id, &options, &parsed).await?;
+    drop(turn);
+    background::start(&mut tx, &state, customer_id, import_id, background::Work::Import).await?;
+    let made = import::find(&mut *tx, customer_id, import_id).await?;
+    let made = made.ok_or_else(|| Problem::new(Kind::Internal))?;
+    let body = ImportBody { columns: show_columns(parsed.columns), ..show(made) };
+    let location = format!("/api/v1/imports/{}", id::show("imp", import_id));
+    Ok((StatusCode::ACCEPTED, [(header::LOCATION, location)], Json(body)).into_response())
+}
+
+fn previewed(options: Options, parsed: Parsed, counts: Counts) -> ImportBody {
+    ImportBody {
+        id: None,
+        name: options.name,
+        status: "dry_run".into(),
+        done: 0,
+        counts,
+        columns: show_columns(parsed.columns),
+        error: None,
+        created_at: None,
+        updated_at: None,
+        ended_at: None,
+    }
+}
+
+/// The body, within the limit of a file; one that is too large is refused before all of it came.
+async fn file(request: Request) -> Result<Vec<u8>, Problem> {
+    let too_large = || Problem::new(Kind::TooLarge).detail(ImportError::TooLarge.to_string());
+    let kind = content_type(request.headers());
+    let texts = ["text/csv", "text/plain", "text/tab-separated-values", "application/octet-stream"];
+    if kind.is_some_and(|kind| !texts.contains(&kind.as_str())) {
+        return Err(
+            Problem::new(Kind::UnsupportedMediaType).detail("send the file itself, as text/csv")
+        );
+    }
+    let announced = request.headers().get(header::CONTENT_LENGTH);
+    let announced = announced.and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
+    if announced.is_some_and(|bytes| bytes > MAX_BYTES) {
+        return Err(too_large());
+    }
+    let mut bytes = Vec::with_capacity(announced.unwrap_or(64 * 1024));
+    let mut stream = request.into_body().into_data_stream();
+    while let Some(part) = stream.next().await {
+        let part =
+            part.map_err(|_| Problem::new(Kind::Malformed).detail("the body ended early"))?;
+        if bytes.len() + part.len() > MAX_BYTES {
+            return Err(too_large());
+        }
+        bytes.extend_from_slice(&part);
+    }
+    Ok(bytes)
+}
+
+fn refused(error: ImportError) -> Problem {
+    let message = error.to_string();
+    match error {
+        ImportError::Database(error) => error.into(),
+        ImportError::TooLarge => Problem::new(Kind::TooLarge).detail(message),
+        ImportError::Mapping { header, message } => {
+            Problem::invalid(&format!("mapping.{header}"), message)
+        }
+        ImportError::NoText { .. }
+        | ImportError::NoAddressColumn { .. }
+        | ImportError::HeaderTwice { .. }
+        | ImportError::TooManyColumns { .. }
+        | ImportError::Unreadable { .. } => Problem::invalid("body", message),
+    }
+}
+
+/// Imports, newest first.
+#[utoipa::path(
+    get, path = "/imports",
+    params(Paging),
+    responses((status = 200, description = "As asked", body = Page<ImportBody>)),
+    security(("bearer" = ["imports:read"])),
+)]
+async fn list(
+    Shared(state): Shared<State>,
+    caller: Caller,
+    cursors: Cursors,
+    Params(wanted): Params<Paging>,
+) -> Result<Json<Page<ImportBody>>, Problem> {
+    let limit = page::limit(wanted.limit)?;
+    let before = cursors.read_id(wanted.cursor.as_deref())?;
+    let mut tx = tenant::begin(&state.pool, &caller).await?;
+    let found = import::list(&mut *tx, caller.customer_id, before, limit).await?;
+    Ok(Json(Page::of(found, limit, |import| cursors.after_id(import.id), show)))
+}
+
+/// An import, and how far it is.
+#[utoipa::path(
+    get, path = "/imports/{id}",
+    responses((status = 200, description = "As asked", body = ImportBody)),
+    security(("bearer" = ["imports:read"])),
+)]
+async fn find(
+    Shared(state): Shared<State>,
+    caller: Caller,
+    Path(import): Path<String>,
+) -> Result<Json<ImportBody>, Problem> {
+    let import_id = path_id("imp", &import)?;
+    let mut tx = tenant::begin(&state.pool, &caller).await?;
+    let found = import::find(&mut *tx, caller.customer_id, import_id).await?;
+    found.map(|found| Json(show(found))).ok_or_else(|| Problem::new(Kind::NotFound))
+}
+
+/// The refused rows as they were, with the line, the reason and what to write; as CSV.
+#[utoipa::path(
+    get, path = "/imports/{id}/errors.csv",
+    responses((status = 200, description = "As asked", body = String, content_type = "text/csv")),
+    security(("bearer" = ["imports:read"])),
+)]
+async fn errors(
+    Shared(state): Shared<State>,
+    caller: Caller,
+    Path(import): Path<String>,
+) -> Result<Response, Problem> {
+    let import_id = path_id("imp", &import)?;
+    let mut tx = tenant::begin(&state.pool, &caller).await?;
+    let found = import::find(&mut *tx, caller.customer_id, import_id).await?;
+    let found = found.ok_or_else(|| Problem::new(Kind::NotFound))?;
+    let first = table_header(&found.header)?;
+    let customer_id = caller.customer_id;
+    let pages = futures_util::stream::unfold(
+        (tx, -1, Some(first)),
+        move |(mut tx, line, first)| async move {
+            if let Some(first) = first {
+                return Some((Ok(first), (tx, line, None)));
+            }
+            match page(&mut tx, customer_id, import_id, line).await {
+                Ok(Some((bytes, line))) => Some((Ok(bytes), (tx, line, None))),
+                Ok(None) => None,
+                // The answer has begun: all that is left is to break it off, so that nobody takes it for whole.
+                Err(_) => Some((
+                    Err(std::io::Error::other("the rows can't be read")),
+                    (tx, i64::MAX, None),
+                )),
+            }
+        },
+    );
+    Ok(super::table::answer("import-errors.csv", Stream::from_stream(pages)))
+}
+
+fn table_header(header: &[String]) -> Result<Bytes, Problem> {
+    let added = ["line", "reason", "detail"].into_iter();
+    super::table::rows([added.chain(header.iter().map(String::as_str))])
+}
+
+/// The next refused rows, and the line of the last of them.
+async fn page(
+    tx: &mut sqlx::PgConnection,
+    customer_id: Uuid,
+    import_id: Uuid,
+    after: i64,
+) -> Result<Option<(Bytes, i64)>, Problem> {
+    let rows = import::refusals(tx, customer_id, import_id, after).await?;
+    let Some(last) = rows.last().map(|row| row.line) else { return Ok(None) };
+    let lines: Vec<String> = rows.iter().map(|row| row.line.to_string()).collect();
+    let table = rows.iter().zip(&lines).map(|(row, line)| {
+        let added = [line.as_str(), row.reason.as_str(), row.detail.as_str()].into_iter();
+        added.chain(row.cells.iter().map(String::as_str))
+    });
+    Ok(Some((super::table::rows(table)?, last)))
+}

@@ -1,0 +1,96 @@
+//! What people mean by the words that they search, also misspelled ones. Owns `search_words`, the words of a customer's
+//! accounts and contacts.
+
+use sqlx::{PgConnection, PgExecutor};
+use uuid::Uuid;
+
+use crate::custom_field::Entity;
+
+/// The most words of a search that are looked at.
+const WORDS: i64 = 8;
+
+/// How many words of the records one misspelled word may stand for.
+const MEANT: i64 = 5;
+
+/// Of how many records the best are chosen.
+pub(crate) const CANDIDATES: i64 = 1_000;
+
+/// A search as Postgres reads it (`tsquery`): each word is the beginning of one of the records' words; one that begins
+/// none of them stands for those that are written nearly so. `None` where nothing is searched for.
+///
+/// # Errors
+/// What the statement returned.
+pub(crate) async fn query(
+    db: impl PgExecutor<'_>,
+    customer_id: Uuid,
+    text: &str,
+) -> Result<Option<String>, sqlx::Error> {
+    sqlx::query_scalar!(
+        r#"with asked as (
+             select word, place from unnest(tsvector_to_array(crm.words($2::text))) with ordinality a(word, place) limit $3
+           ), meant as (
+             select a.place, case
+               when exists (select from search_words s where s.customer_id = $1
+                 and s.word >= a.word and s.word < a.word || chr(1114111)) then quote_literal(a.word) || ':*'
+               else coalesce((
+                 select string_agg(quote_literal(n.word), ' | ') from (
+                   select s.word from search_words s where s.customer_id = $1 and s.word::text % a.word
+                   order by similarity(s.word, a.word) desc, s.word limit $4
+                 ) n), quote_literal(a.word) || ':*') end as term
+             from asked a
+           )
+           select string_agg('(' || term || ')', ' & ' order by place) from meant"#,
+        customer_id,
+        text,
+        WORDS,
+        MEANT,
+    )
+    .fetch_one(db)
+    .await
+}
+
+/// Learns the words of some accounts or contacts; those that are known cost little.
+///
+/// # Errors
+/// What the statement returned.
+pub(crate) async fn learn(
+    tx: &mut PgConnection,
+    entity: Entity,
+    customers: &[Uuid],
+    ids: &[Uuid],
+) -> Result<(), sqlx::Error> {
+    // In one order, so that two that learn the same words never wait for each other.
+    match entity {
+        Entity::Account => {
+            sqlx::query!(
+                "insert into search_words (customer_id, word)
+                 select distinct r.customer_id, w.word
+                 from unnest($1::uuid[], $2::uuid[]) as i(customer_id, id)
+                 join accounts r on r.customer_id = i.customer_id and r.id = i.id,
+                   unnest(tsvector_to_array(r.search)) as w(word)
+                 order by 1, 2 on conflict do nothing",
+                customers,
+                ids,
+            )
+            .execute(tx)
+            .await?;
+        }
+        Entity::Contact => {
+            sqlx::query!(
+                "insert into search_words (customer_id, word)
+                 select distinct r.customer_id, w.word
+                 from unnest($1::uuid[], $2::uuid[]) as i(customer_id, id)
+                 join contacts r on r.customer_id = i.customer_id and r.id = i.id,
+                   unnest(tsvector_to_array(r.search)) as w(word)
+                 order by 1, 2 on conflict do nothing",
+                customers,
+                ids,
+            )
+            .execute(tx)
+            .await?;
+        }
+        // Those are few; they are found by their beginnings alone.
+        Entity::Opportunity => {}
+    }
+    Ok(())
+}
