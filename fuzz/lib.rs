@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, LazyLock};
 
 use engine::context::{Context, Parts};
-use engine::definition::{Definition, Format, from_document, read};
+use engine::definition::{Definition, Expression, Format, from_document, read};
 use engine::step::{Outcome, Registry, StepError};
 use engine::timing::Zone;
 use serde_json::{Value, json};
@@ -26,6 +26,32 @@ pub static REGISTRY: LazyLock<Registry> = LazyLock::new(|| {
     let mailboxes = Mailboxes { data_dir: PathBuf::new(), seed: 1 };
     steps::registry(&Services { db, mailboxes, http: Http::new(AllowedHosts::default()) })
 });
+
+/// What is done with any text.
+pub type Look = fn(&str);
+
+/// What each target looks at, by its name.
+pub const LOOKS: [(&str, Look); 4] = [
+    ("toml", |source| look(source, Format::Toml)),
+    ("json", |source| look(source, Format::Json)),
+    ("cel", condition),
+    ("template", template),
+];
+
+/// Any text as a condition: checked with a document, and decided over a contact.
+pub fn condition(source: &str) {
+    let _checked = with_step(&json!({ "when": source }));
+    if let Ok(condition) = Expression::parse(source) {
+        let _decided = condition.evaluate(&json!({ "contact": contact(), "steps": {} }));
+    }
+}
+
+/// Any text as a template: checked with a document, and filled in.
+pub fn template(source: &str) {
+    if let Some(definition) = with_step(&json!({ "title": source })) {
+        let _filled = run(definition);
+    }
+}
 
 /// Reads a document, draws what is wrong with it, and reads what is right back as it is stored.
 pub fn look(source: &str, format: Format) {

@@ -2,10 +2,13 @@
 
 use std::fs;
 use std::path::Path;
+use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::salesos::Folder;
+use crate::salesos::{Dev, Folder, until};
+
+const SOON: Duration = Duration::from_secs(30);
 
 /// Two mails with a wait between them, and a scenario that expects the second when it says.
 fn workflow(second_at: &str) -> String {
@@ -146,4 +149,43 @@ fn mails(forecast: &Value) -> Vec<(&str, u64)> {
         |day: &Value| day["steps"].as_object().unwrap().values().filter_map(Value::as_u64).sum();
     let days = forecast["days"].as_array().unwrap();
     days.iter().map(|day| (day["date"].as_str().unwrap(), count(day))).collect()
+}
+
+const NAP: &str = "name = \"nap\"\ntitle = \"Nap\"\nsubject = \"contact\"\n\
+    [[steps]]\nid = \"rest\"\ntype = \"wait\"\nfor = \"3 days\"\n\
+    [[steps]]\nid = \"note\"\ntype = \"activity.log\"\ntitle = \"Awake\"\n";
+
+#[tokio::test]
+async fn a_wait_that_an_update_of_the_tz_database_moved_is_listed() {
+    let folder = Folder::new().await;
+    let dev = Dev::start(&folder, &[]).await;
+    folder.run(&["seed"]).await.done();
+    let file = folder.write("nap.toml", NAP);
+    folder.run(&["workflows", "apply", file.to_str().unwrap()]).await.done();
+    folder.write("one.csv", "Email,Time Zone\nada@lead.example,Europe/Vienna\n");
+    folder.run(&["enroll", "one.csv", "--sequence", "nap"]).await.done();
+    let asleep = "select count(*) from engine.run_states where state = 'sleeping'";
+    until("the wait", SOON, || async { (dev.count(asleep).await == 1).then_some(()) }).await;
+    assert_eq!(folder.run(&["runs", "replanned"]).await.code, 3, "nothing has moved yet");
+    // As if an older database had taken Vienna to lie an hour further west.
+    let older = "update engine.runs set meant = meant || jsonb_build_object('tz', '2025b', 'local',
+        to_char((meant ->> 'local')::timestamp - interval '1 hour', 'YYYY-MM-DD\"T\"HH24:MI:SS.US')) where meant is not null";
+    sqlx::query(older).execute(&dev.db).await.unwrap();
+    sqlx::query("delete from engine.tz_versions").execute(&dev.db).await.unwrap();
+    dev.interrupt().await;
+    let dev = Dev::start(&folder, &[]).await;
+    let moved = until("the wait to move", SOON, || async {
+        let said = folder.run(&["runs", "replanned", "--json"]).await;
+        (said.code == 0).then(|| said.json())
+    })
+    .await;
+    assert_eq!((&moved[0]["step"], &moved[0]["zone"]), (&"rest".into(), &"Europe/Vienna".into()));
+    assert_eq!(moved[0]["tz_from"], "2025b");
+    let instant = |field: &str| {
+        moved[0][field].as_str().unwrap().parse::<chrono::DateTime<chrono::Utc>>().unwrap()
+    };
+    assert_eq!(instant("due_from") - instant("due_to"), chrono::TimeDelta::hours(1));
+    let listed = folder.run(&["runs", "replanned"]).await.done();
+    assert!(listed.contains("2025b to ") && listed.contains("Europe/Vienna"), "{listed}");
+    dev.interrupt().await;
 }
