@@ -113,16 +113,16 @@ fn relative(date: NaiveDate, offset_days: i32) -> Option<NaiveDate> {
     date.checked_add_signed(TimeDelta::try_days(offset_days.into())?)
 }
 
-/// Whether `date` is a business day here. A date that the zone skips is none.
+/// Whether `date` is a business day here. A date that the zone skips is none, also where its window would go on past
+/// midnight.
 fn works(date: NaiveDate, zone: &Zone, window: Option<&Window>, days_off: &DaysOff) -> bool {
+    let day = date.succ_opt().map(|next| (midnight(date, zone), midnight(next, zone)));
+    let Some(day) = day.filter(|(begins, ends)| begins < ends) else { return false };
     match window {
         Some(window) => window.is_working_day(date, zone, days_off),
         None if matches!(date.weekday(), Weekday::Sat | Weekday::Sun) => false,
         None if days_off.contains(date) => false,
-        None => date.succ_opt().is_some_and(|next| {
-            let day = (midnight(date, zone), midnight(next, zone));
-            days_off.first_free(day, zone).is_some()
-        }),
+        None => days_off.first_free(day, zone).is_some(),
     }
 }
 

@@ -60,13 +60,14 @@ impl Lease {
                 "with gone as (
                    delete from engine.workers where id = $1
                  ), held as (
-                   select run_id, granted from engine.jobs where worker = $1 for update
+                   select run_id, granted from engine.jobs where worker = $1 order by run_id for update
                  ), back as (
                    update engine.jobs j set worker = null, claimed_at = null, granted = null,
                      attempt = greatest(j.attempt - 1, 0), pass = engine.pass()
                    from held h where j.run_id = h.run_id
                  )
-                 update engine.limits l set running = l.running - d.n, wake_at = least(l.wake_at, engine.now())
+                 update engine.limits l set running = greatest(l.running - d.n, 0),
+                   wake_at = least(l.wake_at, engine.now())
                  from (select unnest(granted) as id, count(*)::int as n from held where granted is not null
                        group by 1 order by 1) d
                  where l.id = d.id",

@@ -274,7 +274,7 @@ pub(super) async fn record(
              returning lane
            ), counted as (
              -- One update per limit: of two that met one row in one statement, one would be lost.
-             update engine.limits l set running = l.running - d.ended, waiting = l.waiting + d.queued,
+             update engine.limits l set running = greatest(l.running - d.ended, 0), waiting = l.waiting + d.queued,
                wake_at = case when l.waiting + d.queued > 0
                  then least(l.wake_at, greatest(l.next_at, engine.now())) else l.wake_at end
              from (select id, sum(ended)::int as ended, sum(queued)::int as queued

@@ -66,6 +66,10 @@ pub(super) async fn run(shared: Arc<Shared>) -> Result<(), WorkerError> {
 /// on only those that it had begun do, so that what waited beside a deadly job is not held for it. A lost
 /// lock alone is not death: a restart of Postgres frees all of them, and the workers come back within the
 /// two seconds.
+///
+/// Jobs are locked before they are read: of two that look at once, one would else give the same job back again, and
+/// free its places under limits twice. A count that is off all the same stops at none: it is mended by `recount`,
+/// while one below none would stop every sweep.
 pub(super) async fn take_back(shared: &Shared, dead: Dead) -> Result<i64, WorkerError> {
     let back = sqlx::query_scalar!(
         r#"with dead as (
@@ -82,14 +86,18 @@ pub(super) async fn take_back(shared: &Shared, dead: Dead) -> Result<i64, Worker
              union
              select j.worker from engine.jobs j
              where $2 and j.worker is not null and not exists (select from engine.workers w where w.id = j.worker)
+           ), held as (
+             select j.run_id, j.granted from orphaned o join engine.jobs j on j.worker = o.id
+             order by j.run_id for update of j
            ), back as (
              update engine.jobs j set worker = null, claimed_at = null, begun = false, granted = null,
                crashes = j.crashes + (j.crashes < $1 or j.begun)::int,
                attempt = greatest(j.attempt - 1, 0), pass = engine.pass()
-             from orphaned o join engine.jobs was on was.worker = o.id where j.run_id = was.run_id
-             returning j.run_id, was.granted as held
+             from held h where j.run_id = h.run_id
+             returning j.run_id, h.granted as held
            ), counted as (
-             update engine.limits l set running = l.running - d.n, wake_at = least(l.wake_at, engine.now())
+             update engine.limits l set running = greatest(l.running - d.n, 0),
+               wake_at = least(l.wake_at, engine.now())
              from (select unnest(held) as id, count(*)::int as n from back where held is not null
                    group by 1 order by 1) d
              where l.id = d.id

@@ -18,6 +18,17 @@ fn window(holidays: &[&str]) -> Window {
     Window::new(days, time("08:30"), time("17:00"), holidays.collect()).expect("a window")
 }
 
+#[test]
+fn a_date_that_a_zone_skipped_is_no_business_day_though_its_window_went_on_past_midnight() {
+    // Samoa went from Thursday, 29 December 2011, to Saturday, 31 December.
+    let time = |text| LocalTime::parse(text).expect("a time of day");
+    let days = vec![Weekday::Mon, Weekday::Fri];
+    let late = Window::new(days, time("13:00"), time("00:15"), Vec::new()).expect("a window");
+    let thursday = at("2011-12-30T09:59:59Z");
+    let due = Delay::BusinessDays(1).due(thursday, &zone("Pacific/Apia"), Some(&late), None);
+    assert_eq!(due, at("2012-01-02T09:59:59Z"), "Monday");
+}
+
 /// The delay of either key, from an instant, in a zone.
 fn due(text: &str, from: &str, name: &str) -> String {
     let delay = Delay::parse_for(text).or_else(|_| Delay::parse_until(text)).expect("a delay");

@@ -110,7 +110,11 @@ impl<'a> System<'a> {
                 self.processes[*process] = self.born().await?;
             }
             Transition::Sweep => {
-                sweep::take_back(&self.processes[0].shared, sweep::Dead::Unknown).await?;
+                // Two look at once, as each process does: nothing is given back twice.
+                let look = || sweep::take_back(&self.processes[0].shared, sweep::Dead::Unknown);
+                let (one, other) = tokio::join!(look(), look());
+                one?;
+                other?;
             }
             Transition::Advance { minutes } => self.advance(*minutes).await?,
             Transition::Promote => {
@@ -283,4 +287,58 @@ impl<'a> System<'a> {
         seen.compare(model, &self.runs, &self.bench.outside.acts())?;
         invariants::check(self, &seen)
     }
+}
+
+/// Waits until this many statements of the database wait for a lock.
+async fn blocked(bench: &mut Bench, wanted: i64) {
+    let waiting = "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'";
+    let patience = clock::started() + std::time::Duration::from_secs(20);
+    loop {
+        let blocked: i64 = sqlx::query_scalar(waiting).fetch_one(&mut bench.db).await.unwrap();
+        if blocked == wanted {
+            return;
+        }
+        assert!(clock::started() < patience, "{blocked} wait for a lock, not {wanted}");
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+    }
+}
+
+#[tokio::test]
+async fn of_two_looks_at_once_one_gives_a_job_back_and_frees_its_place() {
+    let mut bench = Bench::new().await;
+    let mut db = bench.worker().queue.acquire().await.unwrap().detach();
+    let rule = Rule { at_once: Some(2), rate: None, gap: None };
+    let mut system = System::new(&mut bench, &rule).await.unwrap();
+    // Two runs of the workflow whose first step takes its turn under the limit, granted to a process that is gone.
+    system.apply(&Transition::Start { workflow: 1, count: 2, later: false }).await.unwrap();
+    system.apply(&Transition::Claim { process: 0, limit: 10 }).await.unwrap();
+    for held in [0, 0] {
+        system.apply(&Transition::Execute { process: 0, held }).await.unwrap();
+        system.apply(&Transition::Record { process: 0 }).await.unwrap();
+    }
+    system.apply(&Transition::Grant { process: 0 }).await.unwrap();
+    let held = "select count(*) from engine.jobs where worker is not null and granted <> '{}'";
+    let granted: i64 = sqlx::query_scalar(held).fetch_one(&mut db).await.unwrap();
+    assert_eq!(granted, 2);
+    db.execute("delete from engine.workers where id = 1").await.unwrap();
+    let mut locked = db.begin().await.unwrap();
+    locked.execute("select from engine.jobs order by run_id limit 1 for update").await.unwrap();
+    let shared = std::sync::Arc::clone(&system.processes[1].shared);
+    let look = || {
+        let shared = std::sync::Arc::clone(&shared);
+        tokio::spawn(async move { sweep::take_back(&shared, sweep::Dead::Unknown).await.unwrap() })
+    };
+    let (one, other) = (look(), look());
+    blocked(system.bench, 2).await;
+    locked.rollback().await.unwrap();
+    assert_eq!(one.await.unwrap() + other.await.unwrap(), 2, "each job once");
+    let left: (i32, i64) = sqlx::query_as(
+        "select (select running from engine.limits), (select sum(crashes) from engine.jobs)::bigint",
+    )
+    .fetch_one(&mut db)
+    .await
+    .unwrap();
+    assert_eq!(left, (0, 2), "no place is left, and each job outlived one death");
+    db.close().await.unwrap();
+    bench.drop().await;
 }
