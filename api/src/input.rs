@@ -7,7 +7,6 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode, header};
 use engine::id;
 use serde::de::DeserializeOwned;
-use serde::{Deserialize, Deserializer};
 use uuid::Uuid;
 
 use crate::problem::{Fault, Kind, Problem};
@@ -96,13 +95,6 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Params<T> {
             Err(rejection) => Err(Problem::new(Kind::Invalid).fault(fault(&rejection.body_text()))),
         }
     }
-}
-
-/// Tells a field that is `null` from one that is left out: a change empties the one, and leaves the other.
-pub(crate) fn present<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
-    deserializer: D,
-) -> Result<Option<Option<T>>, D::Error> {
-    Option::<T>::deserialize(deserializer).map(Some)
 }
 
 /// The id in a path; what is no id of the kind names nothing that is here.

@@ -158,9 +158,10 @@ fn problems(
 }
 
 /// The kinds of ids that stand in paths, by what stands before them.
-const IDS: [(&str, &str); 14] = [
+const IDS: [(&str, &str); 15] = [
     ("accounts", "acc"),
     ("api-keys", "key"),
+    ("bulk-changes", "blk"),
     ("contacts", "con"),
     ("custom-fields", "fld"),
     ("enrollments", "enr"),

@@ -8,6 +8,8 @@ pub mod activity;
 pub mod address;
 pub mod api_key;
 pub mod audit;
+pub mod bulk_change;
+pub mod change;
 pub mod consumer;
 pub mod contact;
 pub mod custom_field;

@@ -6,6 +6,7 @@
 
 mod activity_log;
 mod branch;
+mod bulk_change;
 mod crm_update;
 mod email_send;
 mod event_publish;
@@ -109,11 +110,13 @@ pub fn registry(services: &Services) -> Registry {
         .step(http_request::step_type(services.http.clone(), asks, http_request::MANUAL))
         .step(user_mail::step_type(services.clone(), writes, user_mail::MANUAL))
         .step(import_rows::step_type(services.db.clone(), works, import_rows::MANUAL))
+        .step(bulk_change::step_type(services.db.clone(), works, bulk_change::MANUAL))
         .step(of::<workflow_start::WorkflowStart>("workflow.start", PURE, workflow_start::MANUAL))
         .step(of::<exit::Exit>("exit", PURE, exit::MANUAL))
         .subject(contact(services.db.clone()))
         .subject(user(services.db.clone()))
         .subject(bare("import"))
+        .subject(bare("bulk_change"))
         .limit(crm::mailbox::LIMIT)
         .limit(crm::enrollment::DOMAIN_LIMIT)
         .check_template(template::check)

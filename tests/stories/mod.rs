@@ -4,6 +4,7 @@ mod accounts;
 mod ahead;
 mod api;
 mod bad_input;
+mod bulk;
 mod changing;
 mod crash;
 mod demo;

@@ -16,12 +16,15 @@ use crate::problem::{Kind, Problem};
 pub(super) enum Work {
     /// The rows of an import become contacts.
     Import,
+    /// A bulk change goes over its records.
+    BulkChange,
 }
 
 impl Work {
     fn definition(self) -> serde_json::Value {
         let (name, title, subject, step) = match self {
             Self::Import => ("contacts-import", "An import of contacts", "import", "import.rows"),
+            Self::BulkChange => ("records-change", "A bulk change", "bulk_change", "bulk.change"),
         };
         json!({ "name": name, "title": title, "subject": subject, "steps": [{ "id": "work", "type": step }] })
     }

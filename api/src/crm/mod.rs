@@ -2,6 +2,7 @@
 
 mod accounts;
 mod background;
+mod bulk;
 mod contacts;
 mod custom;
 mod custom_fields;
@@ -20,6 +21,7 @@ use crate::State;
 pub(crate) fn router() -> OpenApiRouter<State> {
     OpenApiRouter::new()
         .merge(accounts::router())
+        .merge(bulk::router())
         .merge(contacts::router())
         .merge(custom_fields::router())
         .merge(imports::router())

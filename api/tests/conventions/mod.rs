@@ -155,12 +155,14 @@ async fn one_of_everything(db: &PgPool, customer: &str) -> BTreeMap<&'static str
            pip as (insert into pipelines (customer_id, id, name) select customer_id, gen_random_uuid(), 'Sales' from c returning id),
            imp as (insert into imports (customer_id, id, name, header, mapping, on_duplicate, create_accounts, actor, rows)
              select customer_id, gen_random_uuid(), 'a.csv', '{Email}', '[null]', 'skip', true, 'test', 1 from c returning id),
+           blk as (insert into bulk_changes (customer_id, id, entity, filter, wanted, actor, total)
+             select customer_id, gen_random_uuid(), 'contact', '{}', '{}', 'test', 0 from c returning id),
            key as (insert into api_keys (customer_id, id, name, key_hash, hint, scopes, created_by)
              select customer_id, gen_random_uuid(), 'ci', 'hash', 'abcd', '{ops}', (select id from users u where u.customer_id = c.customer_id limit 1) from c returning id)
          select 'con', id from con union all select 'epa', id from epa union all select 'seq', id from seq
          union all select 'team', id from team union all select 'op', id from op union all select 'sch', id from sch
          union all select 'key', id from key union all select 'acc', id from acc union all select 'fld', id from fld
-         union all select 'imp', id from imp union all select 'lst', id from lst union all select 'pip', id from pip
+         union all select 'imp', id from imp union all select 'blk', id from blk union all select 'lst', id from lst union all select 'pip', id from pip
          union all select 'usr', id from users where customer_id = $1::uuid",
     )
     .bind(customer)
@@ -191,7 +193,7 @@ async fn one_of_everything(db: &PgPool, customer: &str) -> BTreeMap<&'static str
     .await
     .unwrap();
     let mut shown: BTreeMap<&'static str, String> =
-        ["con", "seq", "team", "op", "sch", "key", "usr", "acc", "fld", "imp", "lst", "pip"]
+        ["con", "seq", "team", "op", "sch", "key", "usr", "acc", "blk", "fld", "imp", "lst", "pip"]
             .into_iter()
             .map(|kind| (kind, engine::id::show(kind, of(kind))))
             .collect();

@@ -5,6 +5,7 @@ use std::collections::{BTreeSet, HashMap};
 
 use engine::clock;
 use engine::outbox::{self, NewEvent};
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use sqlx::PgConnection;
 use sqlx::types::Json;
@@ -12,6 +13,7 @@ use uuid::Uuid;
 
 use super::list::shown;
 use super::{Account, Address, find};
+use crate::change::present;
 use crate::custom_field::Entity;
 use crate::search;
 
@@ -65,25 +67,35 @@ pub struct NewAccount {
 }
 
 /// What is to become of an account; what is `None` stays, and an inner `None` is unknown from then on.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct Change {
     /// See [`Account`].
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
     /// See [`Account`].
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "present")]
     pub domain: Option<Option<String>>,
     /// See [`Account`].
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "present")]
     pub industry: Option<Option<String>>,
     /// See [`Account`].
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "present")]
     pub employees: Option<Option<i32>>,
     /// See [`Account`].
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "present")]
     pub phone: Option<Option<String>>,
     /// See [`Account`].
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "present")]
     pub website: Option<Option<String>>,
     /// See [`Account`].
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub address: Option<Address>,
     /// See [`Account`].
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "present")]
     pub owner_id: Option<Option<Uuid>>,
     /// See [`Account`].
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub tags: Option<Vec<String>>,
     /// The customer's own fields to set, by key; `null` takes one away, the others stay.
     pub custom: Map<String, Value>,

@@ -12,6 +12,7 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::zone::{self, ZoneSource};
+use crate::change::present;
 use crate::custom_field::{self, Entity};
 use crate::{account, search};
 
@@ -47,19 +48,19 @@ pub struct Change {
     /// Tags to take away.
     pub remove_tags: Vec<String>,
     /// All tags, in place of those that are there.
-    #[serde(skip)]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub tags: Option<Vec<String>>,
     /// The address, which was read; another live contact's violates `contacts_email`.
-    #[serde(skip)]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub email: Option<String>,
     /// The company's name; its account is found or made.
-    #[serde(skip)]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub company: Option<String>,
     /// The account, whose name becomes the company; none.
-    #[serde(skip)]
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "present")]
     pub account_id: Option<Option<Uuid>>,
     /// Whose it is; nobody's.
-    #[serde(skip)]
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "present")]
     pub owner_id: Option<Option<Uuid>>,
 }
 

@@ -6,12 +6,14 @@ use std::collections::BTreeSet;
 use chrono::NaiveDate;
 use engine::outbox::{self, NewEvent};
 use engine::{clock, id};
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use sqlx::PgConnection;
 
 use uuid::Uuid;
 
 use super::{Opportunity, find};
+use crate::change::present;
 use crate::custom_field;
 use crate::pipeline::Kind;
 
@@ -45,14 +47,13 @@ impl From<sqlx::Error> for OpportunityError {
             Some("opportunities_customer_id_account_id_fkey") => Self::UnknownAccount,
             Some("opportunities_customer_id_owner_id_fkey") => Self::UnknownOwner,
             Some("opportunity_contacts_customer_id_contact_id_fkey") => Self::UnknownContact,
-            Some("opportunity_lost") => Self::NotLost,
             Some(_) | None => Self::Database(error),
         }
     }
 }
 
 /// A sum in a currency.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Money {
     /// Decimal digits, at most two after the point; it was read.
     pub amount: String,
@@ -88,25 +89,35 @@ pub struct NewOpportunity {
 }
 
 /// What is to become of an opportunity; what is `None` stays, and an inner `None` is unknown from then on.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct Change {
     /// See [`Opportunity`].
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "present")]
     pub account_id: Option<Option<Uuid>>,
     /// See [`Opportunity`].
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub contact_ids: Option<Vec<Uuid>>,
     /// See [`Opportunity`].
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
     /// The pipeline and one of its stages.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub stage: Option<(Option<Uuid>, Uuid)>,
     /// What it is worth.
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "present")]
     pub value: Option<Option<Money>>,
     /// See [`Opportunity`].
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "present")]
     pub close_on: Option<Option<NaiveDate>>,
     /// See [`Opportunity`].
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "present")]
     pub lost_reason: Option<Option<String>>,
     /// See [`Opportunity`].
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "present")]
     pub owner_id: Option<Option<Uuid>>,
     /// See [`Opportunity`].
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub tags: Option<Vec<String>>,
     /// The customer's own fields to set, by key; `null` takes one away, the others stay.
     pub custom: Map<String, Value>,
@@ -122,6 +133,9 @@ pub async fn create(
     new: NewOpportunity,
 ) -> Result<Opportunity, OpportunityError> {
     let kind = kind(&mut *tx, customer_id, new.pipeline_id, new.stage_id).await?;
+    if new.lost_reason.is_some() && kind != Kind::Lost {
+        return Err(OpportunityError::NotLost);
+    }
     let id = clock::new_id();
     let (amount, currency) = new.value.map(|value| (value.amount, value.currency)).unzip();
     sqlx::query!(
@@ -238,6 +252,9 @@ pub async fn change(
         if kind != Kind::Lost && wanted.lost_reason == locked.lost_reason {
             wanted.lost_reason = None;
         }
+    }
+    if wanted.lost_reason.is_some() && wanted.status != Kind::Lost.word() {
+        return Err(OpportunityError::NotLost);
     }
     let told = i64::from(moved) + i64::from(moved && wanted.status != "open") + 1;
     let sequence = update(&mut *tx, customer_id, &wanted, moved, told).await?;

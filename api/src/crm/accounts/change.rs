@@ -4,6 +4,7 @@ use axum::Json;
 use axum::extract::{Path, State as Shared};
 use axum::http::{HeaderMap, StatusCode};
 use crm::account::{self, Account, Address, Change};
+use crm::change::present;
 use crm::custom_field::Entity;
 use serde::Deserialize;
 use serde_json::{Map, Value};
@@ -15,7 +16,7 @@ use super::super::custom::{self, Of};
 use super::super::references::user;
 use super::{AccountBody, Tagged, check, refused, show, tagged};
 use crate::State;
-use crate::input::{Body, name, path_id, present};
+use crate::input::{Body, name, path_id};
 use crate::problem::{Kind, Problem};
 use crate::revision;
 use crate::tenant::{self, Caller};
@@ -53,6 +54,14 @@ pub(in super::super) struct Wanted {
 }
 
 impl Wanted {
+    /// Refuses what no two records can share.
+    pub(in super::super) fn check_many(&self) -> Result<(), Problem> {
+        match &self.name {
+            Some(_) => Err(Problem::invalid("set.name", "is one account's alone")),
+            None => Ok(()),
+        }
+    }
+
     /// The change, where all that it names is there.
     pub(in super::super) async fn read(
         self,

@@ -3,6 +3,7 @@
 use axum::Json;
 use axum::extract::{Path, State as Shared};
 use axum::http::{HeaderMap, StatusCode};
+use crm::change::present;
 use crm::contact::{self, Change, Changing, Contact};
 use crm::custom_field::Entity;
 use crm::{address, enrollment};
@@ -17,7 +18,7 @@ use super::super::custom::{self, Of};
 use super::super::references::{account, user};
 use super::{ContactBody, Tagged, check_texts, show, tagged};
 use crate::State;
-use crate::input::{Body, path_id, present};
+use crate::input::{Body, path_id};
 use crate::problem::{Kind, Problem};
 use crate::revision;
 use crate::tenant::{self, Caller};
@@ -72,6 +73,10 @@ pub(in super::super) struct Wanted {
     locale: Option<Option<String>>,
     /// All tags, in place of those that are there.
     tags: Option<Vec<String>>,
+    /// Tags to add to those that are there.
+    add_tags: Vec<String>,
+    /// Tags to take away.
+    remove_tags: Vec<String>,
     /// Custom fields to set, by their keys; `null` takes one away, the others stay.
     #[schema(value_type = Option<Object>)]
     custom: Option<Map<String, Value>>,
@@ -94,7 +99,14 @@ impl Wanted {
             ("locale", text(&self.locale)),
             ("linkedin_url", text(&self.linkedin_url)),
         ];
-        check_texts(&texts, self.tags.as_deref().unwrap_or_default())?;
+        check_texts(&texts, self.tags.as_deref().unwrap_or(&self.add_tags))?;
+        let some = !self.add_tags.is_empty() || !self.remove_tags.is_empty();
+        if self.tags.is_some() && some {
+            return Err(Problem::invalid(
+                "tags",
+                "are all tags; give them, or what to add and remove",
+            ));
+        }
         if self.company.is_some() && self.account_id.is_some() {
             return Err(Problem::invalid(
                 "account_id",
@@ -105,6 +117,14 @@ impl Wanted {
             Zone::parse(zone).map_err(|error| Problem::invalid("time_zone", error.to_string()))?;
         }
         Ok(())
+    }
+
+    /// Refuses what no two records can share.
+    pub(in super::super) fn check_many(&self) -> Result<(), Problem> {
+        match &self.email {
+            Some(_) => Err(Problem::invalid("set.email", "is one contact's alone")),
+            None => Ok(()),
+        }
     }
 
     /// The change, where all that it names is there.
@@ -148,8 +168,9 @@ impl Wanted {
             time_zone: text(self.time_zone),
             locale: text(self.locale),
             tags: self.tags,
+            add_tags: self.add_tags,
+            remove_tags: self.remove_tags,
             custom: values,
-            ..Change::default()
         })
     }
 }

@@ -4,6 +4,8 @@ mod change;
 mod create;
 mod read;
 
+pub(super) use change::Wanted;
+
 use axum::Json;
 use axum::http::{HeaderName, header};
 use chrono::{DateTime, NaiveDate, Utc};

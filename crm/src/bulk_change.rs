@@ -1,0 +1,368 @@
+//! The same change to many records: those that a filter matches. Owns `bulk_changes`. A page of records and how far the
+//! change is are written in one transaction, so that it goes on where it stood, whatever stops it.
+
+use chrono::{DateTime, Utc};
+use engine::clock;
+use serde::{Deserialize, Serialize};
+use sqlx::types::Json;
+use sqlx::{PgConnection, PgExecutor, QueryBuilder};
+use uuid::Uuid;
+
+use crate::contact::Changing;
+use crate::custom_field::{self, Entity};
+use crate::filter::{self, Checked, Field, Filter};
+use crate::{account, contact, opportunity};
+
+/// How many records one transaction changes.
+const PAGE: i64 = 200;
+/// How far a preview counts.
+const COUNTED: i64 = 10_000;
+/// How many records a preview shows.
+const SHOWN: i64 = 10;
+
+/// What is to become of each record.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "entity", content = "change", rename_all = "snake_case")]
+pub enum Wanted {
+    /// Of accounts.
+    Account(account::Change),
+    /// Of contacts.
+    Contact(contact::Change),
+    /// Of opportunities.
+    Opportunity(opportunity::Change),
+}
+
+impl Wanted {
+    /// Of which records.
+    pub fn entity(&self) -> Entity {
+        match self {
+            Self::Account(_) => Entity::Account,
+            Self::Contact(_) => Entity::Contact,
+            Self::Opportunity(_) => Entity::Opportunity,
+        }
+    }
+}
+
+/// For whom it goes, where that is one who does not reach all records.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reach {
+    /// The user.
+    pub user_id: Uuid,
+    /// Their team.
+    pub team_id: Option<Uuid>,
+}
+
+/// A bulk change to order.
+#[derive(Debug, Clone, PartialEq)]
+pub struct NewBulkChange<'a> {
+    /// Which records; it was checked.
+    pub filter: &'a Filter,
+    /// What is to become of them.
+    pub wanted: &'a Wanted,
+    /// Who does it.
+    pub actor: &'a str,
+    /// For whom it goes.
+    pub reach: Option<&'a Reach>,
+    /// How many matched when it was ordered.
+    pub total: i64,
+}
+
+/// A bulk change.
+#[derive(Debug, Clone, PartialEq)]
+pub struct BulkChange {
+    /// Its id (`blk_…`), also its run's.
+    pub id: Uuid,
+    /// Of which records: the stored word of an [`Entity`].
+    pub entity: String,
+    /// `queued`, `running`, `done`, `failed` or `stopped`.
+    pub status: String,
+    /// How many matched when it was ordered, counted up to 10,000.
+    pub total: i64,
+    /// How many became others.
+    pub changed: i64,
+    /// How many stayed as they were.
+    pub skipped: i64,
+    /// When it was ordered.
+    pub created_at: DateTime<Utc>,
+    /// When it last went on.
+    pub updated_at: DateTime<Utc>,
+    /// When it ended.
+    pub ended_at: Option<DateTime<Utc>>,
+}
+
+/// What a filter matches.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Matched {
+    /// How many, counted up to 10,000.
+    pub matched: i64,
+    /// Whether there are more.
+    pub more: bool,
+    /// Some of them.
+    pub sample: Vec<Uuid>,
+}
+
+/// The table of records, and how its rows are called in statements.
+fn table(entity: Entity) -> (&'static str, &'static str, &'static [Field]) {
+    match entity {
+        Entity::Account => ("accounts a", "a", account::FIELDS),
+        Entity::Contact => ("contacts c", "c", contact::LISTED),
+        Entity::Opportunity => ("opportunities o", "o", opportunity::FIELDS),
+    }
+}
+
+/// Records that match, by their ids, after one and made before an instant.
+async fn page(
+    db: &mut PgConnection,
+    customer_id: Uuid,
+    entity: Entity,
+    checked: &Checked,
+    (after_id, before_at): (Uuid, Option<DateTime<Utc>>),
+    limit: i64,
+) -> Result<Vec<Uuid>, sqlx::Error> {
+    let (table, row, _) = table(entity);
+    let words = match &checked.q {
+        Some(q) => crate::search::query(&mut *db, customer_id, q).await?,
+        None => None,
+    };
+    let mut sql = QueryBuilder::new(format!("select {row}.id from {table}"));
+    if entity == Entity::Contact {
+        sql.push(
+            " left join engagement g on g.customer_id = c.customer_id and g.contact_id = c.id",
+        );
+    }
+    sql.push(format!(" where {row}.deleted_at is null and {row}.customer_id = "))
+        .push_bind(customer_id);
+    sql.push(format!(" and {row}.id > ")).push_bind(after_id);
+    if let Some(before_at) = before_at {
+        sql.push(format!(" and {row}.created_at <= ")).push_bind(before_at);
+    }
+    if let Some(words) = words {
+        sql.push(format!(" and {row}.search @@ ")).push_bind(words).push("::tsquery");
+    }
+    filter::push_where(&mut sql, row, checked);
+    sql.push(format!(" order by {row}.id limit ")).push_bind(limit);
+    sql.build_query_scalar().fetch_all(db).await
+}
+
+/// What a filter matches, counted up to 10,000.
+///
+/// # Errors
+/// What the statements returned.
+pub async fn preview(
+    db: &mut PgConnection,
+    customer_id: Uuid,
+    entity: Entity,
+    checked: &Checked,
+) -> Result<Matched, sqlx::Error> {
+    let found = page(db, customer_id, entity, checked, (Uuid::nil(), None), COUNTED + 1).await?;
+    let count = i64::try_from(found.len()).unwrap_or(i64::MAX);
+    let shown = usize::try_from(SHOWN).unwrap_or(usize::MAX);
+    Ok(Matched {
+        matched: count.min(COUNTED),
+        more: count > COUNTED,
+        sample: found.into_iter().take(shown).collect(),
+    })
+}
+
+/// Orders a bulk change; gives its id.
+///
+/// # Errors
+/// What the statement returned.
+pub async fn order(
+    db: impl PgExecutor<'_>,
+    customer_id: Uuid,
+    new: &NewBulkChange<'_>,
+) -> Result<Uuid, sqlx::Error> {
+    sqlx::query_scalar!(
+        "insert into bulk_changes (customer_id, id, entity, filter, wanted, actor, reach, total)
+         values ($1, $2, $3, $4, $5, $6, $7, $8) returning id",
+        customer_id,
+        clock::new_id(),
+        new.wanted.entity().word(),
+        Json(new.filter) as _,
+        Json(new.wanted) as _,
+        new.actor,
+        new.reach.map(Json) as _,
+        new.total,
+    )
+    .fetch_one(db)
+    .await
+}
+
+/// A bulk change by id.
+///
+/// # Errors
+/// What the statement returned.
+pub async fn find(
+    db: impl PgExecutor<'_>,
+    customer_id: Uuid,
+    id: Uuid,
+) -> Result<Option<BulkChange>, sqlx::Error> {
+    sqlx::query_as!(
+        BulkChange,
+        "select id, entity, status, total, changed, skipped, created_at, updated_at, ended_at
+         from bulk_changes where customer_id = $1 and id = $2",
+        customer_id,
+        id,
+    )
+    .fetch_optional(db)
+    .await
+}
+
+/// Stops a bulk change that has not ended; what is changed stays.
+///
+/// # Errors
+/// What the statement returned.
+pub async fn stop(db: impl PgExecutor<'_>, customer_id: Uuid, id: Uuid) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "update bulk_changes set status = 'stopped', ended_at = engine.now(), updated_at = engine.now()
+         where customer_id = $1 and id = $2 and ended_at is null",
+        customer_id,
+        id,
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// Changes the next page of records in the caller's transaction, with the rights of who ordered it; whether more are
+/// left.
+///
+/// # Errors
+/// What the statements returned; the caller rolls back, and nothing of the page is changed.
+pub async fn advance(
+    tx: &mut PgConnection,
+    customer_id: Uuid,
+    id: Uuid,
+) -> Result<bool, sqlx::Error> {
+    let found = sqlx::query!(
+        r#"select filter as "filter: Json<Filter>", wanted as "wanted: Json<Wanted>", before_at, after_id,
+             reach as "reach: Json<Reach>"
+           from bulk_changes where customer_id = $1 and id = $2 and ended_at is null for update"#,
+        customer_id,
+        id,
+    )
+    .fetch_optional(&mut *tx)
+    .await?;
+    let Some(found) = found else { return Ok(false) };
+    act_as(&mut *tx, customer_id, found.reach.as_ref().map(|reach| &reach.0)).await?;
+    let wanted = found.wanted.0;
+    let entity = wanted.entity();
+    let custom = custom_field::of(&mut *tx, customer_id, entity).await?;
+    let Ok(checked) = Checked::read(&found.filter.0, table(entity).2, &custom) else {
+        return fail(tx, customer_id, id, "a field that the filter asks is no more").await;
+    };
+    let from = (found.after_id, Some(found.before_at));
+    let ids = page(&mut *tx, customer_id, entity, &checked, from, PAGE).await?;
+    let changed = apply(&mut *tx, customer_id, &ids, &wanted).await?;
+    let whole = i64::try_from(ids.len()).unwrap_or(i64::MAX);
+    let is_left = whole == PAGE;
+    let changed = i64::try_from(changed).unwrap_or(i64::MAX);
+    sqlx::query!(
+        "update bulk_changes set after_id = coalesce($3, after_id), changed = changed + $4, skipped = skipped + $5,
+           status = case when $6 then 'running' else 'done' end, updated_at = engine.now(),
+           ended_at = case when not $6 then engine.now() end
+         where customer_id = $1 and id = $2",
+        customer_id,
+        id,
+        ids.last(),
+        changed,
+        whole - changed,
+        is_left,
+    )
+    .execute(tx)
+    .await?;
+    Ok(is_left)
+}
+
+/// Goes on as the API's role does, under row-level security.
+async fn act_as(
+    tx: &mut PgConnection,
+    customer_id: Uuid,
+    reach: Option<&Reach>,
+) -> Result<(), sqlx::Error> {
+    let text = |id: Option<Uuid>| id.map(|id| id.to_string()).unwrap_or_default();
+    sqlx::query!(
+        "select set_config('role', 'salesos_api', true) as role, set_config('app.customer_id', $1, true) as customer,
+           set_config('app.user_id', $2, true) as person, set_config('app.team_id', $3, true) as team",
+        customer_id.to_string(),
+        text(reach.map(|reach| reach.user_id)),
+        text(reach.and_then(|reach| reach.team_id)),
+    )
+    .fetch_one(tx)
+    .await?;
+    Ok(())
+}
+
+async fn fail(
+    tx: &mut PgConnection,
+    customer_id: Uuid,
+    id: Uuid,
+    error: &str,
+) -> Result<bool, sqlx::Error> {
+    sqlx::query!(
+        "update bulk_changes set status = 'failed', error = $3, ended_at = engine.now(), updated_at = engine.now()
+         where customer_id = $1 and id = $2",
+        customer_id,
+        id,
+        error,
+    )
+    .execute(tx)
+    .await?;
+    Ok(false)
+}
+
+/// Changes records; gives how many became others. One that can't become so stays as it is.
+///
+/// # Errors
+/// What the statements returned.
+pub async fn apply(
+    tx: &mut PgConnection,
+    customer_id: Uuid,
+    ids: &[Uuid],
+    wanted: &Wanted,
+) -> Result<usize, sqlx::Error> {
+    match wanted {
+        Wanted::Contact(change) => {
+            let changing = |contact_id: &Uuid| Changing {
+                customer_id,
+                contact_id: *contact_id,
+                change: change.clone(),
+            };
+            let changing: Vec<Changing> = ids.iter().map(changing).collect();
+            contact::change(tx, &changing, "bulk").await
+        }
+        Wanted::Account(change) => {
+            let mut changed = 0;
+            for id in ids {
+                let Some(locked) = account::lock(&mut *tx, customer_id, *id).await? else {
+                    continue;
+                };
+                let before = locked.updated_at;
+                match account::change(&mut *tx, customer_id, locked, change.clone()).await {
+                    Ok(now) => changed += usize::from(now.updated_at != before),
+                    Err(account::AccountError::Database(error)) => return Err(error),
+                    Err(account::AccountError::NameTaken | account::AccountError::UnknownOwner) => {
+                    }
+                }
+            }
+            Ok(changed)
+        }
+        Wanted::Opportunity(change) => {
+            let mut changed = 0;
+            for id in ids {
+                let Some(locked) = opportunity::lock(&mut *tx, customer_id, *id).await? else {
+                    continue;
+                };
+                let before = locked.updated_at;
+                match opportunity::change(&mut *tx, customer_id, locked, change.clone()).await {
+                    Ok(now) => changed += usize::from(now.updated_at != before),
+                    Err(opportunity::OpportunityError::Database(error)) => return Err(error),
+                    // A stage of another pipeline than this one's: it stays where it is.
+                    Err(_) => {}
+                }
+            }
+            Ok(changed)
+        }
+    }
+}
