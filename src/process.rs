@@ -31,6 +31,8 @@ const SEED: u64 = 7;
 const INBOUND_BATCH: usize = 500;
 /// How often a batch of old answers is forgotten.
 const FORGET_EVERY: Duration = Duration::from_secs(1);
+/// How often it is looked whether a score falls below its level.
+const SCORE_EVERY: Duration = Duration::from_secs(2);
 const KEEP_UP_EVERY: Duration = Duration::from_secs(5);
 const INBOUND_EVERY: Duration = Duration::from_millis(100);
 
@@ -70,6 +72,8 @@ pub(crate) async fn start(
     tasks.spawn(async move { worker.run(stopping).await });
     tasks.spawn(relay::run(db.clone(), Arc::new(InProcess), stop.clone()));
     tasks.spawn(keep_up(stop.clone()));
+    let (scoring, stopping) = (db.clone(), stop.clone());
+    tasks.spawn(async move { score(&scoring, &stopping).await });
     let (forgetting, stopping) = (db.clone(), stop.clone());
     tasks.spawn(async move { forget(&forgetting, &stopping).await });
     let stopping = stop.clone();
@@ -81,6 +85,26 @@ pub(crate) async fn start(
 async fn keep_up(stop: CancellationToken) {
     while stop.run_until_cancelled(tokio::time::sleep(KEEP_UP_EVERY)).await.is_some() {
         telemetry::keep_up();
+    }
+}
+
+/// Computes scores again whose level falls by now, until told to stop.
+async fn score(db: &PgPool, stop: &CancellationToken) {
+    let once = || async {
+        let mut tx = engine::transaction::begin(db).await?;
+        let computed = crm::engagement::compute_due(&mut tx).await?;
+        tx.commit().await?;
+        Ok::<_, sqlx::Error>(computed)
+    };
+    let mut pause = SCORE_EVERY;
+    while stop.run_until_cancelled(tokio::time::sleep(pause)).await.is_some() {
+        pause = SCORE_EVERY;
+        match once().await {
+            Ok(0) => {}
+            // There may be more, as after rules were changed.
+            Ok(_) => pause = Duration::ZERO,
+            Err(error) => tracing::warn!(%error, "scores could not be computed"),
+        }
     }
 }
 

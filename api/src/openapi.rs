@@ -158,8 +158,10 @@ fn problems(
 }
 
 /// The kinds of ids that stand in paths, by what stands before them.
-const IDS: [(&str, &str); 15] = [
+const IDS: [(&str, &str); 17] = [
     ("accounts", "acc"),
+    ("activities", "act"),
+    ("activities/tasks", "tsk"),
     ("api-keys", "key"),
     ("bulk-changes", "blk"),
     ("contacts", "con"),

@@ -20,7 +20,7 @@ pub(crate) struct Permission {
 }
 
 /// All permissions, by resource.
-pub(crate) const TABLE: [Permission; 28] = [
+pub(crate) const TABLE: [Permission; 30] = [
     row("me:read", Role::Viewer, "who is logged in"),
     row("me:write", Role::Viewer, "one's own password and logins"),
     row("users:read", Role::Viewer, "users and teams"),
@@ -46,7 +46,9 @@ pub(crate) const TABLE: [Permission; 28] = [
     row("sequences:write", Role::Manager, "make, change, activate and pause sequences"),
     row("enrollments:read", Role::Viewer, "enrollments and their history"),
     row("enrollments:write", Role::Rep, "enroll contacts; pause, resume, skip, cancel"),
-    row("activities:read", Role::Viewer, "the timeline"),
+    row("activities:read", Role::Viewer, "the timeline, tasks, and how much contacts care"),
+    row("activities:write", Role::Rep, "notes, calls and tasks"),
+    row("engagement:write", Role::Admin, "the rules by which engagement is counted"),
     row("ops:read", Role::Viewer, "jobs, schedules, operations"),
     row("ops:write", Role::Admin, "retry and cancel jobs, change schedules, stop operations"),
 ];

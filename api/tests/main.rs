@@ -1,10 +1,12 @@
 //! The API through its front door, on a database of each test's own, under the API's role.
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
+mod activities;
 mod auth;
 mod conventions;
 #[path = "../../tests/support/database.rs"]
 mod database;
+mod desk;
 mod operators;
 mod records;
 mod schedules;

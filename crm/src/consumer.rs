@@ -9,8 +9,8 @@ use serde_json::{Value, json};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use crate::activity::{self, Kind, NewActivity};
-use crate::engagement::{self, Points};
+use crate::activity::{self, About, Kind, NewActivity};
+use crate::engagement::{self, COUNTABLE, Fact, NewFact};
 
 /// Names this consumer among those that may read the same events.
 const CONSUMER: &str = "activities";
@@ -53,24 +53,41 @@ pub async fn apply(tx: &mut PgConnection, events: &[Event]) -> Result<usize, sql
     let activities: Vec<NewActivity> = fresh.iter().filter_map(|event| activity(event)).collect();
     activity::write(tx, &activities).await?;
     for event in &fresh {
-        let Some(contact_id) = contact(event) else { continue };
-        if event.topic == "contact.created" {
+        if event.topic == "contact.created"
+            && let Some(contact_id) = contact(event)
+        {
             engagement::open(tx, event.customer_id, contact_id).await?;
         }
-        let points = Points {
-            customer_id: event.customer_id,
-            contact_id,
-            event_id: event.id,
-            event: event.topic.clone(),
-            at: event.at,
-        };
-        engagement::add(tx, &points).await?;
     }
+    let facts: Vec<NewFact> = fresh.iter().filter_map(|event| fact(event)).collect();
+    engagement::note(tx, &facts).await?;
     Ok(fresh.len())
+}
+
+/// What an event tells of how much a contact cares, if anything. What a machine opened tells nothing.
+fn fact(event: &Event) -> Option<NewFact> {
+    let by_machine = event.data.get("verdict").is_some_and(|verdict| verdict != "human");
+    if by_machine || !COUNTABLE.contains(&event.topic.as_str()) {
+        return None;
+    }
+    let fact =
+        Fact { id: event.id, event: event.topic.clone(), given: None, reason: None, at: event.at };
+    Some(NewFact { customer_id: event.customer_id, contact_id: contact(event)?, fact })
 }
 
 fn contact(event: &Event) -> Option<Uuid> {
     id::read("con", event.data.get("contact_id")?.as_str()?).ok()
+}
+
+/// What an event is about; nothing where that is no record of sales.
+fn about(event: &Event) -> Option<About> {
+    let read = |field: &str, kind| id::read(kind, event.data.get(field)?.as_str()?).ok();
+    let about = About {
+        contact_id: contact(event),
+        account_id: read("account_id", "acc"),
+        opportunity_id: read("opportunity_id", "opp"),
+    };
+    (about != About::default()).then_some(about)
 }
 
 /// The activity that an event leaves in the timeline, if any.
@@ -88,6 +105,16 @@ fn activity(event: &Event) -> Option<NewActivity> {
         "enrollment.exited" => (Kind::System, "Left a sequence"),
         "enrollment.completed" => (Kind::System, "Completed a sequence"),
         "enrollment.held" => (Kind::System, "Held in a sequence"),
+        "account.created" => (Kind::System, "Account created"),
+        "opportunity.created" => (Kind::System, "Opportunity created"),
+        "opportunity.stage_changed" => (Kind::System, "Opportunity moved"),
+        "opportunity.won" => (Kind::System, "Opportunity won"),
+        "opportunity.lost" => (Kind::System, "Opportunity lost"),
+        "meeting.proposed" => (Kind::Meeting, "Meeting proposed"),
+        "meeting.booked" => (Kind::Meeting, "Meeting booked"),
+        "meeting.rescheduled" => (Kind::Meeting, "Meeting moved"),
+        "meeting.cancelled" => (Kind::Meeting, "Meeting cancelled"),
+        "meeting.no_show" => (Kind::Meeting, "Nobody came to the meeting"),
         "task.created" => (Kind::Task, "Task created"),
         "task.completed" => (Kind::Task, "Task done"),
         _other => return None,
@@ -101,11 +128,11 @@ fn activity(event: &Event) -> Option<NewActivity> {
         kind,
         title,
         body: None,
-        contact_id: Some(contact(event)?),
+        about: about(event)?,
         actor: "system".into(),
         occurred_at: event.at,
         data: json!({ "event": event.topic, "key": event.key, "data": event.data }),
-        source: format!("event:{}", event.id),
+        source: Some(format!("event:{}", event.id)),
     })
 }
 

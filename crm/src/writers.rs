@@ -7,8 +7,6 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use engine::fact::{FactWriter, FactWriters, RUN_CHANGED, RUN_FORGOTTEN, RunFact};
-use engine::id;
-use engine::outbox::{self, NewEvent};
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use serde::de::DeserializeOwned;
@@ -17,14 +15,14 @@ use serde_json::{Value, json};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use crate::activity::{self, Kind, NewActivity};
+use crate::activity::{self, About, Kind, NewActivity};
 use crate::consumer;
 use crate::contact::{self, Change, Changing};
-use crate::engagement::{self, Adjustment};
+use crate::engagement::{self, NewFact};
 use crate::enrollment::{self, Told};
 use crate::message::{self, Accepted, End, Failed, Intended, Intent, Sent};
 use crate::password_link::{self, MailedLink};
-use crate::task::{self, NewTask};
+use crate::task::{self, NewTask, Priority};
 
 /// A mail was accepted; data: [`Sent`].
 pub const MESSAGE_SENT: &str = "message.sent";
@@ -188,25 +186,14 @@ async fn logged(tx: &mut PgConnection, facts: &[RunFact]) -> Result<(), sqlx::Er
             kind: logged.kind,
             title: logged.title,
             body: logged.body,
-            contact_id: Some(fact.subject_id),
+            about: About::contact(fact.subject_id),
             actor: format!("workflow:{}", fact.step),
             occurred_at: fact.at,
             data: json!({}),
-            source: format!("run:{}/{}", fact.run_id, fact.seq),
+            source: Some(format!("run:{}/{}", fact.run_id, fact.seq)),
         });
     }
-    let written = activity::write(tx, &activities).await?;
-    let events: Vec<NewEvent> = written
-        .into_iter()
-        .map(|(customer_id, activity)| NewEvent {
-            customer_id,
-            topic: "activity.logged".into(),
-            key: id::show("act", activity),
-            sequence: 1,
-            data: json!({ "activity_id": id::show("act", activity) }),
-        })
-        .collect();
-    outbox::publish(tx, &events).await
+    activity::log(tx, &activities).await.map(drop)
 }
 
 async fn updated(tx: &mut PgConnection, facts: &[RunFact]) -> Result<(), sqlx::Error> {
@@ -222,19 +209,14 @@ async fn updated(tx: &mut PgConnection, facts: &[RunFact]) -> Result<(), sqlx::E
 }
 
 async fn adjusted(tx: &mut PgConnection, facts: &[RunFact]) -> Result<(), sqlx::Error> {
-    let mut adjustments = Vec::with_capacity(facts.len());
+    let mut given = Vec::with_capacity(facts.len());
     for fact in facts {
         let AdjustedScore { points, reason } = read::<AdjustedScore>(fact)?;
-        adjustments.push(Adjustment {
-            customer_id: fact.customer_id,
-            contact_id: fact.subject_id,
-            id: consumer::id_of(&format!("score/{}", fact.key())),
-            points,
-            reason,
-            at: fact.at,
-        });
+        let id = consumer::id_of(&format!("score/{}", fact.key()));
+        let whose = (fact.customer_id, fact.subject_id);
+        given.push(NewFact::given(whose, id, (points, reason), fact.at));
     }
-    engagement::adjust(tx, &adjustments).await
+    engagement::note(tx, &given).await
 }
 
 async fn linked(tx: &mut PgConnection, facts: &[RunFact]) -> Result<(), sqlx::Error> {
@@ -245,33 +227,24 @@ async fn linked(tx: &mut PgConnection, facts: &[RunFact]) -> Result<(), sqlx::Er
 }
 
 async fn tasks(tx: &mut PgConnection, facts: &[RunFact]) -> Result<(), sqlx::Error> {
-    let mut events = Vec::new();
+    let mut tasks = Vec::with_capacity(facts.len());
     for fact in facts {
         let created = read::<CreatedTask>(fact)?;
-        let new = NewTask {
+        tasks.push(NewTask {
             customer_id: fact.customer_id,
-            contact_id: fact.subject_id,
+            about: About::contact(fact.subject_id),
             enrollment_id: Some(fact.root_run_id),
             kind: created.kind,
             title: created.title,
+            body: None,
             due_at: created.due_at,
-            source: created.key.clone(),
-        };
-        let Some(task_id) = task::create(tx, &new).await? else { continue };
-        events.push(NewEvent {
-            customer_id: fact.customer_id,
-            topic: "task.created".into(),
-            key: id::show("tsk", task_id),
-            sequence: 1,
-            data: json!({
-                "task_id": id::show("tsk", task_id),
-                "contact_id": id::show("con", fact.subject_id),
-                "title": new.title,
-                "key": created.key,
-            }),
+            assignee_id: None,
+            priority: Priority::Normal,
+            actor: format!("workflow:{}", fact.step),
+            source: created.key,
         });
     }
-    outbox::publish(tx, &events).await
+    task::create(tx, &tasks).await.map(drop)
 }
 
 async fn published(tx: &mut PgConnection, facts: &[RunFact]) -> Result<(), sqlx::Error> {

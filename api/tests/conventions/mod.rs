@@ -133,6 +133,20 @@ async fn all_of(db: &PgPool, customer: &str) -> String {
     all
 }
 
+async fn opportunity(db: &PgPool, customer: &str, pipeline: uuid::Uuid) -> uuid::Uuid {
+    sqlx::query_scalar(
+        "with stg as (insert into stages (customer_id, pipeline_id, id, name, position, probability, kind)
+           values ($1::uuid, $2, gen_random_uuid(), 'New', 1, 10, 'open') returning id)
+         insert into opportunities (customer_id, id, name, pipeline_id, stage_id)
+         select $1::uuid, gen_random_uuid(), 'Deal', $2, id from stg returning id",
+    )
+    .bind(customer)
+    .bind(pipeline)
+    .fetch_one(db)
+    .await
+    .unwrap()
+}
+
 /// One of everything that has an id in a path, made past the API; gives the ids by their kinds.
 async fn one_of_everything(db: &PgPool, customer: &str) -> BTreeMap<&'static str, String> {
     let ids: Vec<(String, uuid::Uuid)> = sqlx::query_as(
@@ -157,12 +171,16 @@ async fn one_of_everything(db: &PgPool, customer: &str) -> BTreeMap<&'static str
              select customer_id, gen_random_uuid(), 'a.csv', '{Email}', '[null]', 'skip', true, 'test', 1 from c returning id),
            blk as (insert into bulk_changes (customer_id, id, entity, filter, wanted, actor, total)
              select customer_id, gen_random_uuid(), 'contact', '{}', '{}', 'test', 0 from c returning id),
+           act as (insert into activities (customer_id, id, kind, title, actor, occurred_at)
+             select customer_id, gen_random_uuid(), 'note', 'Note', 'test', now() from c returning id),
+           tsk as (insert into tasks (customer_id, id, kind, title, source)
+             select customer_id, gen_random_uuid(), 'todo', 'Think', 'test' from c returning id),
            key as (insert into api_keys (customer_id, id, name, key_hash, hint, scopes, created_by)
              select customer_id, gen_random_uuid(), 'ci', 'hash', 'abcd', '{ops}', (select id from users u where u.customer_id = c.customer_id limit 1) from c returning id)
          select 'con', id from con union all select 'epa', id from epa union all select 'seq', id from seq
          union all select 'team', id from team union all select 'op', id from op union all select 'sch', id from sch
          union all select 'key', id from key union all select 'acc', id from acc union all select 'fld', id from fld
-         union all select 'imp', id from imp union all select 'blk', id from blk union all select 'lst', id from lst union all select 'pip', id from pip
+         union all select 'imp', id from imp union all select 'act', id from act union all select 'tsk', id from tsk union all select 'blk', id from blk union all select 'lst', id from lst union all select 'pip', id from pip
          union all select 'usr', id from users where customer_id = $1::uuid",
     )
     .bind(customer)
@@ -181,24 +199,15 @@ async fn one_of_everything(db: &PgPool, customer: &str) -> BTreeMap<&'static str
     .fetch_one(db)
     .await
     .unwrap();
-    let opportunity: uuid::Uuid = sqlx::query_scalar(
-        "with stg as (insert into stages (customer_id, pipeline_id, id, name, position, probability, kind)
-           values ($1::uuid, $2, gen_random_uuid(), 'New', 1, 10, 'open') returning id)
-         insert into opportunities (customer_id, id, name, pipeline_id, stage_id)
-         select $1::uuid, gen_random_uuid(), 'Deal', $2, id from stg returning id",
-    )
-    .bind(customer)
-    .bind(of("pip"))
-    .fetch_one(db)
-    .await
-    .unwrap();
-    let mut shown: BTreeMap<&'static str, String> =
-        ["con", "seq", "team", "op", "sch", "key", "usr", "acc", "blk", "fld", "imp", "lst", "pip"]
-            .into_iter()
-            .map(|kind| (kind, engine::id::show(kind, of(kind))))
-            .collect();
+    let mut shown: BTreeMap<&'static str, String> = [
+        "con", "seq", "team", "op", "sch", "key", "usr", "acc", "act", "blk", "tsk", "fld", "imp",
+        "lst", "pip",
+    ]
+    .into_iter()
+    .map(|kind| (kind, engine::id::show(kind, of(kind))))
+    .collect();
     shown.insert("enr", engine::id::show("enr", enrollment));
-    shown.insert("opp", engine::id::show("opp", opportunity));
+    shown.insert("opp", engine::id::show("opp", opportunity(db, customer, of("pip")).await));
     shown
 }
 

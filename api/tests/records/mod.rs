@@ -1,57 +1,11 @@
 //! The records that people keep: made, found, changed, deleted, brought back.
 
-use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::http::Request;
 use serde_json::{Value, json};
 use tower::ServiceExt;
 
-use crate::{call, database, door, sign_up};
-
-/// A customer's door.
-struct Desk {
-    door: Router,
-    token: String,
-    database: database::TestDatabase,
-}
-
-impl Desk {
-    async fn open() -> Self {
-        let database = database::database().await;
-        let (door, _) = door(&database).await;
-        let session = sign_up(&door, "ann@acme.example").await;
-        let token = session["access_token"].as_str().unwrap().to_owned();
-        Self { door, token, database }
-    }
-
-    async fn ask(&self, method: &str, path: &str, body: Value) -> (u16, Value) {
-        call(&self.door, method, &format!("/api/v1{path}"), &self.token, body).await
-    }
-
-    async fn good(&self, method: &str, path: &str, body: Value) -> Value {
-        let (status, answer) = self.ask(method, path, body).await;
-        assert!(status < 300, "{method} {path}: {status} {answer}");
-        answer
-    }
-
-    /// The one fault of a refusal.
-    async fn fault(&self, method: &str, path: &str, body: Value) -> String {
-        let (status, problem) = self.ask(method, path, body).await;
-        assert_eq!(status, 422, "{method} {path}: {problem}");
-        let fault = &problem["errors"][0];
-        format!("{} {}", fault["field"].as_str().unwrap(), fault["message"].as_str().unwrap())
-    }
-
-    async fn make(&self, path: &str, body: Value) -> String {
-        self.good("POST", path, body).await["id"].as_str().unwrap().to_owned()
-    }
-
-    /// The values of a field of a page.
-    async fn listed(&self, path: &str, field: &str) -> Vec<Value> {
-        let page = self.good("GET", path, Value::Null).await;
-        page["data"].as_array().unwrap().iter().map(|row| row[field].clone()).collect()
-    }
-}
+use crate::desk::Desk;
 
 #[tokio::test]
 async fn a_contact_is_changed_deleted_and_brought_back() {

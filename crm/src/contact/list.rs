@@ -28,7 +28,16 @@ pub const FIELDS: &[Field] = &[
         column: "c.status",
         kind: Kind::Word(&["active", "unsubscribed", "bounced", "erased"]),
     },
-    Field { name: "score", column: "coalesce(g.score, 0)", kind: Kind::Number },
+    Field {
+        name: "score",
+        column: "coalesce(crm.score(g.sum, g.as_of, g.half_life_seconds), 0)",
+        kind: Kind::Number,
+    },
+    Field {
+        name: "level",
+        column: "coalesce(g.level, 'cold')",
+        kind: Kind::Word(&["cold", "warm", "hot"]),
+    },
     Field { name: "tags", column: "c.tags", kind: Kind::Words },
     Field { name: "created_at", column: "c.created_at", kind: Kind::Instant },
     Field { name: "updated_at", column: "c.updated_at", kind: Kind::Instant },
@@ -45,7 +54,8 @@ pub const SORTS: &[SortField] = &[
 
 const COLUMNS: &str = "c.customer_id, c.id, c.account_id, c.company, c.owner_id, c.first_name, c.last_name, c.email, \
     c.phone, c.title, c.linkedin_url, c.country, c.region, c.city, c.time_zone, c.zone_source, c.locale, c.status, \
-    c.tags, c.custom, coalesce(g.score, 0) as score, c.created_at, c.updated_at";
+    c.tags, c.custom, coalesce(crm.score(g.sum, g.as_of, g.half_life_seconds), 0) as score, \
+    coalesce(g.level, 'cold') as level, c.created_at, c.updated_at";
 
 const FROM: &str = " from contacts c left join engagement g on g.customer_id = c.customer_id and g.contact_id = c.id \
     where c.deleted_at is null and c.customer_id = ";
@@ -131,7 +141,8 @@ pub async fn active(
         Contact,
         r#"select c.customer_id, c.id, c.account_id, c.company, c.owner_id, c.first_name, c.last_name, c.email, c.phone,
              c.title, c.linkedin_url, c.country, c.region, c.city, c.time_zone, c.zone_source, c.locale, c.status,
-             c.tags, c.custom, coalesce(g.score, 0) as "score!", c.created_at, c.updated_at
+             c.tags, c.custom, coalesce(crm.score(g.sum, g.as_of, g.half_life_seconds), 0) as "score!",
+             coalesce(g.level, 'cold') as "level!", c.created_at, c.updated_at
            from contacts c left join engagement g on g.customer_id = c.customer_id and g.contact_id = c.id
            where c.customer_id = $1 and c.deleted_at is null and c.status = 'active' and ($2::uuid is null or c.id < $2)
            order by c.id desc limit $3"#,

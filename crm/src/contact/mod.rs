@@ -16,7 +16,7 @@ use uuid::Uuid;
 pub use change::{Change, Changing, change};
 pub use list::{FIELDS as LISTED, SORTS, active, list, search};
 pub use write::{ContactError, create, delete, lock, mark_bounced, mark_unsubscribed, restore};
-pub(crate) use write::{insert_placed, rename_company};
+pub(crate) use write::{count_events, insert_placed, rename_company};
 pub use zone::ZoneSource;
 
 /// The most rows of one page.
@@ -65,8 +65,10 @@ pub struct Contact {
     pub tags: Vec<String>,
     /// The customer's own fields.
     pub custom: Value,
-    /// How engaged the person is; 0 where nothing happened.
+    /// How engaged the person is now; 0 where nothing happened.
     pub score: i32,
+    /// What that means: `cold`, `warm` or `hot`.
+    pub level: String,
     /// When it was made.
     pub created_at: DateTime<Utc>,
     /// When it last changed.
@@ -136,7 +138,8 @@ pub async fn find_all(
         Contact,
         r#"select c.customer_id, c.id, c.account_id, c.company, c.owner_id, c.first_name, c.last_name, c.email, c.phone,
              c.title, c.linkedin_url, c.country, c.region, c.city, c.time_zone, c.zone_source, c.locale, c.status,
-             c.tags, c.custom, coalesce(g.score, 0) as "score!", c.created_at, c.updated_at
+             c.tags, c.custom, coalesce(crm.score(g.sum, g.as_of, g.half_life_seconds), 0) as "score!",
+             coalesce(g.level, 'cold') as "level!", c.created_at, c.updated_at
            from contacts c left join engagement g on g.customer_id = c.customer_id and g.contact_id = c.id
            where c.customer_id = $1 and c.id = any($2) and c.deleted_at is null"#,
         customer_id,
@@ -175,6 +178,7 @@ pub const FIELDS: &[(&str, FieldType)] = &[
     ("locale", FieldType::Text),
     ("status", FieldType::Text),
     ("score", FieldType::Number),
+    ("level", FieldType::Text),
     ("tags", FieldType::List),
     ("custom", FieldType::Any),
     ("created_on", FieldType::Date),
@@ -198,6 +202,7 @@ pub fn subject(contact: &Contact) -> Value {
         "locale": text(&contact.locale),
         "status": contact.status,
         "score": contact.score,
+        "level": contact.level,
         "tags": contact.tags,
         "custom": contact.custom,
         "created_on": contact.created_at.date_naive(),

@@ -298,6 +298,25 @@ async fn tell(
     outbox::publish(tx, &[event]).await
 }
 
+/// Counts an event more of each contact; gives the events' sequences.
+pub(crate) async fn count_events(
+    tx: &mut PgConnection,
+    of: &[(Uuid, Uuid)],
+) -> Result<HashMap<(Uuid, Uuid), i64>, sqlx::Error> {
+    let (customers, ids): (Vec<Uuid>, Vec<Uuid>) = of.iter().copied().unzip();
+    let counted = sqlx::query!(
+        "update contacts c set event_sequence = c.event_sequence + 1
+         from unnest($1::uuid[], $2::uuid[]) as o(customer_id, id)
+         where c.customer_id = o.customer_id and c.id = o.id
+         returning c.customer_id, c.id, c.event_sequence",
+        &customers,
+        &ids,
+    )
+    .fetch_all(tx)
+    .await?;
+    Ok(counted.into_iter().map(|row| ((row.customer_id, row.id), row.event_sequence)).collect())
+}
+
 /// Gives an account's contacts its new name as their company.
 pub(crate) async fn rename_company(
     tx: &mut PgConnection,

@@ -89,11 +89,11 @@ pub(crate) const ALL: [Invariant; 19] = [
         broken: "with sends as (
                    select kind, concat_ws('/', run_id, step, iteration) as key from engine.history
                    where step in ('first', 'last', 'ask', 'thank', 'remind', 'part'))
-                 select 'not intended: ' || key from chaos.accepted
-                 where key not in (select key from sends where kind = 'step.intended')
+                 select 'not intended: ' || a.key from chaos.accepted a
+                 where not exists (select from sends s where s.kind = 'step.intended' and s.key = a.key)
                  union all
-                 select 'not accepted: ' || key from sends where kind = 'step.done'
-                   and key not in (select key from chaos.accepted)",
+                 select 'not accepted: ' || s.key from sends s where s.kind = 'step.done'
+                   and not exists (select from chaos.accepted a where a.key = s.key)",
     },
     Invariant {
         name: "I6",

@@ -64,18 +64,10 @@ struct ContactBody {
 
 #[derive(Serialize, ToSchema)]
 struct Engagement {
+    /// Now.
     score: i32,
-    /// `cold`, `warm` from 5 on, `hot` from 20 on.
-    level: &'static str,
-}
-
-/// A score in a word.
-fn level(score: i32) -> &'static str {
-    match score {
-        20.. => "hot",
-        5..20 => "warm",
-        _less => "cold",
-    }
+    /// `cold`, `warm` or `hot`.
+    level: String,
 }
 
 fn show(contact: Contact) -> ContactBody {
@@ -99,7 +91,7 @@ fn show(contact: Contact) -> ContactBody {
         status: contact.status,
         tags: contact.tags,
         custom: contact.custom,
-        engagement: Engagement { score: contact.score, level: level(contact.score) },
+        engagement: Engagement { score: contact.score, level: contact.level },
         created_at: contact.created_at,
         updated_at: contact.updated_at,
     }
@@ -129,12 +121,4 @@ fn check_texts(texts: &[(&str, Option<&str>)], tags: &[String]) -> Result<(), Pr
         }
     }
     Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    #[test]
-    fn an_answer_makes_a_contact_hot_and_a_click_makes_it_warm() {
-        assert_eq!([-20, 4, 5, 19, 20].map(super::level), ["cold", "cold", "warm", "warm", "hot"]);
-    }
 }
