@@ -411,3 +411,36 @@ async fn a_dry_run_says_what_would_be_done_and_how_columns_are_read() {
     assert_eq!(kept, 1);
     desk.database.drop().await;
 }
+
+#[tokio::test]
+async fn an_export_holds_all_that_match_and_no_cell_runs_in_a_spreadsheet() {
+    let desk = Desk::open().await;
+    desk.make("/custom-fields", json!({ "entity": "contact", "key": "seats", "type": "number" }))
+        .await;
+    for n in 0..250 {
+        let new = json!({
+            "email": format!("p{n:03}@lead.example"), "last_name": "=cmd|' /C calc'!A0", "phone": "+43 1 234",
+            "country": if n < 240 { "AT" } else { "DE" }, "custom": { "seats": n }, "tags": ["a", "b"],
+        });
+        desk.make("/contacts", new).await;
+    }
+    let request = Request::get("/api/v1/contacts/export.csv?filter[country][eq]=at&sort=email")
+        .header("authorization", format!("Bearer {}", desk.token))
+        .body(Body::empty())
+        .unwrap();
+    let response = desk.door.clone().oneshot(request).await.unwrap();
+    assert_eq!(response.headers()["content-disposition"], "attachment; filename=\"contacts.csv\"");
+    let bytes = to_bytes(response.into_body(), 4_000_000).await.unwrap();
+    let text = String::from_utf8(bytes.to_vec()).unwrap();
+    let lines: Vec<&str> = text.lines().collect();
+    assert_eq!(lines.len(), 241, "two pages, the last of them not whole");
+    assert!(
+        lines[0].starts_with("id,first_name,last_name,email,")
+            && lines[0].ends_with(",custom.seats")
+    );
+    assert!(lines[1].contains(",'=cmd|' /C calc'!A0,p000@lead.example,+43 1 234,"), "{}", lines[1]);
+    assert!(lines[240].contains("p239@lead.example") && lines[240].ends_with(",239"));
+    let fault = desk.fault("GET", "/contacts/export.csv?filter[age][eq]=3", Value::Null).await;
+    assert!(fault.starts_with("filter[age] is no field"), "{fault}");
+    desk.database.drop().await;
+}

@@ -2,6 +2,7 @@
 
 mod change;
 mod create;
+mod export;
 mod read;
 
 pub(super) use change::Wanted;
@@ -26,6 +27,7 @@ use crate::revision;
 pub(super) fn router() -> OpenApiRouter<State> {
     OpenApiRouter::new()
         .routes(routes!(read::list, create::create))
+        .routes(routes!(export::export))
         .routes(routes!(read::find, change::change, change::delete))
         .routes(routes!(change::restore))
 }
