@@ -158,7 +158,7 @@ fn problems(
 }
 
 /// The kinds of ids that stand in paths, by what stands before them.
-const IDS: [(&str, &str); 17] = [
+const IDS: [(&str, &str); 18] = [
     ("accounts", "acc"),
     ("activities", "act"),
     ("activities/tasks", "tsk"),
@@ -169,6 +169,7 @@ const IDS: [(&str, &str); 17] = [
     ("enrollments", "enr"),
     ("imports", "imp"),
     ("lists", "lst"),
+    ("merges", "mrg"),
     ("operations", "op"),
     ("opportunities", "opp"),
     ("ops/schedules", "sch"),

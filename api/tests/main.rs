@@ -7,6 +7,7 @@ mod conventions;
 #[path = "../../tests/support/database.rs"]
 mod database;
 mod desk;
+mod merging;
 mod operators;
 mod records;
 mod schedules;

@@ -21,6 +21,7 @@ pub mod idempotency;
 pub mod import;
 pub mod inbound;
 pub mod mailbox;
+pub mod merge;
 pub mod message;
 pub mod operator;
 pub mod opportunity;

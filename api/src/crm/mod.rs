@@ -8,6 +8,7 @@ mod custom;
 mod custom_fields;
 mod imports;
 mod lists;
+mod merges;
 mod opportunities;
 mod pipelines;
 mod references;
@@ -26,6 +27,7 @@ pub(crate) fn router() -> OpenApiRouter<State> {
         .merge(custom_fields::router())
         .merge(imports::router())
         .merge(lists::router())
+        .merge(merges::router())
         .merge(opportunities::router())
         .merge(pipelines::router())
 }

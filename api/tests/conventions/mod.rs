@@ -147,6 +147,18 @@ async fn opportunity(db: &PgPool, customer: &str, pipeline: uuid::Uuid) -> uuid:
     .unwrap()
 }
 
+async fn merge(db: &PgPool, customer: &str, contact: uuid::Uuid) -> uuid::Uuid {
+    sqlx::query_scalar(
+        "insert into merges (customer_id, id, contact_id, from_id, parting, actor)
+         values ($1::uuid, gen_random_uuid(), $2, $2, '{}', 'test') returning id",
+    )
+    .bind(customer)
+    .bind(contact)
+    .fetch_one(db)
+    .await
+    .unwrap()
+}
+
 /// One of everything that has an id in a path, made past the API; gives the ids by their kinds.
 async fn one_of_everything(db: &PgPool, customer: &str) -> BTreeMap<&'static str, String> {
     let ids: Vec<(String, uuid::Uuid)> = sqlx::query_as(
@@ -206,6 +218,7 @@ async fn one_of_everything(db: &PgPool, customer: &str) -> BTreeMap<&'static str
     .into_iter()
     .map(|kind| (kind, engine::id::show(kind, of(kind))))
     .collect();
+    shown.insert("mrg", engine::id::show("mrg", merge(db, customer, of("con")).await));
     shown.insert("enr", engine::id::show("enr", enrollment));
     shown.insert("opp", engine::id::show("opp", opportunity(db, customer, of("pip")).await));
     shown
@@ -220,6 +233,7 @@ fn body(method: &str, path: &str) -> Value {
         }
         ("POST", "/sequences/{id}/plan" | "/sequences/{id}/apply") => json!({ "version": 1 }),
         ("POST", "/enrollments/{id}/jump") => json!({ "step": "a" }),
+        ("POST", "/contacts/{id}/merge") => json!({ "from_id": "con_01h455vb4pex5vsknk084sn02q" }),
         ("PATCH", "/teams/{id}") => json!({ "name": "South" }),
         (_, _) => json!({}),
     }

@@ -219,6 +219,87 @@ async fn compute(tx: &mut PgConnection, of: &[(Uuid, Uuid)]) -> Result<(), sqlx:
     tell(tx, &told).await
 }
 
+/// Computes scores of some contacts of a customer.
+///
+/// # Errors
+/// What the statements returned.
+pub(crate) async fn compute_of(
+    tx: &mut PgConnection,
+    customer_id: Uuid,
+    contacts: &[Uuid],
+) -> Result<(), sqlx::Error> {
+    open_all(tx, &vec![customer_id; contacts.len()], contacts).await?;
+    let of: Vec<(Uuid, Uuid)> = contacts.iter().map(|contact| (customer_id, *contact)).collect();
+    compute(tx, &of).await
+}
+
+/// The rows of two contacts' scores, as they are.
+///
+/// # Errors
+/// What the statement returned.
+pub(crate) async fn rows(
+    db: impl PgExecutor<'_>,
+    customer_id: Uuid,
+    pair: [Uuid; 2],
+) -> Result<[Option<serde_json::Value>; 2], sqlx::Error> {
+    let found = sqlx::query!(
+        r#"select contact_id, to_jsonb(e) as "row!" from engagement e where customer_id = $1 and contact_id = any($2)"#,
+        customer_id,
+        &pair,
+    )
+    .fetch_all(db)
+    .await?;
+    let row = |id| found.iter().find(|row| row.contact_id == id).map(|row| row.row.clone());
+    Ok(pair.map(row))
+}
+
+/// Puts two contacts' scores back as they were; where facts came since, they are computed again.
+///
+/// # Errors
+/// What the statements returned.
+pub(crate) async fn put_back(
+    tx: &mut PgConnection,
+    customer_id: Uuid,
+    pair: [Uuid; 2],
+    rows: &[Option<serde_json::Value>; 2],
+) -> Result<(), sqlx::Error> {
+    for (contact_id, row) in pair.into_iter().zip(rows) {
+        let Some(row) = row else {
+            sqlx::query!(
+                "delete from engagement e where customer_id = $1 and contact_id = $2 and not exists (
+                   select from engagement_parts p where p.customer_id = e.customer_id and p.contact_id = e.contact_id)",
+                customer_id,
+                contact_id,
+            )
+            .execute(&mut *tx)
+            .await?;
+            continue;
+        };
+        sqlx::query!(
+            "insert into engagement select (jsonb_populate_record(null::engagement, $1)).*
+             on conflict (customer_id, contact_id) do update set score = excluded.score, sum = excluded.sum,
+               as_of = excluded.as_of, half_life_seconds = excluded.half_life_seconds, level = excluded.level,
+               due_at = excluded.due_at, updated_at = excluded.updated_at",
+            row,
+        )
+        .execute(&mut *tx)
+        .await?;
+        let newer = sqlx::query_scalar!(
+            r#"select exists (select from engagement_parts p join engagement e on e.customer_id = p.customer_id
+                 and e.contact_id = p.contact_id
+               where p.customer_id = $1 and p.contact_id = $2 and p.at > e.as_of) as "newer!""#,
+            customer_id,
+            contact_id,
+        )
+        .fetch_one(&mut *tx)
+        .await?;
+        if newer {
+            compute(&mut *tx, &[(customer_id, contact_id)]).await?;
+        }
+    }
+    Ok(())
+}
+
 /// A score whose level is another than before.
 struct Moved {
     of: (Uuid, Uuid),

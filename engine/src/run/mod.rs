@@ -10,6 +10,7 @@ mod moving;
 pub(crate) mod queue;
 mod read;
 mod start;
+mod subject;
 
 pub use control::{Action, Change, act, observe};
 pub(crate) use family::{note_ends, pass_on};
@@ -18,3 +19,4 @@ pub use read::{
     Count, Filter, HistoryRow, RunRow, State, by_customer, counts, find, history, list, waits_for,
 };
 pub use start::{NewRun, Parent, Priority, StartError, start};
+pub use subject::{rebind, rebind_some};
