@@ -1,6 +1,6 @@
 # What each target does stands in CONTRIBUTING.md.
 .DEFAULT_GOAL := run
-.PHONY: run test check bench bench-http bench-quick chaos coverage dist fuzz migration schemathesis sqlx setup
+.PHONY: run test check bench bench-http bench-quick bench-records chaos coverage dist fuzz migration schemathesis sqlx setup
 
 setup:
 	@scripts/setup
@@ -32,6 +32,9 @@ sqlx: setup
 
 bench: setup
 	@scripts/bench $(PARTS)
+
+bench-records: setup
+	@scripts/bench-records
 
 bench-quick: setup
 	@scripts/bench --quick

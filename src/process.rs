@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use anyhow::Result;
 use crm::inbound::{self, Inbound, Kind};
+use crm::own_run::OwnRunError;
+use crm::vault::Vault;
 use engine::definition_store::Definitions;
 use engine::outbox::Event;
 use engine::relay::{self, Sink};
@@ -17,7 +19,7 @@ use futures_util::future::BoxFuture;
 use providers::mail::{InboundKind, InboundMail, MailProvider};
 use providers::mock::{MockMail, PersonaSettings};
 use sqlx::{PgConnection, PgPool};
-use steps::{AllowedHosts, Http, Mailboxes, Services};
+use steps::{AllowedHosts, Http, Mailboxes, Services, Webhooks};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -39,13 +41,14 @@ const INBOUND_EVERY: Duration = Duration::from_millis(100);
 /// The definitions that this binary can read; mock mail lies under the data folder. Who only reads them asks
 /// no other system.
 pub(crate) fn definitions(db: PgPool, data_dir: &Path) -> Definitions {
-    working(db, data_dir, AllowedHosts::default())
+    let (http, webhooks) = (Http::new(AllowedHosts::default()), Http::anywhere(false));
+    working(db, data_dir, http, Webhooks { http: webhooks, vault: Vault::default() })
 }
 
-/// The same for who also runs their steps, which may ask these hosts.
-fn working(db: PgPool, data_dir: &Path, hosts: AllowedHosts) -> Definitions {
+/// The same for who also runs their steps, which ask others these ways.
+fn working(db: PgPool, data_dir: &Path, http: Http, webhooks: Webhooks) -> Definitions {
     let mailboxes = Mailboxes { data_dir: data_dir.to_path_buf(), seed: SEED };
-    Definitions::new(steps::registry(&Services { db, mailboxes, http: Http::new(hosts) }))
+    Definitions::new(steps::registry(&Services { db, mailboxes, http, webhooks }))
 }
 
 /// Starts everything that works in the background.
@@ -53,13 +56,17 @@ pub(crate) async fn start(
     database: &Database,
     data_dir: PathBuf,
     settings: &Settings,
+    vault: Vault,
     tasks: &TaskTracker,
     stop: &CancellationToken,
 ) -> Result<()> {
     let db = database.pool(Role::Worker, 16).await?;
+    let http = Http::new(settings.http_allow.clone());
+    let webhooks = Webhooks { http: Http::anywhere(!settings.is_production), vault };
+    let definitions = working(db.clone(), &data_dir, http, webhooks);
     let worker = Worker {
         queue: worker::pool(database.options(Role::Worker)).await?,
-        definitions: working(db.clone(), &data_dir, settings.http_allow.clone()),
+        definitions: definitions.clone(),
         writers: crm::writers::all(),
         settings: worker::Settings {
             name: format!("process {}", std::process::id()),
@@ -70,7 +77,7 @@ pub(crate) async fn start(
     };
     let stopping = stop.clone();
     tasks.spawn(async move { worker.run(stopping).await });
-    tasks.spawn(relay::run(db.clone(), Arc::new(InProcess), stop.clone()));
+    tasks.spawn(relay::run(db.clone(), Arc::new(InProcess { definitions }), stop.clone()));
     tasks.spawn(keep_up(stop.clone()));
     let (scoring, stopping) = (db.clone(), stop.clone());
     tasks.spawn(async move { score(&scoring, &stopping).await });
@@ -108,18 +115,25 @@ async fn score(db: &PgPool, stop: &CancellationToken) {
     }
 }
 
-/// Forgets answers that were kept for their day, until told to stop.
+/// Forgets answers that were kept for their day, and deliveries for their month, until told to stop.
 async fn forget(db: &PgPool, stop: &CancellationToken) {
     while stop.run_until_cancelled(tokio::time::sleep(FORGET_EVERY)).await.is_some() {
         match crm::idempotency::forget(db).await {
             Ok(forgotten) => tracing::debug!(forgotten, "forgot answers of a day ago"),
             Err(error) => tracing::warn!(%error, "answers could not be forgotten"),
         }
+        match crm::webhook::forget(db).await {
+            Ok(forgotten) => tracing::debug!(forgotten, "forgot deliveries of a month ago"),
+            Err(error) => tracing::warn!(%error, "deliveries could not be forgotten"),
+        }
     }
 }
 
 /// The relay's sink without a broker: the consumer's handlers, in the relay's own transaction.
-struct InProcess;
+struct InProcess {
+    /// By which the deliveries to webhooks are run.
+    definitions: Definitions,
+}
 
 impl Sink for InProcess {
     fn deliver<'a>(
@@ -127,7 +141,15 @@ impl Sink for InProcess {
         tx: &'a mut PgConnection,
         events: &'a [Event],
     ) -> BoxFuture<'a, Result<(), sqlx::Error>> {
-        crm::consumer::apply(tx, events).map(|applied| applied.map(drop)).boxed()
+        async move {
+            crm::consumer::apply(&mut *tx, events).await?;
+            let told = crm::webhook::fan_out(tx, &self.definitions, events).await;
+            told.map_err(|error| match error {
+                OwnRunError::Database(error) => error,
+                OwnRunError::Broken(_) => sqlx::Error::Protocol(error.to_string()),
+            })
+        }
+        .boxed()
     }
 }
 

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use anyhow::{Result, anyhow, bail};
 use api::TokenKeys;
+use crm::vault::Vault;
 pub(crate) use database::{DatabaseSettings, Tls};
 use engine::worker::Retention;
 pub(crate) use serving::{AuthMode, Serving};
@@ -24,6 +25,10 @@ pub(crate) struct Settings {
     pub(crate) data_dir: PathBuf,
     /// The keys of access tokens; `dev` draws its own where none is set.
     pub(crate) token_keys: Option<Arc<TokenKeys>>,
+    /// Seals the secrets that are kept; `dev` draws a key where none is set.
+    pub(crate) vault: Option<Vault>,
+    /// Whether this is production, which reaches no inner network and sends no mock mail.
+    pub(crate) is_production: bool,
     /// Where people reach the application; links in mails begin with it.
     pub(crate) public_url: String,
     /// How long an access token is good.
@@ -67,6 +72,8 @@ impl Settings {
             database: DatabaseSettings::of(&get)?,
             data_dir: get("SALESOS_DATA_DIR").unwrap_or_else(|| ".salesos".into()).into(),
             token_keys: token_keys(&get)?,
+            vault: vault(get("ENCRYPTION_KEY"))?,
+            is_production: production,
             public_url: public_url(get("PUBLIC_URL"))?,
             access_seconds: seconds("JWT_ACCESS_EXPIRY", get("JWT_ACCESS_EXPIRY"), "15m")?,
             refresh_seconds: seconds("JWT_REFRESH_EXPIRY", get("JWT_REFRESH_EXPIRY"), "7d")?,
@@ -105,6 +112,13 @@ fn token_keys(get: &impl Fn(&str) -> Option<String>) -> Result<Option<Arc<TokenK
         (None, Some(text)) => private_keys(text),
     };
     Ok(Some(Arc::new(read?)))
+}
+
+/// Keys with commas between, the newest first.
+fn vault(given: Option<String>) -> Result<Option<Vault>> {
+    let Some(given) = given else { return Ok(None) };
+    let keys: Vec<&str> = given.split(',').map(str::trim).collect();
+    Vault::of(&keys).map(Some).map_err(|problem| anyhow!("ENCRYPTION_KEY {problem}"))
 }
 
 fn private_keys(text: String) -> Result<TokenKeys> {
@@ -210,6 +224,8 @@ mod tests {
                 database,
                 data_dir,
                 token_keys,
+                vault,
+                is_production,
                 public_url,
                 access_seconds,
                 refresh_seconds,
@@ -219,8 +235,8 @@ mod tests {
                 serving,
                 log_filter,
             } = settings.expect("defaults are good");
-            let texts =
-                (database.is_some(), data_dir, token_keys.is_some(), public_url, log_filter);
+            let kept = (token_keys.is_some(), vault.is_some(), is_production);
+            let texts = (database.is_some(), data_dir, kept, public_url, log_filter);
             (texts, access_seconds, refresh_seconds, email_provider, http_allow, retention, serving)
         };
         assert_eq!(shown(copied), shown(unset));

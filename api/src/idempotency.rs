@@ -69,6 +69,7 @@ pub(crate) async fn begin(
             let detail = "the request of this key is still being answered; ask again in a moment";
             Err(Problem::new(Kind::StillRunning).detail(detail))
         }
+        Claimed::Erased => Err(Problem::new(Kind::Erased)),
         Claimed::OtherRequest => {
             let detail = "another request had this key; take a new key for each request";
             Err(Problem::new(Kind::KeyReused).detail(detail))

@@ -28,6 +28,7 @@ mod work;
 use std::sync::Arc;
 
 use axum::Router;
+use crm::vault::Vault;
 use engine::definition_store::Definitions;
 use ring::hmac;
 use serde_json::Value;
@@ -67,6 +68,8 @@ pub struct Services {
     pub settings: Settings,
     /// What they say of whoever comes from outside.
     pub outside: Outside,
+    /// Seals the secrets that are kept.
+    pub vault: Vault,
     /// The process's metrics, in Prometheus' text format.
     pub metrics: fn() -> String,
 }
@@ -90,6 +93,7 @@ pub(crate) struct State {
     pub(crate) document: Arc<str>,
     /// Signs the cursors of listings.
     pub(crate) cursor_key: hmac::Key,
+    pub(crate) vault: Vault,
     /// Whose turn it is to look ahead: that takes a core for a second.
     pub(crate) simulations: Arc<Semaphore>,
     /// Whose turn it is to read a file: that takes a core, and some times the file's size of memory.
@@ -122,7 +126,7 @@ pub fn gateway(
 }
 
 fn state(services: Services, document: &Value, edge: gateway::Edge) -> State {
-    let Services { pool, definitions, settings, metrics, outside: _ } = services;
+    let Services { pool, definitions, settings, metrics, vault, outside: _ } = services;
     let tokens =
         auth::access_token::Tokens::new(Arc::clone(&settings.keys), settings.access_seconds);
     State {
@@ -136,6 +140,7 @@ fn state(services: Services, document: &Value, edge: gateway::Edge) -> State {
         tokens: Arc::new(tokens),
         passwords: Arc::default(),
         tries: Arc::default(),
+        vault,
         simulations: Arc::new(Semaphore::new(1)),
         imports: Arc::new(Semaphore::new(1)),
         settings: Arc::new(settings),

@@ -143,6 +143,7 @@ fn problems(
     }
     if method == "post" && secured {
         problems.extend([("400", "A header can't be read"), ("409", "The state forbids it")]);
+        problems.push(("410", "What was answered to this key told of somebody who was erased"));
         problems.push(("422", "The key was another request's"));
     }
     match method {
@@ -158,7 +159,7 @@ fn problems(
 }
 
 /// The kinds of ids that stand in paths, by what stands before them.
-const IDS: [(&str, &str); 18] = [
+const IDS: [(&str, &str); 21] = [
     ("accounts", "acc"),
     ("activities", "act"),
     ("activities/tasks", "tsk"),
@@ -167,6 +168,7 @@ const IDS: [(&str, &str); 18] = [
     ("contacts", "con"),
     ("custom-fields", "fld"),
     ("enrollments", "enr"),
+    ("erasures", "ers"),
     ("imports", "imp"),
     ("lists", "lst"),
     ("merges", "mrg"),
@@ -177,6 +179,8 @@ const IDS: [(&str, &str); 18] = [
     ("sequences", "seq"),
     ("teams", "team"),
     ("users", "usr"),
+    ("webhooks", "whk"),
+    ("webhooks/deliveries", "whd"),
 ];
 
 /// The id in a path, with an example of its kind.

@@ -20,7 +20,7 @@ pub(crate) struct Permission {
 }
 
 /// All permissions, by resource.
-pub(crate) const TABLE: [Permission; 30] = [
+pub(crate) const TABLE: [Permission; 34] = [
     row("me:read", Role::Viewer, "who is logged in"),
     row("me:write", Role::Viewer, "one's own password and logins"),
     row("users:read", Role::Viewer, "users and teams"),
@@ -34,6 +34,8 @@ pub(crate) const TABLE: [Permission; 30] = [
     row("contacts:write", Role::Rep, "make, change, delete and restore contacts"),
     row("imports:read", Role::Rep, "imports and the rows that they refused"),
     row("imports:write", Role::Manager, "import contacts from files"),
+    row("erasures:read", Role::Admin, "certificates of erasures"),
+    row("erasures:write", Role::Admin, "erase a person for good"),
     row("opportunities:read", Role::Viewer, "opportunities"),
     row("opportunities:write", Role::Rep, "make, move, change, delete and restore opportunities"),
     row("pipelines:read", Role::Viewer, "pipelines and their stages"),
@@ -42,6 +44,8 @@ pub(crate) const TABLE: [Permission; 30] = [
     row("fields:write", Role::Admin, "make and change custom fields"),
     row("lists:read", Role::Viewer, "saved lists"),
     row("lists:write", Role::Rep, "save, change and take away lists"),
+    row("webhooks:read", Role::Admin, "webhooks and what they were told, never their secrets"),
+    row("webhooks:write", Role::Admin, "make, change, try and take away webhooks; tell them again"),
     row("sequences:read", Role::Viewer, "sequences, their versions and what they will do"),
     row("sequences:write", Role::Manager, "make, change, activate and pause sequences"),
     row("enrollments:read", Role::Viewer, "enrollments and their history"),

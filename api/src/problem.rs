@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use crm::own_run::OwnRunError;
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -46,6 +47,8 @@ pub enum Kind {
     StillRunning,
     /// The key was another request's.
     KeyReused,
+    /// What was answered told of somebody who was erased.
+    Erased,
     /// Too many requests.
     TooMany,
     /// The body is over the limit.
@@ -106,6 +109,9 @@ impl Kind {
             Self::KeyReused => {
                 (Status::UNPROCESSABLE_ENTITY, "key-reused", "The key was another request's")
             }
+            Self::Erased => {
+                (Status::GONE, "erased", "What was answered told of somebody who was erased")
+            }
             Self::TooMany => (Status::TOO_MANY_REQUESTS, "too-many", "Too many requests"),
             Self::TooLarge => (Status::PAYLOAD_TOO_LARGE, "too-large", "The body is too large"),
             Self::UnsupportedMediaType => (
@@ -140,6 +146,7 @@ impl Kind {
             StatusCode::NOT_FOUND => Self::NotFound,
             StatusCode::METHOD_NOT_ALLOWED => Self::MethodNotAllowed,
             StatusCode::CONFLICT => Self::Conflict,
+            StatusCode::GONE => Self::Erased,
             StatusCode::PRECONDITION_FAILED => Self::ChangedMeanwhile,
             StatusCode::PRECONDITION_REQUIRED => Self::NoPrecondition,
             StatusCode::TOO_MANY_REQUESTS => Self::TooMany,
@@ -302,6 +309,7 @@ impl IntoResponse for Problem {
             | Kind::NoPrecondition
             | Kind::StillRunning
             | Kind::KeyReused
+            | Kind::Erased
             | Kind::TooLarge
             | Kind::UnsupportedMediaType
             | Kind::Invalid
@@ -314,6 +322,18 @@ impl IntoResponse for Problem {
         }
         response.extensions_mut().insert(self);
         response
+    }
+}
+
+impl From<OwnRunError> for Problem {
+    fn from(error: OwnRunError) -> Self {
+        match error {
+            OwnRunError::Database(error) => error.into(),
+            OwnRunError::Broken(_) => {
+                tracing::error!(%error, "a run of our own could not be begun");
+                Self::new(Kind::Internal)
+            }
+        }
     }
 }
 

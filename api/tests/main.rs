@@ -19,6 +19,7 @@ use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::http::Request;
 use crm::enrollment::Sender;
+use crm::vault::Vault;
 use engine::definition_store::Definitions;
 use engine::step::Registry;
 use serde_json::{Value, json};
@@ -41,6 +42,7 @@ async fn door(database: &database::TestDatabase) -> (Router, PgPool) {
         pool: api::Pool::direct(pool.clone()),
         definitions,
         settings,
+        vault: Vault::of(&["what seals secrets in these tests"]).unwrap(),
         outside: Outside { production: true, ..Outside::default() },
         metrics: String::new,
     };

@@ -380,3 +380,30 @@ pub async fn list(
     sql.push(" order by occurred_at desc, id desc limit ").push_bind(i64::from(limit.min(200)));
     sql.build_query_as().fetch_all(db).await
 }
+
+/// Takes the words out of what was written about contacts, and out of what it said before; gives how many of each.
+///
+/// # Errors
+/// What the statement returned.
+pub(crate) async fn erase(
+    db: impl PgExecutor<'_>,
+    customer_id: Uuid,
+    contacts: &[Uuid],
+) -> Result<[(&'static str, i64); 2], sqlx::Error> {
+    let erased = sqlx::query!(
+        r#"with activity as (
+             update activities set title = 'Erased', body = null, data = '{}'
+             where customer_id = $1 and contact_id = any($2) returning id
+           ), edit as (
+             delete from activity_edits e using activities a
+             where e.customer_id = $1 and a.customer_id = $1 and a.id = e.activity_id and a.contact_id = any($2)
+             returning e.n
+           )
+           select (select count(*) from activity) as "activities!", (select count(*) from edit) as "edits!""#,
+        customer_id,
+        contacts,
+    )
+    .fetch_one(db)
+    .await?;
+    Ok([("activities", erased.activities), ("activity_edits", erased.edits)])
+}

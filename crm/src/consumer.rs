@@ -10,6 +10,7 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use crate::activity::{self, About, Kind, NewActivity};
+use crate::contact;
 use crate::engagement::{self, COUNTABLE, Fact, NewFact};
 
 /// Names this consumer among those that may read the same events.
@@ -50,11 +51,13 @@ pub async fn apply(tx: &mut PgConnection, events: &[Event]) -> Result<usize, sql
     .await?;
     let mut fresh: HashSet<Uuid> = fresh.into_iter().collect();
     let fresh: Vec<&Event> = events.iter().filter(|event| fresh.remove(&event.id)).collect();
-    let activities: Vec<NewActivity> = fresh.iter().filter_map(|event| activity(event)).collect();
+    let mut activities: Vec<NewActivity> =
+        fresh.iter().filter_map(|event| activity(event)).collect();
+    hush(tx, &mut activities).await?;
     activity::write(tx, &activities).await?;
     for event in &fresh {
         if event.topic == "contact.created"
-            && let Some(contact_id) = contact(event)
+            && let Some(contact_id) = contact_of(event)
         {
             engagement::open(tx, event.customer_id, contact_id).await?;
         }
@@ -62,6 +65,23 @@ pub async fn apply(tx: &mut PgConnection, events: &[Event]) -> Result<usize, sql
     let facts: Vec<NewFact> = fresh.iter().filter_map(|event| fact(event)).collect();
     engagement::note(tx, &facts).await?;
     Ok(fresh.len())
+}
+
+/// Takes the words out of activities with contacts who were erased since their events were published.
+async fn hush(tx: &mut PgConnection, activities: &mut [NewActivity]) -> Result<(), sqlx::Error> {
+    let of = |activity: &NewActivity| Some((activity.customer_id, activity.about.contact_id?));
+    let contacts: Vec<(Uuid, Uuid)> = activities.iter().filter_map(of).collect();
+    if contacts.is_empty() {
+        return Ok(());
+    }
+    let erased = contact::erased_among(tx, &contacts).await?;
+    for activity in activities {
+        if activity.about.contact_id.is_some_and(|contact| erased.contains(&contact)) {
+            activity.title = "Erased".into();
+            activity.data = json!({});
+        }
+    }
+    Ok(())
 }
 
 /// What an event tells of how much a contact cares, if anything. What a machine opened tells nothing.
@@ -72,10 +92,10 @@ fn fact(event: &Event) -> Option<NewFact> {
     }
     let fact =
         Fact { id: event.id, event: event.topic.clone(), given: None, reason: None, at: event.at };
-    Some(NewFact { customer_id: event.customer_id, contact_id: contact(event)?, fact })
+    Some(NewFact { customer_id: event.customer_id, contact_id: contact_of(event)?, fact })
 }
 
-fn contact(event: &Event) -> Option<Uuid> {
+fn contact_of(event: &Event) -> Option<Uuid> {
     id::read("con", event.data.get("contact_id")?.as_str()?).ok()
 }
 
@@ -83,7 +103,7 @@ fn contact(event: &Event) -> Option<Uuid> {
 fn about(event: &Event) -> Option<About> {
     let read = |field: &str, kind| id::read(kind, event.data.get(field)?.as_str()?).ok();
     let about = About {
-        contact_id: contact(event),
+        contact_id: contact_of(event),
         account_id: read("account_id", "acc"),
         opportunity_id: read("opportunity_id", "opp"),
     };

@@ -7,6 +7,9 @@ use uuid::Uuid;
 /// The most rows that one look forgets.
 const BATCH: i64 = 1_000;
 
+/// The status that stands where an answer was emptied; no other answer has it.
+const GONE: i16 = 410;
+
 /// A request under its key.
 #[derive(Debug, Clone, Copy)]
 pub struct Claim<'a> {
@@ -29,6 +32,8 @@ pub enum Claimed {
     Running,
     /// It was another request's.
     OtherRequest,
+    /// It was answered, with words about somebody who was erased.
+    Erased,
 }
 
 /// What was answered.
@@ -77,6 +82,7 @@ pub async fn claim(
     Ok(match kept {
         None => Claimed::New,
         Some(kept) if kept.fingerprint != fingerprint => Claimed::OtherRequest,
+        Some(kept) if kept.status == GONE => Claimed::Erased,
         Some(kept) => Claimed::Answered(Answer {
             status: kept.status,
             headers: kept.headers.0,
@@ -128,4 +134,31 @@ pub async fn forget(db: impl PgExecutor<'_>) -> Result<u64, sqlx::Error> {
     .execute(db)
     .await?;
     Ok(forgotten.rows_affected())
+}
+
+/// Empties the answers in which one of these words stands; gives how many. Their keys stay, so that nothing is done
+/// again that was asked with them.
+///
+/// # Errors
+/// What the statement returned.
+pub(crate) async fn erase(
+    db: impl PgExecutor<'_>,
+    customer_id: Uuid,
+    words: &[String],
+) -> Result<(&'static str, i64), sqlx::Error> {
+    let erased = sqlx::query_scalar!(
+        r#"with answer as (
+             update idempotency_keys set status = $3, headers = '[]', body = ''
+             where customer_id = $1
+               and exists (select from unnest($2::text[]) word where position(convert_to(word, 'UTF8') in body) > 0)
+             returning key
+           )
+           select count(*) as "count!" from answer"#,
+        customer_id,
+        words,
+        GONE,
+    )
+    .fetch_one(db)
+    .await?;
+    Ok(("answers", erased))
 }

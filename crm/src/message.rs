@@ -86,8 +86,7 @@ pub(crate) async fn admit(
                as a(customer_id, contact_id, recipient, mailbox_id, send_key, place)
            )
            select a.place as "place!", c.status,
-             exists (select from suppressions s where s.customer_id = a.customer_id
-               and lower(s.email) = lower(a.recipient)) as "suppressed!",
+             crm.is_suppressed(a.customer_id, a.recipient) as "suppressed!",
              exists (select from emails e where e.customer_id = a.customer_id and e.send_key = a.send_key
                and (e.sent_at is not null or e.status = 'bounced')) as "sent!",
              m.status as mailbox
@@ -400,4 +399,27 @@ pub async fn answers(db: impl PgExecutor<'_>, customer_id: Uuid) -> Result<Answe
     )
     .fetch_one(db)
     .await
+}
+
+/// Takes subjects, addresses and errors out of contacts' mails; gives how many.
+///
+/// # Errors
+/// What the statement returned.
+pub(crate) async fn erase(
+    db: impl PgExecutor<'_>,
+    customer_id: Uuid,
+    contacts: &[Uuid],
+) -> Result<(&'static str, i64), sqlx::Error> {
+    let erased = sqlx::query_scalar!(
+        r#"with email as (
+             update emails set subject = 'Erased', recipient = contact_id || '@erased.invalid', error = null
+             where customer_id = $1 and contact_id = any($2) returning id
+           )
+           select count(*) as "count!" from email"#,
+        customer_id,
+        contacts,
+    )
+    .fetch_one(db)
+    .await?;
+    Ok(("emails", erased))
 }

@@ -94,3 +94,26 @@ pub(crate) async fn learn(
     }
     Ok(())
 }
+
+/// Forgets those of the words that no live account or contact has.
+///
+/// # Errors
+/// What the statement returned.
+pub(crate) async fn forget(
+    db: impl PgExecutor<'_>,
+    customer_id: Uuid,
+    words: &[String],
+) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "delete from search_words s where s.customer_id = $1 and s.word = any($2)
+           and not exists (select from contacts c where c.customer_id = $1 and c.deleted_at is null
+             and c.search @@ quote_literal(s.word)::tsquery)
+           and not exists (select from accounts a where a.customer_id = $1 and a.deleted_at is null
+             and a.search @@ quote_literal(s.word)::tsquery)",
+        customer_id,
+        words,
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}

@@ -1,4 +1,5 @@
-//! Suppressions: addresses that get no mail of a customer, whatever a sequence says. Owns `suppressions`.
+//! Suppressions: addresses that get no mail of a customer, whatever a sequence says. Owns `suppressions` and
+//! `suppression_keys`, by which addresses of erased people are known again.
 
 use engine::clock;
 use sqlx::PgConnection;
@@ -45,6 +46,26 @@ pub async fn add(
     Ok(())
 }
 
+/// Suppresses an address without keeping it: by a hash that only this customer's key gives.
+///
+/// # Errors
+/// What the statement returned.
+pub async fn add_hashed(
+    db: impl sqlx::PgExecutor<'_>,
+    customer_id: Uuid,
+    email: &str,
+) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        r#"select crm.suppress_hashed($1, $2, $3)::text as "nothing""#,
+        customer_id,
+        clock::new_id(),
+        email,
+    )
+    .fetch_one(db)
+    .await?;
+    Ok(())
+}
+
 /// Those of the addresses that are suppressed, in lower case.
 ///
 /// # Errors
@@ -57,7 +78,7 @@ pub async fn among(
     let emails: Vec<String> = emails.iter().map(|email| email.to_lowercase()).collect();
     sqlx::query_scalar!(
         r#"select e.email as "email!" from unnest($2::text[]) as e(email)
-           where exists (select from suppressions s where s.customer_id = $1 and lower(s.email) = lower(e.email))"#,
+           where crm.is_suppressed($1, e.email)"#,
         customer_id,
         &emails,
     )

@@ -382,3 +382,27 @@ async fn missing(
     .await?;
     Ok(if there { Completion::Before } else { Completion::NotFound })
 }
+
+/// Takes the words out of contacts' tasks, of which none is open afterwards; gives how many.
+///
+/// # Errors
+/// What the statement returned.
+pub(crate) async fn erase(
+    db: impl PgExecutor<'_>,
+    customer_id: Uuid,
+    contacts: &[Uuid],
+) -> Result<(&'static str, i64), sqlx::Error> {
+    let erased = sqlx::query_scalar!(
+        r#"with task as (
+             update tasks set title = 'Erased', body = null, outcome = null, updated_at = engine.now(),
+               status = 'done', completed_at = coalesce(completed_at, engine.now())
+             where customer_id = $1 and contact_id = any($2) returning id
+           )
+           select count(*) as "count!" from task"#,
+        customer_id,
+        contacts,
+    )
+    .fetch_one(db)
+    .await?;
+    Ok(("tasks", erased))
+}

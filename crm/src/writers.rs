@@ -23,6 +23,7 @@ use crate::enrollment::{self, Told};
 use crate::message::{self, Accepted, End, Failed, Intended, Intent, Sent};
 use crate::password_link::{self, MailedLink};
 use crate::task::{self, NewTask, Priority};
+use crate::webhook::{self, Answered};
 
 /// A mail was accepted; data: [`Sent`].
 pub const MESSAGE_SENT: &str = "message.sent";
@@ -40,6 +41,9 @@ pub const SCORE_ADJUSTED: &str = "score.adjusted";
 
 /// A link was mailed by which a user sets their password; data: [`MailedLink`].
 pub const PASSWORD_LINK_SENT: &str = "password.link_sent";
+
+/// A delivery to a webhook, the run's subject, has ended; data: [`Answered`].
+pub const WEBHOOK_ANSWERED: &str = "webhook.answered";
 
 /// The data of [`SCORE_ADJUSTED`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -110,6 +114,10 @@ pub fn all() -> FactWriters {
         .writer(Arc::new(Writer {
             kind: PASSWORD_LINK_SENT,
             write: |tx, facts| linked(tx, facts).boxed(),
+        }))
+        .writer(Arc::new(Writer {
+            kind: WEBHOOK_ANSWERED,
+            write: |tx, facts| delivered(tx, facts).boxed(),
         }))
         .writer(Arc::new(Writer {
             kind: RUN_FORGOTTEN,
@@ -224,6 +232,14 @@ async fn linked(tx: &mut PgConnection, facts: &[RunFact]) -> Result<(), sqlx::Er
         password_link::keep(&mut *tx, fact.customer_id, &read::<MailedLink>(fact)?).await?;
     }
     Ok(())
+}
+
+async fn delivered(tx: &mut PgConnection, facts: &[RunFact]) -> Result<(), sqlx::Error> {
+    let mut ends = Vec::with_capacity(facts.len());
+    for fact in facts {
+        ends.push((fact.customer_id, fact.subject_id, read::<Answered>(fact)?));
+    }
+    webhook::answered(tx, &ends).await
 }
 
 async fn tasks(tx: &mut PgConnection, facts: &[RunFact]) -> Result<(), sqlx::Error> {

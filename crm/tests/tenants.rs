@@ -14,7 +14,7 @@ async fn every_table_of_a_customer_is_under_row_level_security() {
     world.enroll(&[contact]).await;
     let tables = sqlx::query(
         "select c.relname::text, c.relrowsecurity and c.relforcerowsecurity,
-           exists (select from pg_policy p where p.polrelid = c.oid) as guarded
+           has_table_privilege('salesos_api', c.oid, 'select') as read
          from pg_class c join pg_attribute a on a.attrelid = c.oid and a.attname = 'customer_id'
          where c.relnamespace = 'public'::regnamespace and c.relkind in ('r', 'p') order by 1",
     )
@@ -26,7 +26,12 @@ async fn every_table_of_a_customer_is_under_row_level_security() {
     sqlx::raw_sql("set role salesos_api").execute(&mut db).await.unwrap();
     for table in &tables {
         let name: String = table.get(0);
-        assert!(table.get::<bool, _>(1) && table.get::<bool, _>(2), "{name} is open");
+        assert!(table.get::<bool, _>(1), "{name} is open");
+        // The key by which erased people's addresses are known is asked by functions alone.
+        assert_eq!(table.get::<bool, _>(2), name != "suppression_keys", "{name}");
+        if !table.get::<bool, _>(2) {
+            continue;
+        }
         let count = format!("select count(*) from {name}");
         for (customer, sees) in [(clock::new_id(), false), (world.customer_id, true)] {
             let mut tx = db.begin().await.unwrap();

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result, anyhow, bail};
 use api::TokenKeys;
+use crm::vault::Vault;
 use engine::clock;
 use sqlx::PgPool;
 use tokio::net::TcpListener;
@@ -38,6 +39,8 @@ pub(crate) struct Args {
 
 /// The file of the data folder that keeps the key that signs tokens.
 const JWT_SECRET: &str = "jwt.secret";
+/// The file in which a data folder keeps the key that seals secrets.
+const ENCRYPTION_KEY: &str = "encryption.key";
 
 /// What the demo runs at: three weeks take about a minute.
 const DEMO_SCALE: f64 = 30_000.0;
@@ -109,7 +112,8 @@ async fn work(
     let worker = database.pool(Role::Worker, 4).await?;
     let definitions = process::definitions(worker.clone(), &data_dir);
     let seeded = if args.demo { Some(seed::seed(&worker, &definitions).await?) } else { None };
-    process::start(database, data_dir.clone(), settings, &tasks, stop).await?;
+    let vault = vault(settings, &data_dir)?;
+    process::start(database, data_dir.clone(), settings, vault, &tasks, stop).await?;
     let api_url = format!("http://{}", listener.local_addr()?);
     let router = api::router(services(settings, database, &data_dir).await?);
     listening::serve(listener, router, &tasks, stop)?;
@@ -170,6 +174,7 @@ pub(super) async fn services(
         pool: database.serving_pool(8).await?,
         metrics: telemetry::metrics,
         outside: settings.serving.outside.clone(),
+        vault: vault(settings, data_dir)?,
         settings: api::Settings {
             keys: token_keys(settings, data_dir)?,
             access_seconds: settings.access_seconds,
@@ -193,16 +198,33 @@ fn token_keys(settings: &Settings, data_dir: &Path) -> Result<Arc<TokenKeys>> {
     if let Some(keys) = &settings.token_keys {
         return Ok(Arc::clone(keys));
     }
-    let file = data_dir.join(JWT_SECRET);
-    let kept = std::fs::read_to_string(&file);
-    let secret = match kept {
-        Ok(kept) => kept,
-        Err(_) => {
-            let drawn = format!("{}{}", secret()?, secret()?);
-            write_secret(&file, &drawn)?;
-            drawn
-        }
-    };
+    let secret = kept(data_dir, JWT_SECRET)?;
     let keys = TokenKeys::secrets(&[&secret]);
-    keys.map(Arc::new).map_err(|problem| anyhow!("{} {problem}", file.display()))
+    keys.map(Arc::new)
+        .map_err(|problem| anyhow!("{} {problem}", data_dir.join(JWT_SECRET).display()))
+}
+
+/// What seals the secrets that are kept: the settings' keys, else one that this data folder keeps.
+pub(super) fn vault(settings: &Settings, data_dir: &Path) -> Result<Vault> {
+    if let Some(vault) = &settings.vault {
+        return Ok(vault.clone());
+    }
+    let vault = Vault::of(&[&kept(data_dir, ENCRYPTION_KEY)?]);
+    vault.map_err(|problem| anyhow!("{} {problem}", data_dir.join(ENCRYPTION_KEY).display()))
+}
+
+/// Whether this data folder keeps a key that seals secrets.
+pub(super) fn keeps_encryption_key(data_dir: &Path) -> bool {
+    data_dir.join(ENCRYPTION_KEY).exists()
+}
+
+/// A secret that this data folder keeps, drawn where it keeps none.
+fn kept(data_dir: &Path, name: &str) -> Result<String> {
+    let file = data_dir.join(name);
+    if let Ok(kept) = std::fs::read_to_string(&file) {
+        return Ok(kept);
+    }
+    let drawn = format!("{}{}", secret()?, secret()?);
+    write_secret(&file, &drawn)?;
+    Ok(drawn)
 }

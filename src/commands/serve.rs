@@ -141,6 +141,11 @@ fn check(parts: &[Part], args: &Args, settings: &Settings) -> Result<()> {
             "JWT_SECRET is not set, nor JWT_PRIVATE_KEY; what runs apart shares one of at least 32 characters, or the keys"
         );
     }
+    if alone && settings.vault.is_none() && !dev::keeps_encryption_key(&settings.data_dir) {
+        bail!(
+            "ENCRYPTION_KEY is not set; what runs apart shares one of at least 32 characters, as workers do"
+        );
+    }
     Ok(())
 }
 

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use anyhow::Result;
+use crm::vault::Vault;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -21,7 +22,13 @@ pub(crate) async fn run(settings: Settings) -> Result<Ending> {
     database.check_migrated().await?;
     let data_dir = dev::folder(&settings.data_dir)?;
     let tasks = TaskTracker::new();
-    process::start(&database, data_dir, &settings, &tasks, &stop).await?;
+    let vault = if settings.vault.is_some() || dev::keeps_encryption_key(&data_dir) {
+        dev::vault(&settings, &data_dir)?
+    } else {
+        tracing::warn!("ENCRYPTION_KEY is not set, so that webhooks can't be signed here");
+        Vault::default()
+    };
+    process::start(&database, data_dir, &settings, vault, &tasks, &stop).await?;
     println!("ready worker");
     stop.cancelled().await;
     tasks.close();

@@ -11,9 +11,11 @@ mod crm_update;
 mod email_send;
 mod event_publish;
 mod exit;
+mod http;
 mod http_request;
 mod import_rows;
 mod mailboxes;
+mod many_records;
 mod score_adjust;
 mod split;
 mod task_create;
@@ -21,6 +23,7 @@ mod template;
 mod user_mail;
 mod wait;
 mod wait_signal;
+mod webhook_deliver;
 mod workflow_start;
 
 use std::sync::Arc;
@@ -33,8 +36,9 @@ use serde::de::DeserializeOwned;
 use serde_json::json;
 use sqlx::PgPool;
 
-pub use http_request::{AllowedHosts, FindAddresses, Http};
+pub use http::{AllowedHosts, FindAddresses, Http};
 pub use mailboxes::Mailboxes;
+pub use webhook_deliver::Webhooks;
 
 /// What steps need of the process that runs them.
 #[derive(Clone)]
@@ -45,6 +49,8 @@ pub struct Services {
     pub mailboxes: Mailboxes,
     /// Through what they ask other systems.
     pub http: Http,
+    /// Through what they tell customers' systems, and what opens the secrets that sign that.
+    pub webhooks: Webhooks,
 }
 
 /// How a step type behaves where its steps say nothing else.
@@ -81,6 +87,12 @@ pub fn registry(services: &Services) -> Registry {
     let writes = Behaviour { effect: Effect::Idempotent, timeout: Duration::from_secs(60), ..PURE };
     let works = Behaviour { timeout: Duration::from_secs(60 * 60), ..writes };
     let asks = Behaviour { effect: Effect::Idempotent, timeout: http_request::TIMEOUT, ..PURE };
+    let tells = Behaviour {
+        effect: Effect::Idempotent,
+        timeout: webhook_deliver::TIMEOUT,
+        limits: &[crm::webhook::LIMIT],
+        ..PURE
+    };
     let mut registry = Registry::new()
         .step(email_send::step_type(services.clone(), sends, email_send::MANUAL))
         .step(of::<wait::Wait>("wait", PURE, wait::MANUAL))
@@ -109,16 +121,19 @@ pub fn registry(services: &Services) -> Registry {
         ))
         .step(http_request::step_type(services.http.clone(), asks, http_request::MANUAL))
         .step(user_mail::step_type(services.clone(), writes, user_mail::MANUAL))
-        .step(import_rows::step_type(services.db.clone(), works, import_rows::MANUAL))
-        .step(bulk_change::step_type(services.db.clone(), works, bulk_change::MANUAL))
+        .step(webhook_deliver::step_type(services.clone(), tells))
+        .step(import_rows::step_type(services.db.clone(), works))
+        .step(bulk_change::step_type(services.db.clone(), works))
         .step(of::<workflow_start::WorkflowStart>("workflow.start", PURE, workflow_start::MANUAL))
         .step(of::<exit::Exit>("exit", PURE, exit::MANUAL))
         .subject(contact(services.db.clone()))
         .subject(user(services.db.clone()))
         .subject(bare("import"))
         .subject(bare("bulk_change"))
+        .subject(bare("webhook_delivery"))
         .limit(crm::mailbox::LIMIT)
         .limit(crm::enrollment::DOMAIN_LIMIT)
+        .limit(crm::webhook::LIMIT)
         .check_template(template::check)
         .signal("meeting.booked")
         .signal(task_create::COMPLETED);

@@ -14,11 +14,11 @@ use engine::step::{Outcome, Reconciled, StepError};
 use serde_json::{Value, json};
 use sqlx::PgPool;
 use sqlx::postgres::PgPoolOptions;
-use steps::{AllowedHosts, Http, Mailboxes, Services};
+use steps::{Mailboxes, Services};
 use uuid::Uuid;
 
 use crate::database::{TestDatabase, database};
-use crate::support::{definition, now, parts, run};
+use crate::support::{definition, now, parts, run, services_without_database};
 
 const STEPS: &str = r#"
 [[steps]]
@@ -58,7 +58,7 @@ async fn sending() -> Sending {
     let mailboxes = Mailboxes { data_dir: folder.clone(), seed: 1 };
     // The steps' own connections, which a test may take away.
     let db = PgPoolOptions::new().connect_lazy_with(database.options.clone());
-    let services = Services { db: db.clone(), mailboxes, http: Http::new(AllowedHosts::default()) };
+    let services = Services { db: db.clone(), mailboxes, ..services_without_database() };
     let definition = definition(&services, STEPS);
     let parts = enrolled(&database, &definition).await;
     Sending { database, db, folder, parts }

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
+use crm::vault::Vault;
 use engine::clock;
 use engine::context::{Context, Parts};
 use engine::definition::{Definition, Format, read};
@@ -11,7 +12,7 @@ use engine::step::{Outcome, StepError, Wake};
 use engine::timing::Zone;
 use serde_json::{Value, json};
 use sqlx::postgres::PgPoolOptions;
-use steps::{AllowedHosts, Http, Mailboxes, Services};
+use steps::{AllowedHosts, Http, Mailboxes, Services, Webhooks};
 use uuid::Uuid;
 
 /// Services of a test that asks no database.
@@ -20,7 +21,8 @@ pub(crate) fn services_without_database() -> Services {
         .connect_lazy("postgres://nobody@127.0.0.1:1/none")
         .expect("the address can be read");
     let mailboxes = Mailboxes { data_dir: PathBuf::new(), seed: 1 };
-    Services { db, mailboxes, http: Http::new(AllowedHosts::default()) }
+    let webhooks = Webhooks { http: Http::anywhere(true), vault: Vault::default() };
+    Services { db, mailboxes, http: Http::new(AllowedHosts::default()), webhooks }
 }
 
 /// A definition of these steps and templates.

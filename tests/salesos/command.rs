@@ -13,7 +13,7 @@ use super::Folder;
 const BOUND: Duration = Duration::from_secs(60);
 
 /// Settings that the tests' own environment may hold.
-const SETTINGS: [&str; 30] = [
+const SETTINGS: [&str; 31] = [
     "ACTIVITIES_SERVICE_URL",
     "AUTH_MODE",
     "AUTH_SERVICE_URL",
@@ -28,6 +28,7 @@ const SETTINGS: [&str; 30] = [
     "EMAIL_PROVIDER",
     "EMAIL_SERVICE_URL",
     "GATEWAY_REPLICAS",
+    "ENCRYPTION_KEY",
     "INTERNAL_SECRET",
     "JWT_ACCESS_EXPIRY",
     "JWT_PREVIOUS_SECRET",

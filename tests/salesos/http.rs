@@ -45,6 +45,12 @@ impl Api {
         self.ask("POST", path, "application/json", &body.to_string()).await
     }
 
+    /// Changes something, whatever it is by now.
+    pub(crate) async fn patch(&self, path: &str, body: Value) -> Reply {
+        let headers = "content-type: application/json\r\nif-match: *\r\n";
+        self.send("PATCH", path, headers, &body.to_string()).await
+    }
+
     /// Asks as whoever this header says.
     pub(crate) async fn get_with(&self, path: &str, name: &str, value: &str) -> Reply {
         self.send("GET", path, &format!("{name}: {value}\r\n"), "").await

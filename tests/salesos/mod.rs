@@ -5,6 +5,7 @@ mod dev;
 mod folder;
 mod http;
 mod patience;
+mod receiver;
 mod served;
 
 pub(crate) use command::{Said, said};
@@ -12,4 +13,5 @@ pub(crate) use dev::{Dev, gone};
 pub(crate) use folder::{Folder, command_line, repository, signal};
 pub(crate) use http::Api;
 pub(crate) use patience::until;
+pub(crate) use receiver::Receiver;
 pub(crate) use served::Served;

@@ -35,6 +35,12 @@ async fn a_bad_setting_stops_every_command_with_its_name_and_what_to_write() {
         &folder,
         &[
             (&[("JWT_SECRET", "short")], dev, 1, &["JWT_SECRET has 5 characters", "at least 32"]),
+            (
+                &[("ENCRYPTION_KEY", "short")],
+                dev,
+                1,
+                &["ENCRYPTION_KEY has a key of 5 characters; write at least 32"],
+            ),
             (&[("EMAIL_PROVIDER", "gmial")], dev, 1, &["EMAIL_PROVIDER is `gmial`", "mock"]),
             (&[("SALESOS_ENV", "prod")], dev, 1, &["SALESOS_ENV is `prod`", "production"]),
             (
@@ -91,6 +97,7 @@ async fn what_runs_apart_is_refused_where_it_could_not_work() {
             (&[users], crm, 1, &["INTERNAL_SECRET is not set", "at least 32 characters"]),
             (&[("INTERNAL_SECRET", "short")], crm, 1, &["INTERNAL_SECRET has 5 characters"]),
             (&[internal], crm, 1, &["JWT_SECRET is not set", "at least 32 characters"]),
+            (&[internal, users], crm, 1, &["ENCRYPTION_KEY is not set", "at least 32 characters"]),
             (&[("AUTH_MODE", "both")], crm, 1, &["AUTH_MODE is `both`; write direct or gateway"]),
             (&[internal, users, ("AUTH_MODE", "direct")], gateway, 1, &["AUTH_MODE is `direct`"]),
             (

@@ -4,6 +4,8 @@ use std::net::TcpListener;
 use std::path::Path;
 use std::time::Duration;
 
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use futures_util::future::join_all;
 use ring::hmac;
 use serde_json::{Value, json};
@@ -41,6 +43,7 @@ async fn begin() -> (Folder, TestDatabase) {
 fn command(folder: &Folder, args: &[&str]) -> Command {
     let mut command = folder.command(args);
     command.env("JWT_SECRET", "of the users' tokens, longer than 32");
+    command.env("ENCRYPTION_KEY", "of all that is sealed and longer than 32");
     command.env("INTERNAL_SECRET", INTERNAL_SECRET);
     command.env("TRUSTED_PROXIES", "127.0.0.1");
     command
@@ -281,24 +284,9 @@ async fn refuses_what_does_not_come_from_the_gateway(
 
 /// A JSON web token under HS256.
 fn signed(claims: &Value, secret: &str) -> String {
-    let header = base64url(br#"{"alg":"HS256","typ":"JWT"}"#);
-    let text = format!("{header}.{}", base64url(claims.to_string().as_bytes()));
+    let header = URL_SAFE_NO_PAD.encode(br#"{"alg":"HS256","typ":"JWT"}"#);
+    let text = format!("{header}.{}", URL_SAFE_NO_PAD.encode(claims.to_string().as_bytes()));
     let key = hmac::Key::new(hmac::HMAC_SHA256, secret.as_bytes());
     let tag = hmac::sign(&key, text.as_bytes());
-    format!("{text}.{}", base64url(tag.as_ref()))
-}
-
-/// RFC 4648, section 5, without padding.
-fn base64url(bytes: &[u8]) -> String {
-    const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
-    let mut text = String::new();
-    for chunk in bytes.chunks(3) {
-        let mut bits = [0; 3];
-        bits[..chunk.len()].copy_from_slice(chunk);
-        let bits = u32::from_be_bytes([0, bits[0], bits[1], bits[2]]);
-        for at in 0..=chunk.len() {
-            text.push(char::from(LETTERS[(bits >> (18 - 6 * at) & 63) as usize]));
-        }
-    }
-    text
+    format!("{text}.{}", URL_SAFE_NO_PAD.encode(tag.as_ref()))
 }

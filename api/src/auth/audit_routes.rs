@@ -36,7 +36,7 @@ pub(super) fn entry(
 }
 
 /// Writes down what a caller does, with its target's id.
-pub(super) async fn note(
+pub(crate) async fn note(
     tx: &mut PgConnection,
     caller: &Caller,
     client: &Client,

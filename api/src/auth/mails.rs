@@ -2,10 +2,8 @@
 //! did not leave.
 
 use crm::enrollment::{EnrollError, choose_mailbox};
+use crm::own_run::{self, OwnRun};
 use engine::clock;
-use engine::definition::{self, Format};
-use engine::definition_store;
-use engine::run::{self, NewRun, Priority, StartError};
 use serde_json::{Value, json};
 use sqlx::PgConnection;
 use uuid::Uuid;
@@ -67,35 +65,16 @@ pub(super) async fn write(
     user_id: Uuid,
     mail: Mail,
 ) -> Result<(), Problem> {
-    let broken = |error: &dyn std::fmt::Display| {
-        tracing::error!(%error, "a mail to a user could not be begun");
-        Problem::new(Kind::Internal)
-    };
-    let source = format!("{:#}", mail.workflow(&state.settings.public_url));
-    let registry = state.definitions.registry();
-    let definition = definition::read("mail", &source, Format::Json, registry);
-    let definition = definition.map_err(|refusals| broken(&refusals))?;
     // In development a customer without a mailbox gets one of the mock's; else the run is held, and says so.
     match choose_mailbox(tx, customer_id, &state.settings.sender).await {
         Ok(_) | Err(EnrollError::NoSuchMailbox) => {}
         Err(EnrollError::Database(error)) => return Err(error.into()),
-        Err(error) => return Err(broken(&error)),
+        Err(error) => {
+            tracing::error!(%error, "no mailbox could be chosen for a mail to a user");
+            return Err(Problem::new(Kind::Internal));
+        }
     }
-    let kept = definition_store::keep(tx, customer_id, &definition, &source).await?;
-    let new = NewRun {
-        id: clock::new_id(),
-        customer_id,
-        definition_id: kept.id,
-        subject_id: user_id,
-        zone: "UTC".into(),
-        actor: "api".into(),
-        start_at: None,
-        limit_keys: json!({}),
-        priority: Priority::High,
-        parent: None,
-    };
-    run::start(tx, &[new]).await.map_err(|error| match error {
-        StartError::Database(error) => error.into(),
-        StartError::UnknownDefinition => broken(&error),
-    })
+    let workflow = mail.workflow(&state.settings.public_url);
+    let run = OwnRun::awaited(clock::new_id(), user_id);
+    Ok(own_run::start(tx, &state.definitions, customer_id, &workflow, &[run]).await?)
 }

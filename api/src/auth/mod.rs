@@ -3,7 +3,7 @@
 
 pub(crate) mod access_token;
 mod api_keys;
-mod audit_routes;
+pub(crate) mod audit_routes;
 pub(crate) mod authenticate;
 mod cookie;
 pub(crate) mod crypto;

@@ -1,15 +1,12 @@
-//! Work on records that goes on after its answer: runs of workflows of our own, which survive crashes, are tried again,
-//! and show with the other jobs.
+//! Work on records that goes on after its answer.
 
-use engine::definition::{self, Format};
-use engine::definition_store;
-use engine::run::{self, NewRun, Priority, StartError};
+use crm::own_run::{self, OwnRun};
 use serde_json::json;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
 use crate::State;
-use crate::problem::{Kind, Problem};
+use crate::problem::Problem;
 
 /// What is done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,28 +35,6 @@ pub(super) async fn start(
     id: Uuid,
     work: Work,
 ) -> Result<(), Problem> {
-    let broken = |error: &dyn std::fmt::Display| {
-        tracing::error!(%error, "work on records could not be begun");
-        Problem::new(Kind::Internal)
-    };
-    let source = format!("{:#}", work.definition());
-    let read = definition::read("work", &source, Format::Json, state.definitions.registry());
-    let definition = read.map_err(|refusals| broken(&refusals))?;
-    let kept = definition_store::keep(tx, customer_id, &definition, &source).await?;
-    let new = NewRun {
-        id,
-        customer_id,
-        definition_id: kept.id,
-        subject_id: id,
-        zone: "UTC".into(),
-        actor: "api".into(),
-        start_at: None,
-        limit_keys: json!({}),
-        priority: Priority::High,
-        parent: None,
-    };
-    run::start(tx, &[new]).await.map_err(|error| match error {
-        StartError::Database(error) => error.into(),
-        StartError::UnknownDefinition => broken(&error),
-    })
+    let run = OwnRun::awaited(id, id);
+    Ok(own_run::start(tx, &state.definitions, customer_id, &work.definition(), &[run]).await?)
 }

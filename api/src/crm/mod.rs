@@ -6,6 +6,7 @@ mod bulk;
 mod contacts;
 mod custom;
 mod custom_fields;
+mod erasures;
 mod imports;
 mod lists;
 mod merges;
@@ -13,6 +14,7 @@ mod opportunities;
 mod pipelines;
 mod references;
 mod table;
+mod webhooks;
 
 use utoipa_axum::router::OpenApiRouter;
 
@@ -25,9 +27,11 @@ pub(crate) fn router() -> OpenApiRouter<State> {
         .merge(bulk::router())
         .merge(contacts::router())
         .merge(custom_fields::router())
+        .merge(erasures::router())
         .merge(imports::router())
         .merge(lists::router())
         .merge(merges::router())
         .merge(opportunities::router())
         .merge(pipelines::router())
+        .merge(webhooks::router())
 }

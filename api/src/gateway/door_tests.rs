@@ -7,6 +7,7 @@ use axum::http::request::Builder;
 use axum::http::{HeaderMap, Request, StatusCode, header};
 use axum::routing::get;
 use crm::enrollment::Sender;
+use crm::vault::Vault;
 use engine::definition_store::Definitions;
 use engine::step::Registry;
 use serde_json::Value;
@@ -30,6 +31,7 @@ pub(super) fn services(outside: Outside) -> Services {
             public_url: "http://localhost:3010".into(),
         },
         outside,
+        vault: Vault::default(),
         metrics: String::new,
     }
 }

@@ -187,12 +187,19 @@ async fn one_of_everything(db: &PgPool, customer: &str) -> BTreeMap<&'static str
              select customer_id, gen_random_uuid(), 'note', 'Note', 'test', now() from c returning id),
            tsk as (insert into tasks (customer_id, id, kind, title, source)
              select customer_id, gen_random_uuid(), 'todo', 'Think', 'test' from c returning id),
+           ers as (insert into erasures (customer_id, id, contact_id, removed, actor)
+             select c.customer_id, gen_random_uuid(), con.id, '{}', 'test' from c, con returning id),
+           whk as (insert into webhooks (customer_id, id, url, events, secret)
+             select customer_id, gen_random_uuid(), 'https://hooks.example.com', '{*}', 'sealed' from c returning id),
+           whd as (insert into webhook_deliveries (customer_id, id, webhook_id, event_id, topic, body)
+             select c.customer_id, gen_random_uuid(), whk.id, gen_random_uuid(), 'webhook.test', '{}' from c, whk
+             returning id),
            key as (insert into api_keys (customer_id, id, name, key_hash, hint, scopes, created_by)
              select customer_id, gen_random_uuid(), 'ci', 'hash', 'abcd', '{ops}', (select id from users u where u.customer_id = c.customer_id limit 1) from c returning id)
          select 'con', id from con union all select 'epa', id from epa union all select 'seq', id from seq
          union all select 'team', id from team union all select 'op', id from op union all select 'sch', id from sch
          union all select 'key', id from key union all select 'acc', id from acc union all select 'fld', id from fld
-         union all select 'imp', id from imp union all select 'act', id from act union all select 'tsk', id from tsk union all select 'blk', id from blk union all select 'lst', id from lst union all select 'pip', id from pip
+         union all select 'imp', id from imp union all select 'ers', id from ers union all select 'whk', id from whk union all select 'whd', id from whd union all select 'act', id from act union all select 'tsk', id from tsk union all select 'blk', id from blk union all select 'lst', id from lst union all select 'pip', id from pip
          union all select 'usr', id from users where customer_id = $1::uuid",
     )
     .bind(customer)
@@ -212,8 +219,8 @@ async fn one_of_everything(db: &PgPool, customer: &str) -> BTreeMap<&'static str
     .await
     .unwrap();
     let mut shown: BTreeMap<&'static str, String> = [
-        "con", "seq", "team", "op", "sch", "key", "usr", "acc", "act", "blk", "tsk", "fld", "imp",
-        "lst", "pip",
+        "con", "seq", "team", "op", "sch", "key", "usr", "acc", "act", "blk", "ers", "whk", "whd",
+        "tsk", "fld", "imp", "lst", "pip",
     ]
     .into_iter()
     .map(|kind| (kind, engine::id::show(kind, of(kind))))

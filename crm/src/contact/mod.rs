@@ -2,6 +2,7 @@
 
 mod change;
 mod list;
+mod wipe;
 mod write;
 mod zone;
 
@@ -15,6 +16,7 @@ use uuid::Uuid;
 
 pub use change::{Change, Changing, change};
 pub use list::{FIELDS as LISTED, SORTS, active, list, search};
+pub(crate) use wipe::{erase, erased_among, lock_all};
 pub use write::{ContactError, create, delete, lock, mark_bounced, mark_unsubscribed, restore};
 pub(crate) use write::{count_events, insert_placed, rename_company};
 pub use zone::ZoneSource;

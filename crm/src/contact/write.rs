@@ -280,7 +280,7 @@ pub async fn restore(
     find(tx, customer_id, id).await
 }
 
-async fn tell(
+pub(super) async fn tell(
     tx: &mut PgConnection,
     customer_id: Uuid,
     contact_id: Uuid,

@@ -401,3 +401,26 @@ pub async fn explain(
     let facts = facts.into_values().next().unwrap_or_default();
     Ok(score(&rules, &facts, now))
 }
+
+/// Takes the reasons out of the facts about contacts; gives how many. Their points stay.
+///
+/// # Errors
+/// What the statement returned.
+pub(crate) async fn erase(
+    db: impl PgExecutor<'_>,
+    customer_id: Uuid,
+    contacts: &[Uuid],
+) -> Result<(&'static str, i64), sqlx::Error> {
+    let erased = sqlx::query_scalar!(
+        r#"with part as (
+             update engagement_parts set reason = null
+             where customer_id = $1 and contact_id = any($2) and reason is not null returning id
+           )
+           select count(*) as "count!" from part"#,
+        customer_id,
+        contacts,
+    )
+    .fetch_one(db)
+    .await?;
+    Ok(("engagement_parts", erased))
+}

@@ -58,6 +58,22 @@ pub async fn end_all(
     Ok(())
 }
 
+/// All enrollments of contacts, which are runs; why those ended that did not exit is forgotten.
+pub(crate) async fn erase(
+    tx: &mut PgConnection,
+    customer_id: Uuid,
+    contacts: &[Uuid],
+) -> Result<Vec<Uuid>, sqlx::Error> {
+    sqlx::query_scalar!(
+        "update enrollments set ended_reason = case when ended_state = 'exited' then ended_reason end
+         where customer_id = $1 and contact_id = any($2) returning id",
+        customer_id,
+        contacts,
+    )
+    .fetch_all(tx)
+    .await
+}
+
 /// What to tell of a change; of one that leaves the enrollment live, nothing.
 fn told(id: Uuid, change: &Change, action: &Action, actor: &str) -> Option<Told> {
     let Change::Changed { from, to } = change else { return None };

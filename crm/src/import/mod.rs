@@ -19,6 +19,7 @@ use uuid::Uuid;
 pub use advance::{Advanced, Whole, advance, whole};
 pub use column::{Own, Target};
 pub use read::{Column, Parsed, RefusedRow, RowReason, read};
+pub(crate) use store::erase;
 pub use store::{Refusal, find, list, preview, refusals, store};
 
 /// The most rows of one file; more come in several files.

@@ -258,3 +258,41 @@ pub async fn preview(
     }
     Ok(counts)
 }
+
+/// Removes the rows of these addresses from what imports refused and from what they have still to write, where they
+/// count as skipped; gives how many.
+///
+/// # Errors
+/// What the statement returned.
+pub(crate) async fn erase(
+    db: impl PgExecutor<'_>,
+    customer_id: Uuid,
+    emails: &[String],
+) -> Result<(&'static str, i64), sqlx::Error> {
+    let erased = sqlx::query_scalar!(
+        r#"with refusal as (
+             delete from import_refusals where customer_id = $1
+               and exists (select from unnest(cells) cell where lower(btrim(cell)) = any($2)) returning line
+           ), chunk as (
+             select k.import_id, k.n, coalesce(jsonb_agg(t.taken) filter (where not t.out), '[]') as kept,
+               count(*) filter (where t.out) as gone
+             from import_chunks k, lateral (
+               select taken, coalesce(lower(taken -> 'contact' ->> 'email') = any($2), false) as out
+               from jsonb_array_elements(k.contacts) e(taken)) t
+             where k.customer_id = $1 group by k.import_id, k.n having bool_or(t.out)
+           ), thinned as (
+             update import_chunks k set contacts = c.kept from chunk c
+             where k.customer_id = $1 and k.import_id = c.import_id and k.n = c.n
+           ), counted as (
+             update imports i set done = i.done + c.gone, skipped = i.skipped + c.gone
+             from (select import_id, sum(gone)::bigint as gone from chunk group by import_id) c
+             where i.customer_id = $1 and i.id = c.import_id
+           )
+           select (select count(*) from refusal) + coalesce((select sum(gone) from chunk), 0)::bigint as "count!""#,
+        customer_id,
+        emails,
+    )
+    .fetch_one(db)
+    .await?;
+    Ok(("import_rows", erased))
+}

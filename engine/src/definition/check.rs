@@ -136,7 +136,10 @@ fn subject<'r>(
         }
         let message = "a sequence needs a `subject`: what a run is about";
         let problem = Problem::at(at.clone(), message).around();
-        let example = known.first().unwrap_or(&"contact");
+        // One of which steps read something; the others are work of our own.
+        let read =
+            |name: &&str| registry.subject_kind(name).is_some_and(|kind| !kind.fields.is_empty());
+        let example = known.iter().copied().find(read).unwrap_or("contact");
         found.add(problem.help(format!("write `subject = \"{example}\"` at the top")));
         return None;
     };

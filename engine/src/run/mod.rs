@@ -9,6 +9,7 @@ mod migrating;
 mod moving;
 pub(crate) mod queue;
 mod read;
+mod redact;
 mod start;
 mod subject;
 
@@ -18,5 +19,6 @@ pub(crate) use migrating::{Moving, Stance, write as write_migrated};
 pub use read::{
     Count, Filter, HistoryRow, RunRow, State, by_customer, counts, find, history, list, waits_for,
 };
+pub use redact::{About, Redacted, redact};
 pub use start::{NewRun, Parent, Priority, StartError, start};
 pub use subject::{rebind, rebind_some};

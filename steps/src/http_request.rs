@@ -4,10 +4,6 @@
 //! carries the step's key, the same for every attempt, by which a receiver tells a repetition from a second
 //! request. GET, PUT and DELETE are idempotent by themselves (RFC 9110, section 9.2.2).
 
-mod address;
-mod allowed;
-mod client;
-
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,12 +17,9 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use crate::http::{Answer, Http, MAX_BODY, Request};
 use crate::template::{self, render};
 use crate::{Behaviour, Manual};
-pub use allowed::AllowedHosts;
-use client::{Answer, MAX_BODY, Request};
-
-pub use client::{FindAddresses, Http};
 
 const MAX_HEADERS: usize = 20;
 const MAX_ACCEPTED: usize = 20;

@@ -1,4 +1,4 @@
-//! How `http.request` reaches the outside: to allowed hosts only, at the very address that was looked at,
+//! The way to the outside: to allowed hosts only, at the very address that was looked at,
 //! over verified TLS, with bounds on everything that comes back.
 
 use std::error::Error;
@@ -18,7 +18,7 @@ use super::address::is_public;
 use super::allowed::AllowedHosts;
 
 /// The most bytes of a body, in either direction.
-pub(super) const MAX_BODY: usize = 64 * 1024;
+pub(crate) const MAX_BODY: usize = 64 * 1024;
 /// How often an answer may send the request elsewhere.
 const MAX_REDIRECTS: usize = 3;
 const CONNECT: Duration = Duration::from_secs(10);
@@ -31,47 +31,53 @@ pub type FindAddresses =
 #[derive(Clone)]
 pub struct Http {
     allowed: AllowedHosts,
+    redirects: usize,
     client: Client,
     reachable: fn(IpAddr) -> bool,
 }
 
 /// A request, all filled in.
-pub(super) struct Request {
-    pub(super) method: Method,
-    pub(super) url: Url,
-    pub(super) headers: HeaderMap,
-    pub(super) body: Option<Vec<u8>>,
+pub(crate) struct Request {
+    pub(crate) method: Method,
+    pub(crate) url: Url,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Option<Vec<u8>>,
 }
 
 /// What came back.
-pub(super) struct Answer {
-    pub(super) status: StatusCode,
-    pub(super) host: String,
-    pub(super) is_json: bool,
-    pub(super) body: Vec<u8>,
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) host: String,
+    pub(crate) is_json: bool,
+    pub(crate) body: Vec<u8>,
     /// When the host wants to be asked again.
-    pub(super) after: Option<Duration>,
+    pub(crate) after: Option<Duration>,
 }
 
 impl Http {
     /// Reaches these hosts, where their addresses lie in the public internet.
     pub fn new(allowed: AllowedHosts) -> Self {
-        let find: FindAddresses = Arc::new(|host| {
-            async move {
-                let found = tokio::net::lookup_host((host, 0)).await?;
-                Ok(found.map(|address| address.ip()).collect())
-            }
-            .boxed()
-        });
-        Self::reaching(allowed, find, is_public)
+        Self::reaching(allowed, MAX_REDIRECTS, asked(), is_public)
     }
 
-    /// The same for tests: addresses are found by `find`, and this machine's own count as public.
+    /// Reaches every host over TLS, where its addresses lie in the public internet, and no other that it redirects to;
+    /// in development this machine as well, and without TLS.
+    pub fn anywhere(development: bool) -> Self {
+        let reachable = if development { or_loopback } else { is_public };
+        Self::reaching(AllowedHosts::anywhere(development), 0, asked(), reachable)
+    }
+
+    /// The same as `new` for tests: addresses are found by `find`, and this machine's own count as public.
     pub fn on_this_machine(allowed: AllowedHosts, find: FindAddresses) -> Self {
-        Self::reaching(allowed, find, |address| address.is_loopback() || is_public(address))
+        Self::reaching(allowed, MAX_REDIRECTS, find, or_loopback)
     }
 
-    fn reaching(allowed: AllowedHosts, find: FindAddresses, reachable: fn(IpAddr) -> bool) -> Self {
+    fn reaching(
+        allowed: AllowedHosts,
+        redirects: usize,
+        find: FindAddresses,
+        reachable: fn(IpAddr) -> bool,
+    ) -> Self {
         let roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let tls = ClientConfig::builder_with_provider(provider)
@@ -88,15 +94,15 @@ impl Http {
             .user_agent(concat!("SalesOS/", env!("CARGO_PKG_VERSION")))
             .build()
             .expect("a client whose TLS is set up can be built");
-        Self { allowed, client, reachable }
+        Self { allowed, redirects, client, reachable }
     }
 
     /// Asks, and follows where the answer sends to, as long as that is allowed, too.
     ///
     /// # Errors
     /// `Fail` where it may not be asked or answers too much, `Retry` where it could not be reached.
-    pub(super) async fn send(&self, mut request: Request) -> Result<Answer, StepError> {
-        for _ in 0..=MAX_REDIRECTS {
+    pub(crate) async fn send(&self, mut request: Request) -> Result<Answer, StepError> {
+        for _ in 0..=self.redirects {
             self.permit(&request.url)?;
             let response = self.once(&request).await?;
             match redirected(&response, &request)? {
@@ -104,7 +110,8 @@ impl Http {
                 None => return answer(response).await,
             }
         }
-        Err(fail(format!("{} redirects more than {MAX_REDIRECTS} times", host(&request.url))))
+        let most = self.redirects;
+        Err(fail(format!("{} redirects more than {most} times", host(&request.url))))
     }
 
     /// Refuses hosts that are not listed, and addresses that are written out and lie inside.
@@ -112,13 +119,9 @@ impl Http {
         if !url.username().is_empty() || url.password().is_some() {
             return Err(fail("the url holds a name or a password; write them as a header".into()));
         }
-        if !self.allowed.permit(url) {
-            return Err(fail(format!(
-                "{}://{} may not be asked; whoever runs SalesOS lists it in SALESOS_HTTP_ALLOW",
-                url.scheme(),
-                shown(url),
-            )));
-        }
+        self.allowed.permit(url).map_err(|what| {
+            fail(format!("{}://{} may not be asked; {what}", url.scheme(), shown(url)))
+        })?;
         // Where the host is an address, nobody is asked for it.
         let written = host(url).trim_matches(['[', ']']).parse::<IpAddr>();
         match written {
@@ -135,6 +138,21 @@ impl Http {
         }
         asked.send().await.map_err(|error| failed(&request.url, &error))
     }
+}
+
+/// Asks this machine's resolver.
+fn asked() -> FindAddresses {
+    Arc::new(|host| {
+        async move {
+            let found = tokio::net::lookup_host((host, 0)).await?;
+            Ok(found.map(|address| address.ip()).collect())
+        }
+        .boxed()
+    })
+}
+
+fn or_loopback(address: IpAddr) -> bool {
+    address.is_loopback() || is_public(address)
 }
 
 /// Where an answer sends the request to, and as what (RFC 9110, section 15.4).

@@ -1,13 +1,29 @@
-//! The hosts that workflows may ask, as the operator lists them.
+//! The hosts that may be asked.
 
 use reqwest::Url;
 
 /// The most hosts of a list.
 const MAX_HOSTS: usize = 200;
 
-/// Hosts that `http.request` may ask; none where nothing is listed.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct AllowedHosts(Vec<AllowedHost>);
+/// Hosts that may be asked; none where nothing is listed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AllowedHosts(Hosts);
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Hosts {
+    /// These, as whoever runs SalesOS lists them.
+    Listed(Vec<AllowedHost>),
+    /// All, over TLS.
+    ByTls,
+    /// All.
+    Any,
+}
+
+impl Default for AllowedHosts {
+    fn default() -> Self {
+        Self(Hosts::Listed(Vec::new()))
+    }
+}
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct AllowedHost {
@@ -36,21 +52,37 @@ impl AllowedHosts {
         if hosts.len() > MAX_HOSTS {
             return Err(format!("these are {} hosts; list at most {MAX_HOSTS}", hosts.len()));
         }
-        Ok(Self(hosts))
+        Ok(Self(Hosts::Listed(hosts)))
+    }
+
+    /// Every host, over TLS; in development also without.
+    pub(super) fn anywhere(development: bool) -> Self {
+        Self(if development { Hosts::Any } else { Hosts::ByTls })
     }
 
     /// Whether an address may be asked.
-    pub(super) fn permit(&self, url: &Url) -> bool {
+    ///
+    /// # Errors
+    /// What to do where it may not.
+    pub(super) fn permit(&self, url: &Url) -> Result<(), &'static str> {
+        match &self.0 {
+            Hosts::Any => Ok(()),
+            Hosts::ByTls if url.scheme() == "https" => Ok(()),
+            Hosts::ByTls => Err("write https://"),
+            Hosts::Listed(hosts) if hosts.iter().any(|host| host.is_of(url)) => Ok(()),
+            Hosts::Listed(_) => Err("whoever runs SalesOS lists it in SALESOS_HTTP_ALLOW"),
+        }
+    }
+}
+
+impl AllowedHost {
+    fn is_of(&self, url: &Url) -> bool {
         let Some(host) = url.host_str() else { return false };
-        self.0.iter().any(|allowed| {
-            let named = match &allowed.host {
-                Name::Exactly(name) => name == host,
-                Name::Below(end) => host.len() > end.len() && host.ends_with(end.as_str()),
-            };
-            named
-                && allowed.scheme == url.scheme()
-                && url.port_or_known_default() == Some(allowed.port)
-        })
+        let named = match &self.host {
+            Name::Exactly(name) => name == host,
+            Name::Below(end) => host.len() > end.len() && host.ends_with(end.as_str()),
+        };
+        named && self.scheme == url.scheme() && url.port_or_known_default() == Some(self.port)
     }
 }
 
@@ -92,7 +124,7 @@ mod tests {
 
     fn permits(list: &str, url: &str) -> bool {
         let allowed = AllowedHosts::parse(list).expect("the list can be read");
-        allowed.permit(&Url::parse(url).expect("the address can be read"))
+        allowed.permit(&Url::parse(url).expect("the address can be read")).is_ok()
     }
 
     #[test]

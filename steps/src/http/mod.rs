@@ -1,0 +1,9 @@
+//! How steps reach other systems over HTTP.
+
+mod address;
+mod allowed;
+mod client;
+
+pub use allowed::AllowedHosts;
+pub(crate) use client::{Answer, MAX_BODY, Request};
+pub use client::{FindAddresses, Http};
