@@ -23,8 +23,8 @@ use crm::vault::Vault;
 use engine::definition_store::Definitions;
 use engine::step::Registry;
 use serde_json::{Value, json};
-use sqlx::PgPool;
 use sqlx::postgres::PgPoolOptions;
+use sqlx::{AssertSqlSafe, PgPool};
 use tower::ServiceExt;
 
 async fn door(database: &database::TestDatabase) -> (Router, PgPool) {
@@ -120,9 +120,11 @@ async fn a_contact_is_seen_by_its_customer_alone() {
     assert_eq!(call(&door, "GET", &path, ann, Value::Null).await.0, 200);
     assert_eq!(call(&door, "GET", &path, bob, Value::Null).await.0, 404);
     assert_eq!(call(&door, "GET", &path, "", Value::Null).await.0, 401);
-    let seen: i64 =
-        sqlx::query_scalar("select count(*) from contacts").fetch_one(&pool).await.unwrap();
-    assert_eq!(seen, 0, "without a customer the role sees nothing");
+    for rows in ["contacts", "crm.contacts_in_reach", "crm.search_words_in_reach"] {
+        let count = AssertSqlSafe(format!("select count(*) from {rows}"));
+        let seen: i64 = sqlx::query_scalar(count).fetch_one(&pool).await.unwrap();
+        assert_eq!(seen, 0, "without a customer the role sees nothing in {rows}");
+    }
     database.drop().await;
 }
 

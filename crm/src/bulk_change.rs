@@ -104,9 +104,9 @@ pub struct Matched {
 /// The table of records, and how its rows are called in statements.
 fn table(entity: Entity) -> (&'static str, &'static str, &'static [Field]) {
     match entity {
-        Entity::Account => ("accounts a", "a", account::FIELDS),
-        Entity::Contact => ("contacts c", "c", contact::LISTED),
-        Entity::Opportunity => ("opportunities o", "o", opportunity::FIELDS),
+        Entity::Account => ("crm.accounts_in_reach a", "a", account::FIELDS),
+        Entity::Contact => ("crm.contacts_in_reach c", "c", contact::LISTED),
+        Entity::Opportunity => ("crm.opportunities_in_reach o", "o", opportunity::FIELDS),
     }
 }
 

@@ -12,11 +12,15 @@ const WORDS: i64 = 8;
 /// How many words of the records one misspelled word may stand for.
 const MEANT: i64 = 5;
 
+/// So many words that begin alike are no beginning of one word: all of them are slow to find, and mean nothing.
+const BEGINNINGS: i64 = 1_000;
+
 /// Of how many records the best are chosen.
 pub(crate) const CANDIDATES: i64 = 1_000;
 
-/// A search as Postgres reads it (`tsquery`): each word is the beginning of one of the records' words; one that begins
-/// none of them stands for those that are written nearly so. `None` where nothing is searched for.
+/// A search as Postgres reads it (`tsquery`). A word that the records have stands for itself, but for the last one, which
+/// may not be written to its end: that and one that no record has stand for all that begin so, or where none does for
+/// those that are written nearly so. Of very many beginnings none is meant. `None` where nothing is searched for.
 ///
 /// # Errors
 /// What the statement returned.
@@ -26,15 +30,21 @@ pub(crate) async fn query(
     text: &str,
 ) -> Result<Option<String>, sqlx::Error> {
     sqlx::query_scalar!(
-        r#"with asked as (
-             select word, place from unnest(tsvector_to_array(crm.words($2::text))) with ordinality a(word, place) limit $3
+        r#"with said as (
+             select lexeme as word, positions[1] as place, positions[1] = max(positions[1]) over () as last
+             from unnest(crm.words($2::text)) order by place limit $3
+           ), asked as (
+             select a.*, exists (select from crm.search_words_in_reach s where s.customer_id = $1 and s.word = a.word) as known,
+               (select count(*) from (select from crm.search_words_in_reach s where s.customer_id = $1
+                 and s.word >= a.word and s.word < a.word || chr(1114111) limit $5) begun) as beginnings
+             from said a
            ), meant as (
              select a.place, case
-               when exists (select from search_words s where s.customer_id = $1
-                 and s.word >= a.word and s.word < a.word || chr(1114111)) then quote_literal(a.word) || ':*'
+               when a.known and (not a.last or a.beginnings = $5) then quote_literal(a.word)
+               when a.beginnings > 0 then quote_literal(a.word) || ':*'
                else coalesce((
                  select string_agg(quote_literal(n.word), ' | ') from (
-                   select s.word from search_words s where s.customer_id = $1 and s.word::text % a.word
+                   select s.word from crm.search_words_in_reach s where s.customer_id = $1 and s.word::text % a.word
                    order by similarity(s.word, a.word) desc, s.word limit $4
                  ) n), quote_literal(a.word) || ':*') end as term
              from asked a
@@ -44,6 +54,7 @@ pub(crate) async fn query(
         text,
         WORDS,
         MEANT,
+        BEGINNINGS,
     )
     .fetch_one(db)
     .await
@@ -106,9 +117,9 @@ pub(crate) async fn forget(
 ) -> Result<(), sqlx::Error> {
     sqlx::query!(
         "delete from search_words s where s.customer_id = $1 and s.word = any($2)
-           and not exists (select from contacts c where c.customer_id = $1 and c.deleted_at is null
+           and not exists (select from crm.contacts_in_reach c where c.customer_id = $1 and c.deleted_at is null
              and c.search @@ quote_literal(s.word)::tsquery)
-           and not exists (select from accounts a where a.customer_id = $1 and a.deleted_at is null
+           and not exists (select from crm.accounts_in_reach a where a.customer_id = $1 and a.deleted_at is null
              and a.search @@ quote_literal(s.word)::tsquery)",
         customer_id,
         words,

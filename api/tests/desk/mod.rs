@@ -2,12 +2,14 @@
 
 use axum::Router;
 use serde_json::Value;
+use sqlx::PgPool;
 
 use crate::{call, database, door, sign_up};
 
 /// A customer's door.
 pub(crate) struct Desk {
     pub(crate) door: Router,
+    pub(crate) pool: PgPool,
     pub(crate) token: String,
     pub(crate) database: database::TestDatabase,
 }
@@ -15,10 +17,10 @@ pub(crate) struct Desk {
 impl Desk {
     pub(crate) async fn open() -> Self {
         let database = database::database().await;
-        let (door, _) = door(&database).await;
+        let (door, pool) = door(&database).await;
         let session = sign_up(&door, "ann@acme.example").await;
         let token = session["access_token"].as_str().unwrap().to_owned();
-        Self { door, token, database }
+        Self { door, pool, token, database }
     }
 
     pub(crate) async fn ask(&self, method: &str, path: &str, body: Value) -> (u16, Value) {

@@ -1,5 +1,7 @@
 //! The records that people keep: made, found, changed, deleted, brought back.
 
+mod indexes;
+
 use axum::body::{Body, to_bytes};
 use axum::http::Request;
 use serde_json::{Value, json};
@@ -253,6 +255,8 @@ async fn a_search_finds_who_is_meant_also_by_a_misspelled_word() {
         ("hopper", vec!["Hopper"]),
         ("hop", vec!["Hopper"]),
         ("grace%20navy", vec!["Hopper"]),
+        ("gra%20hop", vec!["Hopper"]),
+        ("hopper%20gra", vec!["Hopper"]),
         ("hoper", vec!["Hopper"]),
         ("lovelaec", vec!["Lovelace"]),
         ("bletchly%20turing", vec!["Turing"]),

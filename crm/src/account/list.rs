@@ -59,7 +59,7 @@ pub async fn list(
     };
     let mut sql =
         QueryBuilder::new(format!("select {COLUMNS}, ({})::text as sort_key", sort.by.column));
-    sql.push(" from accounts a where a.deleted_at is null and a.customer_id = ")
+    sql.push(" from crm.accounts_in_reach a where a.deleted_at is null and a.customer_id = ")
         .push_bind(customer_id);
     if let Some(words) = words {
         sql.push(" and a.search @@ ").push_bind(words).push("::tsquery");
@@ -87,13 +87,13 @@ pub async fn search(
     let Some(q) = &checked.q else { return Ok(Vec::new()) };
     let Some(words) = search::query(&mut *db, customer_id, q).await? else { return Ok(Vec::new()) };
     let mut sql = QueryBuilder::new(
-        "with found as (select a.customer_id, a.id from accounts a where a.deleted_at is null",
+        "with found as (select a.customer_id, a.id from crm.accounts_in_reach a where a.deleted_at is null",
     );
     sql.push(" and a.customer_id = ").push_bind(customer_id);
     sql.push(" and a.search @@ ").push_bind(words.clone()).push("::tsquery");
     filter::push_where(&mut sql, "a", checked);
     sql.push(" limit ").push_bind(CANDIDATES).push(") select ").push(COLUMNS);
-    sql.push(" from found f join accounts a on a.customer_id = f.customer_id and a.id = f.id order by lower(a.name) = lower(");
+    sql.push(" from found f join crm.accounts_in_reach a on a.customer_id = f.customer_id and a.id = f.id order by lower(a.name) = lower(");
     sql.push_bind(q.trim().to_owned()).push(") desc, ts_rank(a.search, ").push_bind(words);
     sql.push("::tsquery) desc, a.id desc limit ").push_bind(i64::from(limit.min(200)));
     sql.build_query_as().fetch_all(db).await

@@ -336,8 +336,8 @@ pub(crate) async fn known(
     let wanted: Vec<String> = wanted.into_iter().filter(|name| !name.is_empty()).collect();
     // Postgres alone lowers both sides: its letters are not Rust's under every locale.
     let found = sqlx::query!(
-        r#"select a.id, n.name as "name!" from unnest($2::text[]) as n(name)
-           join accounts a on a.customer_id = $1 and lower(a.name) = lower(n.name) and a.deleted_at is null"#,
+        r#"select a.id as "id!", n.name as "name!" from unnest($2::text[]) as n(name)
+           join crm.accounts_in_reach a on a.customer_id = $1 and lower(a.name) = lower(n.name) and a.deleted_at is null"#,
         customer_id,
         &wanted,
     )

@@ -57,7 +57,7 @@ const COLUMNS: &str = "c.customer_id, c.id, c.account_id, c.company, c.owner_id,
     c.tags, c.custom, coalesce(crm.score(g.sum, g.as_of, g.half_life_seconds), 0) as score, \
     coalesce(g.level, 'cold') as level, c.created_at, c.updated_at";
 
-const FROM: &str = " from contacts c left join engagement g on g.customer_id = c.customer_id and g.contact_id = c.id \
+const FROM: &str = " from crm.contacts_in_reach c left join engagement g on g.customer_id = c.customer_id and g.contact_id = c.id \
     where c.deleted_at is null and c.customer_id = ";
 
 #[derive(sqlx::FromRow)]
@@ -119,7 +119,7 @@ pub async fn search(
     sql.push(" and c.search @@ ").push_bind(words.clone()).push("::tsquery");
     filter::push_where(&mut sql, "c", checked);
     sql.push(" limit ").push_bind(CANDIDATES).push(") select ").push(COLUMNS);
-    sql.push(" from found f join contacts c on c.customer_id = f.customer_id and c.id = f.id");
+    sql.push(" from found f join crm.contacts_in_reach c on c.customer_id = f.customer_id and c.id = f.id");
     sql.push(" left join engagement g on g.customer_id = c.customer_id and g.contact_id = c.id");
     sql.push(" order by lower(c.email) = lower(").push_bind(q.trim().to_owned());
     sql.push(") desc, ts_rank(c.search, ").push_bind(words);

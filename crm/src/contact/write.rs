@@ -207,8 +207,8 @@ pub(crate) async fn insert_placed(
         .collect();
     outbox::publish(tx, &events).await?;
     let by_email = sqlx::query!(
-        r#"select c.id, w.email as "email!" from unnest($2::text[]) as w(email)
-           join contacts c on c.customer_id = $1 and lower(c.email) = lower(w.email) and c.deleted_at is null"#,
+        r#"select c.id as "id!", w.email as "email!" from unnest($2::text[]) as w(email)
+           join crm.contacts_in_reach c on c.customer_id = $1 and lower(c.email) = lower(w.email) and c.deleted_at is null"#,
         customer_id,
         &wanted,
     )

@@ -243,7 +243,7 @@ pub async fn preview(
         let emails: Vec<String> = chunk.iter().map(|taken| taken.contact.email.clone()).collect();
         let known = sqlx::query_scalar!(
             r#"select count(*) as "known!" from unnest($2::text[]) as w(email)
-               join contacts c on c.customer_id = $1 and lower(c.email) = lower(w.email) and c.deleted_at is null"#,
+               join crm.contacts_in_reach c on c.customer_id = $1 and lower(c.email) = lower(w.email) and c.deleted_at is null"#,
             customer_id,
             &emails,
         )

@@ -41,16 +41,16 @@ pub async fn duplicates(
              select *, split_part(lower(email), '@', 2) as domain,
                regexp_replace(split_part(lower(email), '@', 1), '\+.*$', '') as local,
                lower(first_name || ' ' || last_name) as name
-             from contacts where customer_id = $1 and id = $2
+             from crm.contacts_in_reach where customer_id = $1 and id = $2
            ), near as (
-             select c.id from me join contacts c on c.customer_id = $1 and c.deleted_at is null
+             select c.id from me join crm.contacts_in_reach c on c.customer_id = $1 and c.deleted_at is null
                and lower(c.last_name) = lower(me.last_name) and me.last_name <> '' and c.id <> me.id limit 500
            ), rung as (
-             select c.id from me join contacts c on c.customer_id = $1 and c.deleted_at is null and c.phone is not null
+             select c.id from me join crm.contacts_in_reach c on c.customer_id = $1 and c.deleted_at is null and c.phone is not null
                and crm.phone_end(c.phone) = crm.phone_end(me.phone) and length(crm.phone_end(me.phone)) = 7
                and c.id <> me.id limit 500
            ), addressed as (
-             select c.id from me join contacts c on c.customer_id = $1 and c.deleted_at is null
+             select c.id from me join crm.contacts_in_reach c on c.customer_id = $1 and c.deleted_at is null
                and lower(c.email) = me.local || '@' || me.domain and c.id <> me.id
            ), judged as (
              select c.id,
@@ -61,14 +61,14 @@ pub async fn duplicates(
                  as same_phone,
                regexp_replace(split_part(lower(c.email), '@', 1), '\+.*$', '') = me.local
                  and split_part(lower(c.email), '@', 2) = me.domain as same_address
-             from me join contacts c on c.customer_id = $1
+             from me join crm.contacts_in_reach c on c.customer_id = $1
                and c.id in (select id from near union select id from rung union select id from addressed)
            ), scored as (
              select *, greatest(same_address::int * 90, same_domain::int * 20 + same_phone::int * 35
                + case when same_name then 45 when similar_name then 30 else 0 end) as score
              from judged
            )
-           select id, score as "score!", same_name as "same_name!", similar_name as "similar_name!",
+           select id as "id!", score as "score!", same_name as "same_name!", similar_name as "similar_name!",
              same_domain as "same_domain!", same_phone as "same_phone!", same_address as "same_address!"
            from scored where score >= 50 order by score desc, id limit 20"#,
         customer_id,

@@ -64,7 +64,7 @@ pub async fn list(
            o.name, o.pipeline_id, o.stage_id, o.amount::text as amount, o.currency, o.close_on, o.status, o.lost_reason,
            o.owner_id, o.tags, o.custom, o.stage_changed_at, o.closed_at, o.created_at, o.updated_at,
            ({})::text as sort_key
-         from opportunities o where o.deleted_at is null and o.customer_id = ",
+         from crm.opportunities_in_reach o where o.deleted_at is null and o.customer_id = ",
         sort.by.column
     ));
     sql.push_bind(customer_id);
