@@ -6,19 +6,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Result;
+use crm::consumer::Consumer;
 use crm::inbound::{self, Inbound, Kind};
-use crm::own_run::OwnRunError;
 use crm::vault::Vault;
 use engine::definition_store::Definitions;
-use engine::outbox::Event;
-use engine::relay::{self, Sink};
 use engine::worker::{self, Worker};
-use engine::{clock, id, run};
-use futures_util::FutureExt;
-use futures_util::future::BoxFuture;
+use engine::{clock, id, relay, run};
 use providers::mail::{InboundKind, InboundMail, MailProvider};
 use providers::mock::{MockMail, PersonaSettings};
-use sqlx::{PgConnection, PgPool};
+use sqlx::PgPool;
 use steps::{AllowedHosts, Http, Mailboxes, Services, Webhooks};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -69,7 +65,7 @@ pub(crate) async fn start(
         definitions: definitions.clone(),
         writers: crm::writers::all(),
         settings: worker::Settings {
-            name: format!("process {}", std::process::id()),
+            name: process_name(),
             retention: settings.retention,
             ..worker::Settings::default()
         },
@@ -77,7 +73,9 @@ pub(crate) async fn start(
     };
     let stopping = stop.clone();
     tasks.spawn(async move { worker.run(stopping).await });
-    tasks.spawn(relay::run(db.clone(), Arc::new(InProcess { definitions }), stop.clone()));
+    let consumer = Arc::new(Consumer { db: db.clone(), definitions });
+    let relay = relay::Settings { name: process_name(), ..relay::Settings::default() };
+    tasks.spawn(relay::run(db.clone(), consumer, relay, stop.clone()));
     tasks.spawn(keep_up(stop.clone()));
     let (scoring, stopping) = (db.clone(), stop.clone());
     tasks.spawn(async move { score(&scoring, &stopping).await });
@@ -86,6 +84,11 @@ pub(crate) async fn start(
     let stopping = stop.clone();
     tasks.spawn(async move { receive(&db, &data_dir, &stopping).await });
     Ok(())
+}
+
+/// How operators see this process.
+fn process_name() -> String {
+    format!("process {}", std::process::id())
 }
 
 /// Keeps the metrics small until told to stop.
@@ -126,30 +129,6 @@ async fn forget(db: &PgPool, stop: &CancellationToken) {
             Ok(forgotten) => tracing::debug!(forgotten, "forgot deliveries of a month ago"),
             Err(error) => tracing::warn!(%error, "deliveries could not be forgotten"),
         }
-    }
-}
-
-/// The relay's sink without a broker: the consumer's handlers, in the relay's own transaction.
-struct InProcess {
-    /// By which the deliveries to webhooks are run.
-    definitions: Definitions,
-}
-
-impl Sink for InProcess {
-    fn deliver<'a>(
-        &'a self,
-        tx: &'a mut PgConnection,
-        events: &'a [Event],
-    ) -> BoxFuture<'a, Result<(), sqlx::Error>> {
-        async move {
-            crm::consumer::apply(&mut *tx, events).await?;
-            let told = crm::webhook::fan_out(tx, &self.definitions, events).await;
-            told.map_err(|error| match error {
-                OwnRunError::Database(error) => error,
-                OwnRunError::Broken(_) => sqlx::Error::Protocol(error.to_string()),
-            })
-        }
-        .boxed()
     }
 }
 

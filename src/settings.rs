@@ -81,6 +81,7 @@ impl Settings {
             http_allow: http_allow(get("SALESOS_HTTP_ALLOW"))?,
             retention: Retention {
                 history: length("RETENTION_HISTORY", get("RETENTION_HISTORY"), "365d")?,
+                events: length("RETENTION_EVENTS", get("RETENTION_EVENTS"), "7d")?,
                 signals: length("RETENTION_SIGNALS", get("RETENTION_SIGNALS"), "90d")?,
                 runs: get("RETENTION_RUNS")
                     .map(|given| length("RETENTION_RUNS", Some(given), ""))

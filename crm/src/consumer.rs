@@ -3,15 +3,79 @@
 
 use std::collections::HashSet;
 
-use engine::id;
+use engine::definition_store::Definitions;
 use engine::outbox::Event;
+use engine::relay::{OutOfReach, Sink, Taken};
+use engine::{id, transaction, worker};
+use futures_util::future::{BoxFuture, FutureExt};
 use serde_json::{Value, json};
-use sqlx::PgConnection;
+use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
 use crate::activity::{self, About, Kind, NewActivity};
 use crate::contact;
 use crate::engagement::{self, COUNTABLE, Fact, NewFact};
+use crate::own_run::OwnRunError;
+use crate::webhook;
+
+/// What follows from events, applied as they come: by the relay of the same process, or from a broker.
+pub struct Consumer {
+    /// Where it is written, past row-level security: events are all customers'.
+    pub db: PgPool,
+    /// By which the deliveries to webhooks are run.
+    pub definitions: Definitions,
+}
+
+impl Consumer {
+    /// Applies events in one transaction.
+    async fn apply(&self, events: &[Event]) -> Result<(), OwnRunError> {
+        let mut tx = transaction::begin(&self.db).await?;
+        let fresh = apply(&mut tx, events).await?;
+        webhook::fan_out(&mut tx, &self.definitions, &fresh).await?;
+        Ok(tx.commit().await?)
+    }
+}
+
+impl Sink for Consumer {
+    /// All at once; where one of them can't be applied, one after the other.
+    fn deliver<'a>(&'a self, events: &'a [Event]) -> BoxFuture<'a, Result<Vec<Taken>, OutOfReach>> {
+        async move {
+            match self.apply(events).await {
+                Ok(()) => return Ok(vec![Taken::Told; events.len()]),
+                Err(error) => may_come_again(error)?,
+            };
+            let mut closed = HashSet::new();
+            let mut taken = Vec::with_capacity(events.len());
+            for event in events {
+                let key = (&event.topic, &event.key);
+                if closed.contains(&key) {
+                    taken.push(Taken::Waits);
+                    continue;
+                }
+                taken.push(match self.apply(std::slice::from_ref(event)).await {
+                    Ok(()) => Taken::Told,
+                    Err(error) => {
+                        closed.insert(key);
+                        Taken::Refused(may_come_again(error)?)
+                    }
+                });
+            }
+            Ok(taken)
+        }
+        .boxed()
+    }
+}
+
+/// What is wrong with an event that can't be applied, unless nothing is: the database is out of reach, or another
+/// transaction was in the way.
+fn may_come_again(error: OwnRunError) -> Result<String, OutOfReach> {
+    match error {
+        OwnRunError::Database(error) if worker::may_succeed_again(&error) => {
+            Err(OutOfReach(error.to_string()))
+        }
+        OwnRunError::Database(_) | OwnRunError::Broken(_) => Ok(error.to_string()),
+    }
+}
 
 /// Names this consumer among those that may read the same events.
 const CONSUMER: &str = "activities";
@@ -35,11 +99,14 @@ pub(crate) async fn first_time(
     Ok(noted.rows_affected() == 1)
 }
 
-/// Applies events in the caller's transaction, each once, in their order. Returns how many were new.
+/// Applies events in the caller's transaction, each once, in their order. Gives those that were new.
 ///
 /// # Errors
 /// What the statements returned; the caller rolls back.
-pub async fn apply(tx: &mut PgConnection, events: &[Event]) -> Result<usize, sqlx::Error> {
+pub async fn apply<'a>(
+    tx: &mut PgConnection,
+    events: &'a [Event],
+) -> Result<Vec<&'a Event>, sqlx::Error> {
     let ids: Vec<Uuid> = events.iter().map(|event| event.id).collect();
     let fresh = sqlx::query_scalar!(
         "insert into processed_events (consumer, event_id) select $1, id from unnest($2::uuid[]) as e(id)
@@ -64,7 +131,7 @@ pub async fn apply(tx: &mut PgConnection, events: &[Event]) -> Result<usize, sql
     }
     let facts: Vec<NewFact> = fresh.iter().filter_map(|event| fact(event)).collect();
     engagement::note(tx, &facts).await?;
-    Ok(fresh.len())
+    Ok(fresh)
 }
 
 /// Takes the words out of activities with contacts who were erased since their events were published.

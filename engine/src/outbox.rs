@@ -11,6 +11,7 @@ use sqlx::{PgConnection, PgExecutor};
 use uuid::Uuid;
 
 use crate::clock;
+use crate::relay::CHANNEL;
 
 /// An event that a transaction wants told.
 #[derive(Debug, Clone, PartialEq)]
@@ -62,34 +63,53 @@ pub async fn publish(tx: &mut PgConnection, events: &[NewEvent]) -> Result<(), s
     let keys: Vec<String> = events.iter().map(|event| event.key.clone()).collect();
     let sequences: Vec<i64> = events.iter().map(|event| event.sequence).collect();
     let data: Vec<Value> = events.iter().map(|event| event.data.clone()).collect();
+    // The transaction has its number before its events have theirs: who sees a later event sees that it is under way.
     sqlx::query!(
-        "insert into engine.outbox (id, customer_id, topic, key, sequence, data)
-         select id, customer_id, topic, key, sequence, data
-         from unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::bigint[], $6::jsonb[])
-           with ordinality as e(id, customer_id, topic, key, sequence, data, place)
-         order by place",
+        "with me as materialized (
+           select pg_current_xact_id() as xid
+         ), written as (
+           insert into engine.outbox (id, customer_id, topic, key, sequence, data, xid)
+           select id, customer_id, topic, key, sequence, data, xid
+           from me, unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::bigint[], $6::jsonb[])
+             with ordinality as e(id, customer_id, topic, key, sequence, data, place)
+           order by place
+         )
+         select pg_notify($7, '') from engine.relays where asleep limit 1",
         &ids,
         &customers,
         &topics,
         &keys,
         &sequences,
         &data,
+        CHANNEL,
     )
     .execute(tx)
     .await?;
     Ok(())
 }
 
-/// How many events wait for the relay, counted to at most 10,000.
+/// How the outbox stands.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Lag {
+    /// So many events are not told yet, counted to at most 10,000.
+    pub pending: i64,
+    /// How long the oldest of them has waited, in seconds of `engine.now()`; 0 where none does.
+    pub seconds: f64,
+    /// So many are set aside.
+    pub parked: i64,
+}
+
+/// How the outbox stands.
 ///
 /// # Errors
 /// What the statement returned.
-pub async fn pending(db: impl PgExecutor<'_>) -> Result<i64, sqlx::Error> {
-    sqlx::query_scalar!(
-        r#"select count(*) as "count!" from (
-             select from engine.outbox o where o.seq > (select upto from engine.relay where one)
-             union all select from engine.gaps g join engine.outbox o on o.seq = g.seq
-             limit 10000) waiting"#
+pub async fn lag(db: impl PgExecutor<'_>) -> Result<Lag, sqlx::Error> {
+    sqlx::query_as!(
+        Lag,
+        r#"with untold as materialized (select at from engine.untold limit 10000)
+           select (select count(*) from untold) as "pending!",
+             coalesce((select extract(epoch from engine.now() - min(at)) from untold), 0)::float8 as "seconds!",
+             (select count(*) from engine.parked) as "parked!""#
     )
     .fetch_one(db)
     .await

@@ -141,7 +141,7 @@ struct New {
 pub async fn fan_out(
     tx: &mut PgConnection,
     definitions: &Definitions,
-    events: &[Event],
+    events: &[&Event],
 ) -> Result<(), OwnRunError> {
     let customers: Vec<Uuid> = events.iter().map(|event| event.customer_id).collect();
     let topics: Vec<String> = events.iter().map(|event| event.topic.clone()).collect();

@@ -132,6 +132,11 @@ pub(crate) fn lost(error: &sqlx::Error) -> bool {
     )
 }
 
+/// Whether the same may succeed another time: the database is gone, or another transaction was in the way.
+pub fn may_succeed_again(error: &sqlx::Error) -> bool {
+    lost(error) || begins_again(error)
+}
+
 /// Deadlocks and serialization failures were rolled back as a whole: the same transaction may succeed.
 fn begins_again(error: &sqlx::Error) -> bool {
     error

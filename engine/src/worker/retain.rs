@@ -1,5 +1,5 @@
-//! Lets go what has had its time: weeks of history as a whole, signals, fires of schedules and finished runs in
-//! bounded batches, relayed ranges of the outbox as a whole. All by the real clock.
+//! Lets go what has had its time: weeks of history and days of the outbox as a whole, signals, fires of schedules
+//! and finished runs in bounded batches. All by the real clock.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,14 +17,14 @@ const EVERY: Duration = Duration::from_secs(600);
 const PAUSE: Duration = Duration::from_millis(50);
 /// How many rows leave in one transaction.
 const BATCH: i64 = 1_000;
-/// How many relayed events stay, for whoever looks what was told.
-const EVENTS: i64 = 100_000;
 
 /// How long what is over stays.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Retention {
     /// History, by the week in which its run began; never while that run is open.
     pub history: Duration,
+    /// Events, by the day on which they were written; never one that is not told yet.
+    pub events: Duration,
     /// Signals, by which a second one of the same key is known.
     pub signals: Duration,
     /// Finished runs, counted from their end; `None` keeps them.
@@ -34,7 +34,7 @@ pub struct Retention {
 impl Default for Retention {
     fn default() -> Self {
         let days = |days: u64| Duration::from_secs(days * 24 * 3_600);
-        Self { history: days(365), signals: days(90), runs: None }
+        Self { history: days(365), events: days(7), signals: days(90), runs: None }
     }
 }
 
@@ -77,7 +77,15 @@ async fn turn(shared: &Shared) -> Result<(), sqlx::Error> {
     if dropped > 0 {
         tracing::info!(weeks = dropped, "dropped weeks of history");
     }
-    sqlx::query!("select from engine.drop_outbox($1)", EVENTS).execute(db).await?;
+    let dropped = sqlx::query_scalar!(
+        r#"select engine.drop_events(clock_timestamp() - make_interval(secs => $1)) as "dropped!""#,
+        retention.events.as_secs_f64(),
+    )
+    .fetch_one(db)
+    .await?;
+    if dropped > 0 {
+        tracing::info!(days = dropped, "dropped days of the outbox");
+    }
     Ok(())
 }
 

@@ -144,8 +144,9 @@ pub(crate) const ALL: [Invariant; 19] = [
                  union all select 'inbox ' || run_id from engine.inbox
                  union all select 'ending ' || run_id from engine.endings
                  union all select 'worker ' || id from engine.workers
-                 union all select 'outbox ' || seq from engine.outbox where seq > (select upto from engine.relay)
-                 union all select 'gap ' || seq from engine.gaps",
+                 union all select 'outbox ' || seq from engine.outbox o where not exists (
+                   select from engine.relay_lanes l where l.lane = engine.relay_lane(o.key) and l.upto >= o.seq
+                     and not o.xid = any(l.pending))",
     },
     Invariant {
         name: "I10",

@@ -108,8 +108,7 @@ async fn filled(db: &PgPool) {
 async fn drain(db: &PgPool, load: &Load) -> Duration {
     let began = Instant::now();
     let left = "select (select count(*) from engine.runs where ended_at is null)
-        + (select count(*) from engine.outbox where seq > (select upto from engine.relay))
-        + (select count(*) from engine.gaps) + (select count(*) from engine.endings)";
+        + (select count(*) from engine.untold) + (select count(*) from engine.endings)";
     while count(db, left).await > 0 && began.elapsed() < DRAINED_WITHIN {
         if let Err(error) = load.release().await {
             let deadlocked =

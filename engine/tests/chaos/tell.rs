@@ -3,7 +3,7 @@
 
 use engine::fact::{FactWriter, RunFact};
 use engine::outbox::{self, Event, NewEvent};
-use engine::relay::Sink;
+use engine::relay::{OutOfReach, Sink, Taken};
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use serde_json::json;
@@ -57,19 +57,16 @@ impl FactWriter for Writer {
 pub(crate) struct Broker(pub(crate) Outside);
 
 impl Sink for Broker {
-    fn deliver<'a>(
-        &'a self,
-        _: &'a mut PgConnection,
-        events: &'a [Event],
-    ) -> BoxFuture<'a, Result<(), sqlx::Error>> {
+    fn deliver<'a>(&'a self, events: &'a [Event]) -> BoxFuture<'a, Result<Vec<Taken>, OutOfReach>> {
         async move {
             let told = |event: &Event| Told {
                 topic: event.topic.clone(),
                 key: event.key.clone(),
                 sequence: event.sequence,
             };
-            self.0.call(&Call::Tell(events.iter().map(told).collect())).await?;
-            Ok(())
+            let told = self.0.call(&Call::Tell(events.iter().map(told).collect())).await;
+            told.map_err(|error| OutOfReach(error.to_string()))?;
+            Ok(vec![Taken::Told; events.len()])
         }
         .boxed()
     }

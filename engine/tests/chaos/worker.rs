@@ -59,6 +59,7 @@ pub(crate) async fn work(orders: Orders) {
         }
     };
     let db = pool(options, 8);
+    let relay = relay::Settings { name: orders.name.clone(), lease: LEASE };
     let settings = Settings {
         name: orders.name,
         concurrency: 64,
@@ -70,7 +71,7 @@ pub(crate) async fn work(orders: Orders) {
     let definitions = Definitions::new(registry(outside));
     let writers = FactWriters::new().writer(Arc::new(Writer));
     let worker = Worker { queue, db: db.clone(), definitions, writers, settings };
-    let relaying = tokio::spawn(relay::run(db, Arc::new(Broker(outside)), stop.clone()));
+    let relaying = tokio::spawn(relay::run(db, Arc::new(Broker(outside)), relay, stop.clone()));
     worker.run(stop).await;
     let _ended = relaying.await;
     std::process::exit(0);

@@ -20,7 +20,7 @@ async fn old_run(story: &Story, state: &str) {
 }
 
 fn retention(runs: Option<Duration>) -> Settings {
-    let retention = Retention { history: 30 * DAY, signals: 30 * DAY, runs };
+    let retention = Retention { history: 30 * DAY, events: 7 * DAY, signals: 30 * DAY, runs };
     Settings { retention, ..Settings::default() }
 }
 
@@ -64,6 +64,21 @@ async fn a_finished_run_is_forgotten_after_its_time_where_the_settings_say_so() 
     story.until(recent, "completed").await;
     story.until_count("select count(*) from engine.runs", 1).await;
     story.until_count(WEEKS, 0).await;
+    worker.stop().await;
+    story.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_day_of_the_outbox_leaves_once_all_of_it_is_told() {
+    let story = Story::begin().await;
+    story.sql("create table engine.outbox_20260106 partition of engine.outbox for values from (engine.first_uuid('2026-01-06Z')) to (engine.first_uuid('2026-01-07Z'))").await;
+    story.sql("insert into engine.outbox (id, customer_id, topic, key, sequence, data) select engine.first_uuid('2026-01-06Z'), gen_random_uuid(), 't', 'k', 1, '{}'").await;
+    let days = "select count(*) from pg_class where relname = 'outbox_20260106'";
+    story.sql("select engine.drop_events(now() - interval '7 days')").await;
+    story.until_count(days, 1).await;
+    story.sql("update engine.relay_lanes set upto = 100").await;
+    let worker = story.worker_with(retention(None)).await;
+    story.until_count(days, 0).await;
     worker.stop().await;
     story.end().await;
 }

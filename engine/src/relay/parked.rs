@@ -1,0 +1,219 @@
+//! Events that are set aside, in the order of their keys: what their sink would not take, and what comes after it.
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use serde_json::{Value, json};
+use sqlx::{Connection, PgConnection, PgExecutor};
+use uuid::Uuid;
+
+use super::judge::{Key, Park, key};
+use super::{Sink, Taken};
+use crate::outbox::Event;
+
+/// How many parked events are tried again at once.
+const AT_ONCE: i64 = 100;
+/// How long until one that may heal is tried again by itself.
+const HEALS_AFTER: Duration = Duration::from_secs(30);
+
+/// An event that is set aside.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Parked {
+    /// Its place in the outbox.
+    pub seq: i64,
+    /// Its id.
+    pub id: Uuid,
+    /// Whose it is.
+    pub customer_id: Uuid,
+    /// Its topic; with the key, that of the events that wait behind it.
+    pub topic: String,
+    /// Its key.
+    pub key: String,
+    /// How often it was tried; 0 where it waits behind another.
+    pub tries: i32,
+    /// Why it is set aside.
+    pub reason: String,
+    /// Since when, by the real clock.
+    pub parked_at: DateTime<Utc>,
+    /// When it is tried again, where that is known.
+    pub retry_at: Option<DateTime<Utc>>,
+}
+
+/// What is set aside, in the order in which it came, after a place; at most `limit` (bounded to 500).
+///
+/// # Errors
+/// What the statement returned.
+pub async fn list(
+    db: impl PgExecutor<'_>,
+    after: i64,
+    limit: u32,
+) -> Result<Vec<Parked>, sqlx::Error> {
+    sqlx::query_as!(
+        Parked,
+        r#"select seq, (event ->> 'id')::uuid as "id!", (event ->> 'customer_id')::uuid as "customer_id!", topic, key, tries,
+             error as reason, parked_at, retry_at
+           from engine.parked where seq > $1 order by seq limit $2"#,
+        after,
+        i64::from(limit.min(500)),
+    )
+    .fetch_all(db)
+    .await
+}
+
+/// Has parked events tried again at once, each with those that wait behind it: of one place, of one topic, or all.
+/// Gives how many.
+///
+/// # Errors
+/// What the statement returned.
+pub async fn retry(
+    db: impl PgExecutor<'_>,
+    seq: Option<i64>,
+    topic: Option<&str>,
+) -> Result<u64, sqlx::Error> {
+    let due = sqlx::query!(
+        "update engine.parked p set retry_at = clock_timestamp()
+         where ($2::text is null or p.topic = $2) and ($1::bigint is null
+           or (p.topic, p.key) = (select o.topic, o.key from engine.parked o where o.seq = $1))",
+        seq,
+        topic,
+    )
+    .execute(db)
+    .await?;
+    Ok(due.rows_affected())
+}
+
+/// The topics and keys of these events of which an earlier one is parked.
+pub(super) async fn blocked(
+    connection: &mut PgConnection,
+    events: &[Event],
+) -> Result<HashSet<Key>, sqlx::Error> {
+    if events.is_empty() {
+        return Ok(HashSet::new());
+    }
+    let topics: Vec<String> = events.iter().map(|event| event.topic.clone()).collect();
+    let keys: Vec<String> = events.iter().map(|event| event.key.clone()).collect();
+    let rows = sqlx::query!(
+        "select distinct p.topic, p.key from engine.parked p
+         join unnest($1::text[], $2::text[]) as e(topic, key) on e.topic = p.topic and e.key = p.key",
+        &topics,
+        &keys,
+    )
+    .fetch_all(connection)
+    .await?;
+    Ok(rows.into_iter().map(|row| (row.topic, row.key)).collect())
+}
+
+/// Sets events aside.
+pub(super) async fn park(tx: &mut PgConnection, parked: &[&Park]) -> Result<(), sqlx::Error> {
+    for Park { event, tries, reason, heals } in parked {
+        let whole = json!({
+            "id": event.id,
+            "customer_id": event.customer_id,
+            "sequence": event.sequence,
+            "data": event.data,
+            "at": event.at,
+        });
+        sqlx::query!(
+            "insert into engine.parked (seq, topic, key, tries, error, event, retry_at)
+             values ($1, $2, $3, $4, $5, $6, clock_timestamp() + make_interval(secs => $7))
+             on conflict (seq) do nothing",
+            event.seq,
+            event.topic,
+            event.key,
+            i32::try_from(*tries).unwrap_or(i32::MAX),
+            reason,
+            whole,
+            heals.then_some(HEALS_AFTER.as_secs_f64()),
+        )
+        .execute(&mut *tx)
+        .await?;
+    }
+    Ok(())
+}
+
+/// Tries parked events again that are due, of the lanes of a relay: the first of each key, then those behind it. Gives
+/// how many are told now.
+pub(super) async fn tell_again(
+    connection: &mut PgConnection,
+    id: Uuid,
+    sink: &dyn Sink,
+) -> Result<usize, sqlx::Error> {
+    let rows = sqlx::query!(
+        "select p.seq, p.topic, p.key, p.event from engine.parked p
+         join engine.relay_lanes l on l.lane = engine.relay_lane(p.key) and l.holder = $1
+         where p.retry_at <= clock_timestamp() and not exists (
+           select from engine.parked b where b.topic = p.topic and b.key = p.key and b.seq < p.seq)
+         order by p.seq limit $2",
+        id,
+        AT_ONCE,
+    )
+    .fetch_all(&mut *connection)
+    .await?;
+    let event = |seq: i64, topic: String, key: String, whole: &Value| {
+        let of = |field: &str| whole.get(field).and_then(Value::as_str);
+        Some(Event {
+            seq,
+            id: of("id")?.parse().ok()?,
+            customer_id: of("customer_id")?.parse().ok()?,
+            topic,
+            key,
+            sequence: whole.get("sequence")?.as_i64()?,
+            data: whole.get("data")?.clone(),
+            at: of("at")?.parse().ok()?,
+        })
+    };
+    let read = rows.into_iter().filter_map(|row| event(row.seq, row.topic, row.key, &row.event));
+    let events: Vec<Event> = read.collect();
+    if events.is_empty() {
+        return Ok(0);
+    }
+    let taken = match sink.deliver(&events).await {
+        Ok(taken) => taken,
+        Err(error) => {
+            tracing::warn!(%error, "the sink is out of reach; what is parked waits");
+            return Ok(0);
+        }
+    };
+    let mut tx = connection.begin().await?;
+    let mut told = 0;
+    for (event, taken) in events.iter().zip(taken) {
+        let (reason, heals) = match taken {
+            Taken::Told => {
+                told += 1;
+                go_on(&mut tx, event).await?;
+                continue;
+            }
+            Taken::Waits => continue,
+            Taken::Refused(reason) | Taken::Unfit(reason) => (reason, false),
+            Taken::Unready(reason) => (reason, true),
+        };
+        sqlx::query!(
+            "update engine.parked set tries = tries + 1, error = $2,
+               retry_at = clock_timestamp() + make_interval(secs => $3)
+             where seq = $1",
+            event.seq,
+            reason,
+            heals.then_some(HEALS_AFTER.as_secs_f64()),
+        )
+        .execute(&mut *tx)
+        .await?;
+    }
+    tx.commit().await?;
+    Ok(told)
+}
+
+/// Forgets a parked event that is told; the next of its key is due.
+async fn go_on(tx: &mut PgConnection, event: &Event) -> Result<(), sqlx::Error> {
+    let (topic, key) = key(event);
+    sqlx::query!("delete from engine.parked where seq = $1", event.seq).execute(&mut *tx).await?;
+    sqlx::query!(
+        "update engine.parked set retry_at = clock_timestamp() where seq = (
+           select min(seq) from engine.parked where topic = $1 and key = $2)",
+        topic,
+        key,
+    )
+    .execute(tx)
+    .await?;
+    Ok(())
+}
