@@ -199,11 +199,11 @@ impl Relay {
         let mut beat = Instant::now();
         let mut active = Instant::now();
         let mut asleep = false;
-        self.share().await?;
+        let mut more = self.share().await? > 0;
         loop {
-            if beat.elapsed() > self.settings.lease / 5 {
+            if more || beat.elapsed() > self.settings.lease / 5 {
                 beat = Instant::now();
-                self.share().await?;
+                more = self.share().await? > 0;
             }
             let turn = self.turn().await?;
             if turn.events > 0 {
@@ -215,6 +215,8 @@ impl Relay {
             }
             if turn.refused {
                 tokio::time::sleep(AFTER_REFUSAL).await;
+            } else if more {
+                // What is parked goes on, a batch for each turn.
             } else if active.elapsed() < DROWSY_AFTER {
                 tokio::time::sleep(BUSY).await;
             } else if !asleep {
@@ -229,14 +231,13 @@ impl Relay {
         }
     }
 
-    /// Takes its share of the lanes, and tries what is parked and due again.
+    /// Takes its share of the lanes, and tries some of what is parked and due again; gives how many of those are told.
     ///
     /// # Errors
     /// What the statements returned.
-    pub async fn share(&mut self) -> Result<(), sqlx::Error> {
+    pub async fn share(&mut self) -> Result<usize, sqlx::Error> {
         lanes::share(&mut self.connection, self.id, &self.settings).await?;
-        while parked::tell_again(&mut self.connection, self.id, self.sink.as_ref()).await? > 0 {}
-        Ok(())
+        parked::tell_again(&mut self.connection, self.id, self.sink.as_ref()).await
     }
 
     /// Tells what there is in its lanes, at most a look's worth.
