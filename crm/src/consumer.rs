@@ -162,7 +162,8 @@ fn fact(event: &Event) -> Option<NewFact> {
     Some(NewFact { customer_id: event.customer_id, contact_id: contact_of(event)?, fact })
 }
 
-fn contact_of(event: &Event) -> Option<Uuid> {
+/// The contact that an event is about, if any.
+pub(crate) fn contact_of(event: &Event) -> Option<Uuid> {
     id::read("con", event.data.get("contact_id")?.as_str()?).ok()
 }
 

@@ -7,7 +7,7 @@ use std::borrow::Cow;
 
 use chrono::{DateTime, Utc};
 use serde_json::Value;
-use sqlx::{PgConnection, PgExecutor};
+use sqlx::PgConnection;
 use uuid::Uuid;
 
 use crate::clock;
@@ -86,31 +86,4 @@ pub async fn publish(tx: &mut PgConnection, events: &[NewEvent]) -> Result<(), s
     .execute(tx)
     .await?;
     Ok(())
-}
-
-/// How the outbox stands.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Lag {
-    /// So many events are not told yet, counted to at most 10,000.
-    pub pending: i64,
-    /// How long the oldest of them has waited, in seconds of `engine.now()`; 0 where none does.
-    pub seconds: f64,
-    /// So many are set aside.
-    pub parked: i64,
-}
-
-/// How the outbox stands.
-///
-/// # Errors
-/// What the statement returned.
-pub async fn lag(db: impl PgExecutor<'_>) -> Result<Lag, sqlx::Error> {
-    sqlx::query_as!(
-        Lag,
-        r#"with untold as materialized (select at from engine.untold limit 10000)
-           select (select count(*) from untold) as "pending!",
-             coalesce((select extract(epoch from engine.now() - min(at)) from untold), 0)::float8 as "seconds!",
-             (select count(*) from engine.parked) as "parked!""#
-    )
-    .fetch_one(db)
-    .await
 }

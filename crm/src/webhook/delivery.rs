@@ -13,6 +13,7 @@ use sqlx::{PgConnection, PgExecutor};
 use uuid::Uuid;
 
 use super::LIMIT;
+use crate::consumer;
 use crate::own_run::{self, OwnRun, OwnRunError};
 
 /// How often a delivery is tried: at once, and then over a day and a half.
@@ -161,7 +162,6 @@ pub async fn fan_out(
     .await?;
     let new = |webhook_id: Uuid, place: i64| {
         let event = events.get(usize::try_from(place - 1).ok()?)?;
-        let contact = event.data.get("contact_id").and_then(Value::as_str);
         let shown = id::show("evt", event.id);
         let body = body(&event.topic, event.at, &shown, &event.key, event.sequence, &event.data);
         Some(New {
@@ -170,7 +170,7 @@ pub async fn fan_out(
             webhook_id,
             event_id: event.id,
             topic: event.topic.clone(),
-            contact_id: contact.and_then(|contact| id::read("con", contact).ok()),
+            contact_id: consumer::contact_of(event),
             body,
             again: false,
         })
@@ -221,9 +221,7 @@ async fn order(
     }
     let workflow = workflow();
     for (customer_id, deliveries) in by_customer {
-        let run = |(id, webhook): &'_ (Uuid, String)| (*id, webhook.clone());
-        let named: Vec<(Uuid, String)> = deliveries.iter().map(run).collect();
-        let runs: Vec<OwnRun<'_>> = named
+        let runs: Vec<OwnRun<'_>> = deliveries
             .iter()
             .map(|(id, webhook)| OwnRun {
                 id: *id,

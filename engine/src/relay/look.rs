@@ -1,5 +1,7 @@
 //! One look at the outbox: what came since, and what transactions wrote late that were under way before.
 
+use std::collections::HashSet;
+
 use sqlx::PgConnection;
 use uuid::Uuid;
 
@@ -9,18 +11,20 @@ use crate::outbox::Event;
 /// What a relay saw of its lanes, all in one snapshot.
 pub(super) struct Look {
     pub(super) lanes: Vec<Lane>,
+    /// What is to tell, lane by lane, in its order.
+    pub(super) events: Vec<Event>,
     pub(super) snapshot: Snapshot,
 }
 
 /// A lane as it stood.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Lane {
     pub(super) lane: i32,
     pub(super) epoch: i64,
     pub(super) upto: i64,
     pub(super) pending: Vec<Pending>,
-    /// What is to tell, in its order.
-    pub(super) events: Vec<Event>,
+    /// The places of what is to tell, in its order.
+    pub(super) places: Vec<i64>,
     /// The late ones among them were cut off: what came since waits for the others.
     pub(super) cut: bool,
 }
@@ -91,6 +95,7 @@ pub(super) async fn look(connection: &mut PgConnection, id: Uuid) -> Result<Look
         None => Snapshot { end: 0, under_way: Vec::new() },
     };
     let mut lanes: Vec<(Lane, Vec<bool>)> = Vec::new();
+    let mut events: Vec<Event> = Vec::new();
     for row in rows {
         if lanes.last().is_none_or(|(lane, _)| lane.lane != row.lane) {
             let pending = row.pending.iter().zip(&row.pending_after);
@@ -100,7 +105,7 @@ pub(super) async fn look(connection: &mut PgConnection, id: Uuid) -> Result<Look
             });
             let pending = pending.collect::<Result<_, sqlx::Error>>()?;
             let (lane, epoch, upto) = (row.lane, row.epoch, row.upto);
-            let new = Lane { lane, epoch, upto, pending, events: Vec::new(), cut: false };
+            let new = Lane { lane, epoch, upto, pending, places: Vec::new(), cut: false };
             lanes.push((new, Vec::new()));
         }
         let event = || {
@@ -116,14 +121,17 @@ pub(super) async fn look(connection: &mut PgConnection, id: Uuid) -> Result<Look
             })
         };
         if let (Some((lane, late)), Some(event)) = (lanes.last_mut(), event()) {
-            lane.events.push(event);
+            lane.places.push(event.seq);
+            events.push(event);
             late.push(row.late.unwrap_or_default());
         }
     }
-    Ok(Look {
-        lanes: lanes.into_iter().map(|(lane, late)| bounded(lane, &late)).collect(),
-        snapshot,
-    })
+    let lanes: Vec<Lane> = lanes.into_iter().map(|(lane, late)| bounded(lane, &late)).collect();
+    if lanes.iter().any(|lane| lane.cut) {
+        let kept: HashSet<i64> = lanes.iter().flat_map(|lane| lane.places.clone()).collect();
+        events.retain(|event| kept.contains(&event.seq));
+    }
+    Ok(Look { lanes, events, snapshot })
 }
 
 /// A lane with no more late events than a look takes; where there are more, those alone, so that none of them is
@@ -132,8 +140,8 @@ fn bounded(mut lane: Lane, late: &[bool]) -> Lane {
     let bound = usize::try_from(PER_LANE).unwrap_or(usize::MAX);
     if late.iter().filter(|late| **late).count() > bound {
         let mut late = late.iter();
-        lane.events.retain(|_| late.next().is_some_and(|late| *late));
-        lane.events.truncate(bound);
+        lane.places.retain(|_| late.next().is_some_and(|late| *late));
+        lane.places.truncate(bound);
         lane.cut = true;
     }
     lane

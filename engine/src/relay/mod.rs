@@ -245,8 +245,8 @@ impl Relay {
     /// # Errors
     /// What the statements returned; nothing is lost, the same events come again.
     pub async fn turn(&mut self) -> Result<Turn, sqlx::Error> {
-        let look = look::look(&mut self.connection, self.id).await?;
-        let events: Vec<Event> = look.lanes.iter().flat_map(|lane| lane.events.clone()).collect();
+        let mut look = look::look(&mut self.connection, self.id).await?;
+        let events = std::mem::take(&mut look.events);
         if events.is_empty() && look.lanes.iter().all(|lane| !lane.shrinks(&look.snapshot)) {
             return Ok(Turn::default());
         }

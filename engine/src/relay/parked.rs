@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use sqlx::{Connection, PgConnection, PgExecutor};
 use uuid::Uuid;
@@ -104,31 +105,54 @@ pub(super) async fn blocked(
     Ok(rows.into_iter().map(|row| (row.topic, row.key)).collect())
 }
 
+/// An event as it is kept, beside its place, topic and key.
+#[derive(Serialize, Deserialize)]
+struct Kept {
+    id: Uuid,
+    customer_id: Uuid,
+    sequence: i64,
+    data: Value,
+    at: DateTime<Utc>,
+}
+
 /// Sets events aside.
 pub(super) async fn park(tx: &mut PgConnection, parked: &[&Park]) -> Result<(), sqlx::Error> {
-    for Park { event, tries, reason, heals } in parked {
-        let whole = json!({
-            "id": event.id,
-            "customer_id": event.customer_id,
-            "sequence": event.sequence,
-            "data": event.data,
-            "at": event.at,
-        });
-        sqlx::query!(
-            "insert into engine.parked (seq, topic, key, tries, error, event, retry_at)
-             values ($1, $2, $3, $4, $5, $6, clock_timestamp() + make_interval(secs => $7))
-             on conflict (seq) do nothing",
-            event.seq,
-            event.topic,
-            event.key,
-            i32::try_from(*tries).unwrap_or(i32::MAX),
-            reason,
-            whole,
-            heals.then_some(HEALS_AFTER.as_secs_f64()),
-        )
-        .execute(&mut *tx)
-        .await?;
+    if parked.is_empty() {
+        return Ok(());
     }
+    let kept = |Park { event, .. }: &Park| {
+        json!(Kept {
+            id: event.id,
+            customer_id: event.customer_id,
+            sequence: event.sequence,
+            data: event.data.clone(),
+            at: event.at,
+        })
+    };
+    let places: Vec<i64> = parked.iter().map(|park| park.event.seq).collect();
+    let topics: Vec<String> = parked.iter().map(|park| park.event.topic.clone()).collect();
+    let keys: Vec<String> = parked.iter().map(|park| park.event.key.clone()).collect();
+    let tries = parked.iter().map(|park| i32::try_from(park.tries).unwrap_or(i32::MAX));
+    let reasons: Vec<String> = parked.iter().map(|park| park.reason.clone()).collect();
+    let wholes: Vec<Value> = parked.iter().map(|park| kept(park)).collect();
+    let heal: Vec<bool> = parked.iter().map(|park| park.heals).collect();
+    sqlx::query!(
+        "insert into engine.parked (seq, topic, key, tries, error, event, retry_at)
+         select seq, topic, key, tries, reason, event, case when heals then clock_timestamp() + make_interval(secs => $8) end
+         from unnest($1::bigint[], $2::text[], $3::text[], $4::integer[], $5::text[], $6::jsonb[], $7::boolean[])
+           as p(seq, topic, key, tries, reason, event, heals)
+         on conflict (seq) do nothing",
+        &places,
+        &topics,
+        &keys,
+        &tries.collect::<Vec<i32>>(),
+        &reasons,
+        &wholes,
+        &heal,
+        HEALS_AFTER.as_secs_f64(),
+    )
+    .execute(tx)
+    .await?;
     Ok(())
 }
 
@@ -150,20 +174,11 @@ pub(super) async fn tell_again(
     )
     .fetch_all(&mut *connection)
     .await?;
-    let event = |seq: i64, topic: String, key: String, whole: &Value| {
-        let of = |field: &str| whole.get(field).and_then(Value::as_str);
-        Some(Event {
-            seq,
-            id: of("id")?.parse().ok()?,
-            customer_id: of("customer_id")?.parse().ok()?,
-            topic,
-            key,
-            sequence: whole.get("sequence")?.as_i64()?,
-            data: whole.get("data")?.clone(),
-            at: of("at")?.parse().ok()?,
-        })
+    let event = |seq: i64, topic: String, key: String, whole: Value| {
+        let Kept { id, customer_id, sequence, data, at } = serde_json::from_value(whole).ok()?;
+        Some(Event { seq, id, customer_id, topic, key, sequence, data, at })
     };
-    let read = rows.into_iter().filter_map(|row| event(row.seq, row.topic, row.key, &row.event));
+    let read = rows.into_iter().filter_map(|row| event(row.seq, row.topic, row.key, row.event));
     let events: Vec<Event> = read.collect();
     if events.is_empty() {
         return Ok(0);

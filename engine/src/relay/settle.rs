@@ -20,8 +20,8 @@ struct Stand {
 /// Where a lane stands once these of its events are done with. What comes after one that is to be tried again waits
 /// with it.
 fn stand(lane: &Lane, snapshot: &Snapshot, done: &HashSet<i64>) -> Stand {
-    let open = lane.events.iter().map(|event| event.seq).find(|seq| !done.contains(seq));
-    let told = lane.events.iter().map(|event| event.seq).take_while(|seq| Some(*seq) != open);
+    let open = lane.places.iter().copied().find(|seq| !done.contains(seq));
+    let told = lane.places.iter().copied().take_while(|seq| Some(*seq) != open);
     let last = told.last().unwrap_or_default();
     let upto = lane.upto.max(if lane.cut { 0 } else { last });
     let mut pending = Vec::new();
@@ -63,8 +63,7 @@ pub(super) async fn settle(
     .fetch_all(&mut *tx)
     .await?;
     let held: Vec<&Lane> = look.lanes.iter().filter(|lane| held.contains(&lane.lane)).collect();
-    let places: HashSet<i64> =
-        held.iter().flat_map(|lane| &lane.events).map(|event| event.seq).collect();
+    let places: HashSet<i64> = held.iter().flat_map(|lane| &lane.places).copied().collect();
     let parked: Vec<_> =
         judged.parked.iter().filter(|park| places.contains(&park.event.seq)).collect();
     parked::park(&mut tx, &parked).await?;
@@ -97,30 +96,16 @@ pub(super) async fn settle(
 
 #[cfg(test)]
 mod tests {
-    use chrono::DateTime;
-    use serde_json::Value;
-
     use super::*;
-    use crate::outbox::Event;
 
     fn lane(upto: i64, pending: &[(u64, i64)], seqs: &[i64]) -> Lane {
-        let event = |seq: &i64| Event {
-            seq: *seq,
-            id: Uuid::nil(),
-            customer_id: Uuid::nil(),
-            topic: "t".into(),
-            key: "k".into(),
-            sequence: *seq,
-            data: Value::Null,
-            at: DateTime::UNIX_EPOCH,
-        };
         let pending = pending.iter().map(|(xid, after)| Pending { xid: *xid, after: *after });
         Lane {
             lane: 0,
             epoch: 1,
             upto,
             pending: pending.collect(),
-            events: seqs.iter().map(event).collect(),
+            places: seqs.to_vec(),
             cut: false,
         }
     }
