@@ -17,7 +17,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::template::{self, render};
-use crate::{Behaviour, Manual, Services, unavailable};
+use crate::{Behaviour, Manual, Services, made, unavailable};
 const MAX_VARIANTS: usize = 26;
 
 /// Sends a mail.
@@ -109,35 +109,21 @@ struct EmailSend {
 
 /// The step type.
 pub(crate) fn step_type(services: Services, behaviour: Behaviour, manual: Manual) -> StepType {
-    StepType {
-        name: "email.send",
-        effect: behaviour.effect,
-        timeout: behaviour.timeout,
-        windowed: behaviour.windowed,
-        limits: behaviour.limits,
-        outputs: manual.outputs,
-        example: manual.example,
-        schema: || schemars::schema_for!(Keys),
-        parse: Arc::new(move |keys| {
-            let keys = serde_json::from_value::<Keys>(keys).map_err(|error| error.to_string())?;
-            if keys.variants.len() > MAX_VARIANTS {
-                return Err(format!(
-                    "`variants` has {}; write at most {MAX_VARIANTS}",
-                    keys.variants.len()
-                ));
-            }
-            if let Some(variant) = keys.variants.iter().find(|v| !(1..=1_000).contains(&v.weight)) {
-                return Err(format!(
-                    "`weight` {} is out of range; write 1 to 1000",
-                    variant.weight
-                ));
-            }
-            let subjects: Vec<_> =
-                keys.variants.iter().map(|v| ("variants", v.subject.as_str())).collect();
-            template::check_all(&subjects)?;
-            Ok(Arc::new(EmailSend { keys, services: services.clone() }))
-        }),
-    }
+    made("email.send", behaviour, manual, move |keys: Keys| {
+        if keys.variants.len() > MAX_VARIANTS {
+            return Err(format!(
+                "`variants` has {}; write at most {MAX_VARIANTS}",
+                keys.variants.len()
+            ));
+        }
+        if let Some(variant) = keys.variants.iter().find(|v| !(1..=1_000).contains(&v.weight)) {
+            return Err(format!("`weight` {} is out of range; write 1 to 1000", variant.weight));
+        }
+        let subjects: Vec<_> =
+            keys.variants.iter().map(|v| ("variants", v.subject.as_str())).collect();
+        template::check_all(&subjects)?;
+        Ok(Arc::new(EmailSend { keys, services: services.clone() }))
+    })
 }
 
 /// A mail ready to leave, and through what.

@@ -19,7 +19,7 @@ use serde_json::{Value, json};
 
 use crate::http::{Answer, Http, MAX_BODY, Request};
 use crate::template::{self, render};
-use crate::{Behaviour, Manual};
+use crate::{Behaviour, Manual, made};
 
 const MAX_HEADERS: usize = 20;
 const MAX_ACCEPTED: usize = 20;
@@ -136,21 +136,10 @@ struct HttpRequest {
 
 /// The step type.
 pub(crate) fn step_type(http: Http, behaviour: Behaviour, manual: Manual) -> StepType {
-    StepType {
-        name: "http.request",
-        effect: behaviour.effect,
-        timeout: behaviour.timeout,
-        windowed: behaviour.windowed,
-        limits: behaviour.limits,
-        outputs: manual.outputs,
-        example: manual.example,
-        schema: || schemars::schema_for!(Keys),
-        parse: Arc::new(move |keys| {
-            let keys = serde_json::from_value::<Keys>(keys).map_err(|error| error.to_string())?;
-            check(&keys)?;
-            Ok(Arc::new(HttpRequest { keys, http: http.clone() }))
-        }),
-    }
+    made("http.request", behaviour, manual, move |keys: Keys| {
+        check(&keys)?;
+        Ok(Arc::new(HttpRequest { keys, http: http.clone() }))
+    })
 }
 
 /// Refuses what could never be sent. Which hosts are allowed is asked when it is sent: the same document

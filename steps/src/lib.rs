@@ -186,11 +186,12 @@ fn unavailable(error: &sqlx::Error) -> StepError {
     StepError::Retry { reason: format!("the database did not answer: {error}"), after: None }
 }
 
-/// The step type whose keys are the fields of `T`.
-fn of<T: Step + DeserializeOwned + JsonSchema + 'static>(
+/// The step type whose keys are the fields of `K`, of which `make` makes the step, or says what is wrong with them.
+fn made<K: DeserializeOwned + JsonSchema>(
     name: &'static str,
     behaviour: Behaviour,
     manual: Manual,
+    make: impl Fn(K) -> Result<Arc<dyn Step>, String> + Send + Sync + 'static,
 ) -> StepType {
     StepType {
         name,
@@ -200,12 +201,20 @@ fn of<T: Step + DeserializeOwned + JsonSchema + 'static>(
         limits: behaviour.limits,
         outputs: manual.outputs,
         example: manual.example,
-        schema: || schemars::schema_for!(T),
-        parse: Arc::new(|keys| match serde_json::from_value::<T>(keys) {
-            Ok(step) => Ok(Arc::new(step)),
-            Err(error) => Err(error.to_string()),
+        schema: || schemars::schema_for!(K),
+        parse: Arc::new(move |keys| {
+            make(serde_json::from_value(keys).map_err(|error| error.to_string())?)
         }),
     }
+}
+
+/// The step type whose keys are the fields of `T`.
+fn of<T: Step + DeserializeOwned + JsonSchema + 'static>(
+    name: &'static str,
+    behaviour: Behaviour,
+    manual: Manual,
+) -> StepType {
+    made(name, behaviour, manual, |step: T| Ok(Arc::new(step)))
 }
 
 /// The step type whose keys are the fields of `T`, of which these are templates.
@@ -215,12 +224,8 @@ fn of_texts<T: Step + DeserializeOwned + JsonSchema + 'static>(
     manual: Manual,
     texts: fn(&T) -> Vec<(&'static str, &str)>,
 ) -> StepType {
-    StepType {
-        parse: Arc::new(move |keys| {
-            let step = serde_json::from_value::<T>(keys).map_err(|error| error.to_string())?;
-            template::check_all(&texts(&step))?;
-            Ok(Arc::new(step))
-        }),
-        ..of::<T>(name, behaviour, manual)
-    }
+    made(name, behaviour, manual, move |step: T| {
+        template::check_all(&texts(&step))?;
+        Ok(Arc::new(step))
+    })
 }

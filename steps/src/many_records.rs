@@ -12,7 +12,7 @@ use serde::de::DeserializeOwned;
 use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
-use crate::{Behaviour, Manual, unavailable};
+use crate::{Behaviour, Manual, made, unavailable};
 
 /// Writes the next page of what a customer's subject is, and says whether more is left.
 pub(crate) type Advance =
@@ -30,20 +30,9 @@ pub(crate) fn step_type<K: DeserializeOwned + JsonSchema>(
     (behaviour, manual): (Behaviour, Manual),
     advance: Advance,
 ) -> StepType {
-    StepType {
-        name,
-        effect: behaviour.effect,
-        timeout: behaviour.timeout,
-        windowed: behaviour.windowed,
-        limits: behaviour.limits,
-        outputs: manual.outputs,
-        example: manual.example,
-        schema: || schemars::schema_for!(K),
-        parse: Arc::new(move |keys| match serde_json::from_value::<K>(keys) {
-            Ok(_) => Ok(Arc::new(ManyRecords { db: db.clone(), advance })),
-            Err(error) => Err(error.to_string()),
-        }),
-    }
+    made(name, behaviour, manual, move |_keys: K| {
+        Ok(Arc::new(ManyRecords { db: db.clone(), advance }))
+    })
 }
 
 impl Step for ManyRecords {

@@ -19,7 +19,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::template::render;
-use crate::{Behaviour, Manual, Services, unavailable};
+use crate::{Behaviour, Manual, Services, made, unavailable};
 
 /// The longest that a link may be good.
 const LONGEST_MINUTES: u32 = 14 * 24 * 60;
@@ -63,24 +63,13 @@ struct UserMail {
 
 /// The step type.
 pub(crate) fn step_type(services: Services, behaviour: Behaviour, manual: Manual) -> StepType {
-    StepType {
-        name: "user.mail",
-        effect: behaviour.effect,
-        timeout: behaviour.timeout,
-        windowed: behaviour.windowed,
-        limits: behaviour.limits,
-        outputs: manual.outputs,
-        example: manual.example,
-        schema: || schemars::schema_for!(Keys),
-        parse: Arc::new(move |keys| {
-            let keys = serde_json::from_value::<Keys>(keys).map_err(|error| error.to_string())?;
-            if !(1..=LONGEST_MINUTES).contains(&keys.link_minutes) {
-                let given = keys.link_minutes;
-                return Err(format!("`link_minutes` is {given}; write 1 to {LONGEST_MINUTES}"));
-            }
-            Ok(Arc::new(UserMail { keys, services: services.clone() }))
-        }),
-    }
+    made("user.mail", behaviour, manual, move |keys: Keys| {
+        if !(1..=LONGEST_MINUTES).contains(&keys.link_minutes) {
+            let given = keys.link_minutes;
+            return Err(format!("`link_minutes` is {given}; write 1 to {LONGEST_MINUTES}"));
+        }
+        Ok(Arc::new(UserMail { keys, services: services.clone() }))
+    })
 }
 
 impl UserMail {

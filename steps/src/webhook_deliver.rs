@@ -22,7 +22,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use crate::http::{Http, Request};
-use crate::{Behaviour, Manual, Services, unavailable};
+use crate::{Behaviour, Manual, Services, made, unavailable};
 
 /// How long one attempt may take.
 pub(crate) const TIMEOUT: Duration = Duration::from_secs(20);
@@ -61,20 +61,9 @@ struct Deliver {
 
 /// The step type.
 pub(crate) fn step_type(services: Services, behaviour: Behaviour) -> StepType {
-    StepType {
-        name: "webhook.deliver",
-        effect: behaviour.effect,
-        timeout: behaviour.timeout,
-        windowed: behaviour.windowed,
-        limits: behaviour.limits,
-        outputs: MANUAL.outputs,
-        example: MANUAL.example,
-        schema: || schemars::schema_for!(Keys),
-        parse: Arc::new(move |keys| {
-            let Keys {} = serde_json::from_value(keys).map_err(|error| error.to_string())?;
-            Ok(Arc::new(Deliver { services: services.clone() }))
-        }),
-    }
+    made("webhook.deliver", behaviour, MANUAL, move |Keys {}| {
+        Ok(Arc::new(Deliver { services: services.clone() }))
+    })
 }
 
 impl Deliver {
