@@ -20,7 +20,7 @@ create table engine.outbox (
   xid xid8 not null default pg_current_xact_id(),
   primary key (seq, id)
 ) partition by range (id);
-create index outbox_lane on engine.outbox (engine.relay_lane(key), seq);
+create index outbox_lane on engine.outbox (engine.relay_lane(key), seq, xid);
 create index outbox_xid on engine.outbox (xid);
 -- Events of a day for which nobody made a partition in time.
 create table engine.outbox_other partition of engine.outbox default;
@@ -73,6 +73,10 @@ create table engine.relay_lanes (
   upto bigint,               -- null until the first relay goes on where the one of an older version stood
   pending xid8[] not null default '{}',
   pending_after bigint[] not null default '{}',
+  -- From this transaction on, none could be seen when the lane last moved, though some had numbers already: what they
+  -- wrote stands after that number, and up to `upto`.
+  unseen_from xid8,
+  unseen_after bigint,
   holder uuid,
   epoch bigint not null default 0,   -- grows with each change of hands, and fences whoever held it before
   expires_at timestamptz,
@@ -87,7 +91,10 @@ join engine.outbox o on engine.relay_lane(o.key) = l.lane
   and o.seq > coalesce(l.upto, (select least(r.upto, (select min(g.seq) - 1 from engine.gaps g)) from engine.relay r))
 union all
 select o.* from engine.relay_lanes l cross join lateral unnest(l.pending, l.pending_after) p(xid, after)
-join engine.outbox o on o.xid = p.xid and o.seq > p.after and o.seq <= l.upto and engine.relay_lane(o.key) = l.lane;
+join engine.outbox o on o.xid = p.xid and o.seq > p.after and o.seq <= l.upto and engine.relay_lane(o.key) = l.lane
+union all
+select o.* from engine.relay_lanes l join engine.outbox o on engine.relay_lane(o.key) = l.lane
+  and o.seq > l.unseen_after and o.seq <= l.upto and o.xid >= l.unseen_from;
 
 alter table engine.parked add column retry_at timestamptz;   -- when it is tried again; null: when somebody says so
 create index parked_key on engine.parked (topic, key, seq);

@@ -63,7 +63,8 @@ pub async fn publish(tx: &mut PgConnection, events: &[NewEvent]) -> Result<(), s
     let keys: Vec<String> = events.iter().map(|event| event.key.clone()).collect();
     let sequences: Vec<i64> = events.iter().map(|event| event.sequence).collect();
     let data: Vec<Value> = events.iter().map(|event| event.data.clone()).collect();
-    // The transaction has its number before its events have theirs: who sees a later event sees that it is under way.
+    // The transaction has its number before its events have theirs: who sees a later event knows
+    // Its transaction has its number before its events have theirs: the relay goes by that.
     sqlx::query!(
         "with me as materialized (
            select pg_current_xact_id() as xid

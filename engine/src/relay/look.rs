@@ -23,6 +23,9 @@ pub(super) struct Lane {
     pub(super) epoch: i64,
     pub(super) upto: i64,
     pub(super) pending: Vec<Pending>,
+    /// The first of those transactions that were too young to be known when the lane last moved: a snapshot ends at the
+    /// first number after those that are over, and younger ones may be under way, and hold numbers of events.
+    pub(super) unseen: Option<Pending>,
     /// The places of what is to tell, in its order.
     pub(super) places: Vec<i64>,
     /// The late ones among them were cut off: what came since waits for the others.
@@ -34,6 +37,13 @@ pub(super) struct Lane {
 pub(super) struct Pending {
     pub(super) xid: u64,
     pub(super) after: i64,
+}
+
+impl Pending {
+    fn read(xid: &str, after: i64) -> Result<Self, sqlx::Error> {
+        let xid = xid.parse().map_err(|_| sqlx::Error::Protocol(xid.to_owned()))?;
+        Ok(Self { xid, after })
+    }
 }
 
 /// Which transactions a look could see.
@@ -72,7 +82,7 @@ impl Lane {
 pub(super) async fn look(connection: &mut PgConnection, id: Uuid) -> Result<Look, sqlx::Error> {
     let rows = sqlx::query!(
         r#"select l.lane, l.epoch, l.upto as "upto!", l.pending::text[] as "pending!", l.pending_after,
-             pg_current_snapshot()::text as "snapshot!", e.late as "late?", e.seq as "seq?", e.id as "id?",
+             l.unseen_from::text, l.unseen_after, pg_current_snapshot()::text as "snapshot!", e.late as "late?", e.seq as "seq?", e.id as "id?",
              e.customer_id as "customer_id?", e.topic as "topic?", e.key as "key?", e.sequence as "sequence?",
              e.data as "data?", e.at as "at?"
            from engine.relay_lanes l left join lateral (
@@ -82,6 +92,11 @@ pub(super) async fn look(connection: &mut PgConnection, id: Uuid) -> Result<Look
              (select true, o.* from unnest(l.pending, l.pending_after) p(xid, after)
               join engine.outbox o on o.xid = p.xid and o.seq > p.after and o.seq <= l.upto
                 and engine.relay_lane(o.key) = l.lane
+              order by o.seq limit $2 + 1)
+             union all
+             (select true, o.* from engine.outbox o
+              where engine.relay_lane(o.key) = l.lane and o.seq > l.unseen_after and o.seq <= l.upto
+                and o.xid >= l.unseen_from
               order by o.seq limit $2 + 1)
            ) e on true
            where l.holder = $1 order by l.lane, e.seq"#,
@@ -99,13 +114,12 @@ pub(super) async fn look(connection: &mut PgConnection, id: Uuid) -> Result<Look
     for row in rows {
         if lanes.last().is_none_or(|(lane, _)| lane.lane != row.lane) {
             let pending = row.pending.iter().zip(&row.pending_after);
-            let pending = pending.map(|(xid, after)| {
-                let xid = xid.parse().map_err(|_| sqlx::Error::Protocol(xid.clone()))?;
-                Ok(Pending { xid, after: *after })
-            });
+            let pending = pending.map(|(xid, after)| Pending::read(xid, *after));
             let pending = pending.collect::<Result<_, sqlx::Error>>()?;
+            let unseen = row.unseen_from.as_deref().zip(row.unseen_after);
+            let unseen = unseen.map(|(xid, after)| Pending::read(xid, after)).transpose()?;
             let (lane, epoch, upto) = (row.lane, row.epoch, row.upto);
-            let new = Lane { lane, epoch, upto, pending, places: Vec::new(), cut: false };
+            let new = Lane { lane, epoch, upto, pending, unseen, places: Vec::new(), cut: false };
             lanes.push((new, Vec::new()));
         }
         let event = || {

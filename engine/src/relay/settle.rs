@@ -15,6 +15,7 @@ use super::parked;
 struct Stand {
     upto: i64,
     pending: Vec<Pending>,
+    unseen: Option<Pending>,
 }
 
 /// Where a lane stands once these of its events are done with. What comes after one that is to be tried again waits
@@ -24,22 +25,31 @@ fn stand(lane: &Lane, snapshot: &Snapshot, done: &HashSet<i64>) -> Stand {
     let told = lane.places.iter().copied().take_while(|seq| Some(*seq) != open);
     let last = told.last().unwrap_or_default();
     let upto = lane.upto.max(if lane.cut { 0 } else { last });
-    let mut pending = Vec::new();
+    let late = open.filter(|open| *open <= lane.upto);
+    // From where what such transactions wrote comes again, where it must.
+    let again = late.map(|open| open - 1).or(lane.cut.then_some(last));
+    let goes_on =
+        |one: &Pending| again.map(|after| Pending { after: one.after.max(after), ..*one });
+    let mut pending: Vec<Pending> = Vec::new();
     for one in &lane.pending {
-        if !snapshot.is_over(one.xid) {
-            pending.push(*one);
-        } else if let Some(open) = open.filter(|open| *open <= lane.upto) {
-            pending.push(Pending { after: one.after.max(open - 1), ..*one });
-        } else if lane.cut {
-            pending.push(Pending { after: one.after.max(last), ..*one });
-        }
+        let next = if snapshot.is_over(one.xid) { goes_on(one) } else { Some(*one) };
+        pending.extend(next);
+    }
+    let remember = |pending: &mut Vec<Pending>, from: u64, after: i64| {
+        let known: HashSet<u64> = pending.iter().map(|one| one.xid).collect();
+        let new = snapshot.under_way.iter().filter(|xid| **xid >= from && !known.contains(xid));
+        pending.extend(new.map(|xid| Pending { xid: *xid, after }));
+    };
+    let mut unseen = lane.unseen.as_ref().and_then(goes_on);
+    if let (Some(one), None) = (lane.unseen, unseen) {
+        // All that were too young then are known by now.
+        remember(&mut pending, one.xid, one.after);
     }
     if upto > lane.upto {
-        let known: HashSet<u64> = pending.iter().map(|one| one.xid).collect();
-        let new = snapshot.under_way.iter().filter(|xid| !known.contains(xid));
-        pending.extend(new.map(|xid| Pending { xid: *xid, after: lane.upto }));
+        remember(&mut pending, 0, lane.upto);
+        unseen = Some(Pending { xid: snapshot.end, after: lane.upto });
     }
-    Stand { upto, pending }
+    Stand { upto, pending, unseen }
 }
 
 /// Writes where the lanes of a look stand, and parks what is parked.
@@ -69,7 +79,9 @@ pub(super) async fn settle(
     parked::park(&mut tx, &parked).await?;
     let moved = held.iter().map(|lane| (*lane, stand(lane, &look.snapshot, &judged.done)));
     let moved: Vec<(&Lane, Stand)> = moved
-        .filter(|(lane, stand)| stand.upto != lane.upto || stand.pending != lane.pending)
+        .filter(|(lane, stand)| {
+            (stand.upto, &stand.pending, stand.unseen) != (lane.upto, &lane.pending, lane.unseen)
+        })
         .collect();
     if !moved.is_empty() {
         let lanes: Vec<i32> = moved.iter().map(|(lane, _)| lane.lane).collect();
@@ -78,15 +90,23 @@ pub(super) async fn settle(
             let texts = moved.iter().map(|(_, stand)| stand.pending.iter().map(of).collect());
             texts.map(|texts: Vec<String>| format!("{{{}}}", texts.join(","))).collect()
         };
+        let unseen: Vec<Option<Pending>> = moved.iter().map(|(_, stand)| stand.unseen).collect();
+        let from: Vec<Option<String>> =
+            unseen.iter().map(|one| one.map(|one| one.xid.to_string())).collect();
+        let after: Vec<Option<i64>> = unseen.iter().map(|one| one.map(|one| one.after)).collect();
         sqlx::query!(
             "update engine.relay_lanes l
-             set upto = n.upto, pending = n.pending::xid8[], pending_after = n.pending_after::bigint[]
-             from unnest($1::integer[], $2::bigint[], $3::text[], $4::text[]) as n(lane, upto, pending, pending_after)
+             set upto = n.upto, pending = n.pending::xid8[], pending_after = n.pending_after::bigint[],
+               unseen_from = n.unseen_from::xid8, unseen_after = n.unseen_after
+             from unnest($1::integer[], $2::bigint[], $3::text[], $4::text[], $5::text[], $6::bigint[])
+               as n(lane, upto, pending, pending_after, unseen_from, unseen_after)
              where l.lane = n.lane",
             &lanes,
             &uptos,
             &array(|pending| pending.xid.to_string()),
             &array(|pending| pending.after.to_string()),
+            &from as &[Option<String>],
+            &after as &[Option<i64>],
         )
         .execute(&mut *tx)
         .await?;
@@ -105,6 +125,7 @@ mod tests {
             epoch: 1,
             upto,
             pending: pending.collect(),
+            unseen: None,
             places: seqs.to_vec(),
             cut: false,
         }
@@ -132,6 +153,27 @@ mod tests {
         assert_eq!(stands(&late, &[11, 13]), (15, vec![]));
         let fresh = lane(15, &[], &[16, 17, 18]);
         assert_eq!(stands(&fresh, &[16, 18]), (16, vec![(50, 15), (60, 15)]));
+    }
+
+    #[test]
+    fn who_was_too_young_to_be_known_is_known_at_the_next_look() {
+        let snapshot = Snapshot { end: 100, under_way: vec![50, 60] };
+        let all = HashSet::from([12, 16]);
+        let moved = stand(&lane(10, &[], &[12]), &snapshot, &all);
+        assert_eq!(moved.unseen, Some(Pending { xid: 100, after: 10 }));
+        let mut young = lane(15, &[], &[12, 16]);
+        young.unseen = Some(Pending { xid: 55, after: 10 });
+        let stand = |done: &[i64]| stand(&young, &snapshot, &done.iter().copied().collect());
+        let known = |after| Pending { xid: 60, after };
+        assert_eq!(stand(&[12]), Stand { upto: 15, pending: vec![known(10)], unseen: None });
+        let again = Some(Pending { xid: 55, after: 11 });
+        assert_eq!(stand(&[16]), Stand { upto: 15, pending: vec![], unseen: again });
+        let on = Stand {
+            upto: 16,
+            pending: vec![known(10), Pending { xid: 50, after: 15 }],
+            unseen: Some(Pending { xid: 100, after: 15 }),
+        };
+        assert_eq!(stand(&[12, 16]), on);
     }
 
     #[test]

@@ -146,7 +146,8 @@ pub(crate) const ALL: [Invariant; 19] = [
                  union all select 'worker ' || id from engine.workers
                  union all select 'outbox ' || seq from engine.outbox o where not exists (
                    select from engine.relay_lanes l where l.lane = engine.relay_lane(o.key) and l.upto >= o.seq
-                     and not o.xid = any(l.pending))",
+                     and not o.xid = any(l.pending)
+                     and (l.unseen_from is null or o.xid < l.unseen_from or o.seq <= l.unseen_after))",
     },
     Invariant {
         name: "I10",

@@ -1,7 +1,7 @@
 //! Events on their way out: none lost, none of a transaction that was rolled back, in the order of their keys, whoever
 //! relays them; poison set aside, and taken up again.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -108,6 +108,30 @@ async fn late_commits_arrive_and_rollbacks_do_not() {
         () = looking => {}
         () = story.until_count(waits, 0) => {}
     }
+    story.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_transaction_too_young_for_the_snapshot_is_not_forgotten() {
+    let story = Story::begin().await;
+    let ear = Ear::with(ALL);
+    let mut relay = relay(&story.db, &ear).await;
+    for turn in 1..=20 {
+        // The older one takes the later number and commits: until one younger than both is over, no snapshot tells that
+        // the younger one is under way.
+        let mut older = story.db.begin().await.unwrap();
+        sqlx::query("select pg_current_xact_id()").execute(&mut *older).await.unwrap();
+        let younger = written(&story.db, "k", 2 * turn - 1).await;
+        publish(&mut older, "k", 2 * turn).await;
+        older.commit().await.unwrap();
+        relay.turn().await.unwrap();
+        younger.commit().await.unwrap();
+        relay.turn().await.unwrap();
+    }
+    while relay.turn().await.unwrap().events > 0 {}
+    story.until_count("select count(*) from engine.untold", 0).await;
+    let heard: BTreeSet<i64> = ear.heard().into_iter().map(|(_, sequence)| sequence).collect();
+    assert_eq!(heard, (1..=40).collect(), "each arrives");
     story.end().await;
 }
 
