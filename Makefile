@@ -1,12 +1,15 @@
 # What each target does stands in CONTRIBUTING.md.
 .DEFAULT_GOAL := run
-.PHONY: run test check bench bench-http bench-quick bench-records chaos coverage dist fuzz migration schemathesis sqlx setup
+.PHONY: run run-kafka test check bench bench-http bench-quick bench-records chaos coverage dist fuzz migration schemathesis sqlx setup
 
 setup:
 	@scripts/setup
 
 run: setup
 	cargo run -- dev --demo
+
+run-kafka: setup
+	@scripts/run-kafka
 
 test: setup
 	@scripts/test
