@@ -1,6 +1,6 @@
 # What each target does stands in CONTRIBUTING.md.
 .DEFAULT_GOAL := run
-.PHONY: run run-kafka test check bench bench-http bench-quick bench-records chaos coverage dist fuzz migration schemathesis sqlx setup
+.PHONY: run run-kafka test check bench bench-http bench-outbox bench-quick bench-records chaos coverage dist fuzz migration schemathesis sqlx setup
 
 setup:
 	@scripts/setup
@@ -38,6 +38,9 @@ bench: setup
 
 bench-records: setup
 	@scripts/bench-records
+
+bench-outbox: setup
+	@scripts/bench-outbox
 
 bench-quick: setup
 	@scripts/bench --quick

@@ -3,6 +3,7 @@
 mod commands;
 mod customer;
 mod database;
+mod kafka;
 mod listening;
 mod listing;
 mod postgres;
@@ -38,8 +39,18 @@ enum Command {
     Dev(commands::dev::Args),
     /// The API: all services behind the gateway in one process, or some, each on its own port.
     Serve(commands::serve::Args),
-    /// What works in the background: runs steps, tells events, looks what came in.
-    Worker,
+    /// What works in the background: runs steps, looks what came in, tells events where there is no Kafka.
+    Worker(commands::worker::Args),
+    /// Publishes events to Kafka.
+    Publisher,
+    /// Applies the events that Kafka has: the timeline, engagement, webhooks.
+    Consumer(commands::consumer::Args),
+    /// Events on their way out: how many wait, and why; telling them again.
+    #[command(subcommand)]
+    Outbox(commands::outbox::Command),
+    /// Kafka's topics: which there are, and making those that are missing.
+    #[command(subcommand)]
+    Kafka(commands::kafka::Command),
     /// Brings the database's schema up to date.
     Migrate(commands::migrate::Args),
     /// Opens psql on the database, or prints its URL.
@@ -111,7 +122,11 @@ async fn run(command: Command, settings: Settings) -> anyhow::Result<Ending> {
     match command {
         Command::Dev(args) => commands::dev::run(args, settings).await,
         Command::Serve(args) => commands::serve::run(args, settings).await,
-        Command::Worker => commands::worker::run(settings).await,
+        Command::Worker(args) => commands::worker::run(args, settings).await,
+        Command::Publisher => commands::publisher::run(settings).await,
+        Command::Consumer(args) => commands::consumer::run(args, settings).await,
+        Command::Outbox(command) => commands::outbox::run(command, settings).await,
+        Command::Kafka(command) => commands::kafka::run(command, settings).await,
         Command::Migrate(args) => commands::migrate::run(args, settings).await,
         Command::Db(args) => commands::db::run(args, settings).await,
         Command::Seed(args) => commands::seed::run(args, settings).await,

@@ -1,5 +1,5 @@
-//! What a process is made of: the registry of step types, the writers, the worker, the relay with its
-//! consumer, the loop that looks what came in, the API. Composition only.
+//! What a process is made of: the registry of step types, the writers, the worker, the relay and the
+//! consumer, which Kafka may stand between, the loop that looks what came in, the API. Composition only.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -10,8 +10,9 @@ use crm::consumer::Consumer;
 use crm::inbound::{self, Inbound, Kind};
 use crm::vault::Vault;
 use engine::definition_store::Definitions;
+use engine::relay::{self, Sink};
 use engine::worker::{self, Worker};
-use engine::{clock, id, relay, run};
+use engine::{clock, id, run};
 use providers::mail::{InboundKind, InboundMail, MailProvider};
 use providers::mock::{MockMail, PersonaSettings};
 use sqlx::PgPool;
@@ -21,7 +22,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::database::{Database, Role};
 use crate::settings::Settings;
-use crate::telemetry;
+use crate::{kafka, telemetry};
 
 /// By which the people who answer mock mail are drawn; the same for every start.
 const SEED: u64 = 7;
@@ -47,12 +48,22 @@ fn working(db: PgPool, data_dir: &Path, http: Http, webhooks: Webhooks) -> Defin
     Definitions::new(steps::registry(&Services { db, mailboxes, http, webhooks }))
 }
 
+/// Where events are told and applied.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Telling {
+    /// In this process.
+    Here,
+    /// By a `salesos publisher` and a `salesos consumer`.
+    Elsewhere,
+}
+
 /// Starts everything that works in the background.
 pub(crate) async fn start(
     database: &Database,
     data_dir: PathBuf,
     settings: &Settings,
     vault: Vault,
+    telling: Telling,
     tasks: &TaskTracker,
     stop: &CancellationToken,
 ) -> Result<()> {
@@ -73,9 +84,10 @@ pub(crate) async fn start(
     };
     let stopping = stop.clone();
     tasks.spawn(async move { worker.run(stopping).await });
-    let consumer = Arc::new(Consumer { db: db.clone(), definitions });
-    let relay = relay::Settings { name: process_name(), ..relay::Settings::default() };
-    tasks.spawn(relay::run(db.clone(), consumer, relay, stop.clone()));
+    match telling {
+        Telling::Here => tell(&db, definitions, settings, tasks, stop)?,
+        Telling::Elsewhere => {}
+    }
     tasks.spawn(keep_up(stop.clone()));
     let (scoring, stopping) = (db.clone(), stop.clone());
     tasks.spawn(async move { score(&scoring, &stopping).await });
@@ -86,13 +98,60 @@ pub(crate) async fn start(
     Ok(())
 }
 
+/// Tells events and applies them, through Kafka where the settings say so.
+fn tell(
+    db: &PgPool,
+    definitions: Definitions,
+    settings: &Settings,
+    tasks: &TaskTracker,
+    stop: &CancellationToken,
+) -> Result<()> {
+    if settings.kafka.is_some() {
+        consume(db, definitions, settings, tasks, stop)?;
+        return publish(db, settings, tasks, stop);
+    }
+    let consumer = Arc::new(Consumer { db: db.clone(), definitions });
+    relay(db, consumer, tasks, stop);
+    Ok(())
+}
+
+/// Publishes events to Kafka.
+pub(crate) fn publish(
+    db: &PgPool,
+    settings: &Settings,
+    tasks: &TaskTracker,
+    stop: &CancellationToken,
+) -> Result<()> {
+    let producer = kafka::Producer::new(settings.kafka()?)?;
+    relay(db, Arc::new(producer), tasks, stop);
+    Ok(())
+}
+
+/// Applies the events that Kafka has.
+pub(crate) fn consume(
+    db: &PgPool,
+    definitions: Definitions,
+    settings: &Settings,
+    tasks: &TaskTracker,
+    stop: &CancellationToken,
+) -> Result<()> {
+    let consumer = Arc::new(Consumer { db: db.clone(), definitions });
+    tasks.spawn(kafka::consume(settings.kafka()?.clone(), db.clone(), consumer, stop.clone()));
+    Ok(())
+}
+
+fn relay(db: &PgPool, sink: Arc<dyn Sink>, tasks: &TaskTracker, stop: &CancellationToken) {
+    let settings = relay::Settings { name: process_name(), ..relay::Settings::default() };
+    tasks.spawn(relay::run(db.clone(), sink, settings, stop.clone()));
+}
+
 /// How operators see this process.
 fn process_name() -> String {
     format!("process {}", std::process::id())
 }
 
 /// Keeps the metrics small until told to stop.
-async fn keep_up(stop: CancellationToken) {
+pub(crate) async fn keep_up(stop: CancellationToken) {
     while stop.run_until_cancelled(tokio::time::sleep(KEEP_UP_EVERY)).await.is_some() {
         telemetry::keep_up();
     }

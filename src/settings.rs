@@ -2,6 +2,7 @@
 //! start with one line. `.env.example` lists all.
 
 mod database;
+mod kafka;
 mod serving;
 
 use std::collections::HashMap;
@@ -14,6 +15,7 @@ use api::TokenKeys;
 use crm::vault::Vault;
 pub(crate) use database::{DatabaseSettings, Tls};
 use engine::worker::Retention;
+pub(crate) use kafka::{Authority, KafkaSettings};
 pub(crate) use serving::{AuthMode, Serving};
 use steps::AllowedHosts;
 
@@ -41,6 +43,8 @@ pub(crate) struct Settings {
     pub(crate) http_allow: AllowedHosts,
     /// How long what is over stays.
     pub(crate) retention: Retention,
+    /// Where events go, where they go to Kafka.
+    pub(crate) kafka: Option<KafkaSettings>,
     /// Who may ask the API, how often, and where services are that run apart.
     pub(crate) serving: Serving,
     /// Which events are told, as `tracing` filters them.
@@ -62,6 +66,16 @@ impl Settings {
     pub(crate) fn read() -> Result<Self> {
         let file = from_file(Path::new(".env"))?;
         Self::of(|name| std::env::var(name).ok().or_else(|| file.get(name).cloned()))
+    }
+
+    /// Where Kafka is, for what can't do without.
+    pub(crate) fn kafka(&self) -> Result<&KafkaSettings> {
+        self.kafka.as_ref().ok_or_else(|| {
+            anyhow!(
+                "KAFKA_ENABLED is not true; set it, or leave this to `salesos worker`, which applies events by itself \
+                 where there is no Kafka"
+            )
+        })
     }
 
     /// Reads them by their names; what is empty is as good as unset.
@@ -87,6 +101,7 @@ impl Settings {
                     .map(|given| length("RETENTION_RUNS", Some(given), ""))
                     .transpose()?,
             },
+            kafka: KafkaSettings::of(&get)?,
             serving: Serving::of(&get, production)?,
             log_filter: get("RUST_LOG").unwrap_or_else(|| "warn,sqlx::pool=error".into()),
         })
@@ -233,10 +248,11 @@ mod tests {
                 email_provider,
                 http_allow,
                 retention,
+                kafka,
                 serving,
                 log_filter,
             } = settings.expect("defaults are good");
-            let kept = (token_keys.is_some(), vault.is_some(), is_production);
+            let kept = (token_keys.is_some(), vault.is_some(), is_production, kafka.is_some());
             let texts = (database.is_some(), data_dir, kept, public_url, log_filter);
             (texts, access_seconds, refresh_seconds, email_provider, http_allow, retention, serving)
         };

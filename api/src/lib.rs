@@ -30,6 +30,7 @@ use std::sync::Arc;
 use axum::Router;
 use crm::vault::Vault;
 use engine::definition_store::Definitions;
+use futures_util::future::BoxFuture;
 use ring::hmac;
 use serde_json::Value;
 use tokio::sync::Semaphore;
@@ -72,7 +73,12 @@ pub struct Services {
     pub vault: Vault,
     /// The process's metrics, in Prometheus' text format.
     pub metrics: fn() -> String,
+    /// Asks the broker of events whether it answers, where there is one.
+    pub broker: Option<Broker>,
 }
+
+/// Asks a broker whether it answers.
+pub type Broker = Arc<dyn Fn() -> BoxFuture<'static, bool> + Send + Sync>;
 
 /// What handlers share.
 #[derive(Clone)]
@@ -81,6 +87,7 @@ pub(crate) struct State {
     pub(crate) definitions: Definitions,
     pub(crate) settings: Arc<Settings>,
     pub(crate) metrics: fn() -> String,
+    pub(crate) broker: Option<Broker>,
     pub(crate) tokens: Arc<auth::access_token::Tokens>,
     pub(crate) passwords: Arc<auth::password::Passwords>,
     /// How often somebody may try to log in.
@@ -126,13 +133,14 @@ pub fn gateway(
 }
 
 fn state(services: Services, document: &Value, edge: gateway::Edge) -> State {
-    let Services { pool, definitions, settings, metrics, vault, outside: _ } = services;
+    let Services { pool, definitions, settings, metrics, broker, vault, outside: _ } = services;
     let tokens =
         auth::access_token::Tokens::new(Arc::clone(&settings.keys), settings.access_seconds);
     State {
         pool,
         definitions,
         metrics,
+        broker,
         edge: Arc::new(edge),
         doors: Arc::new(gateway::guard::Doors::of(document)),
         document: document.to_string().into(),

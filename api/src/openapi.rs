@@ -159,7 +159,7 @@ fn problems(
 }
 
 /// The kinds of ids that stand in paths, by what stands before them.
-const IDS: [(&str, &str); 21] = [
+const IDS: [(&str, &str); 22] = [
     ("accounts", "acc"),
     ("activities", "act"),
     ("activities/tasks", "tsk"),
@@ -181,6 +181,7 @@ const IDS: [(&str, &str); 21] = [
     ("users", "usr"),
     ("webhooks", "whk"),
     ("webhooks/deliveries", "whd"),
+    ("ops/outbox", "evt"),
 ];
 
 /// The id in a path, with an example of its kind.

@@ -112,13 +112,13 @@ impl Cursors {
     }
 
     /// A cursor after the row of this number.
-    pub(crate) fn after_number(&self, number: i32) -> String {
+    pub(crate) fn after_number(&self, number: i64) -> String {
         self.sign(&number.to_be_bytes())
     }
 
     /// The number after which a listing goes on; before the first where there is no cursor.
-    pub(crate) fn read_number(&self, cursor: Option<&str>) -> Result<i32, Problem> {
-        let read = self.read(cursor, |bytes| Some(i32::from_be_bytes(bytes.try_into().ok()?)));
+    pub(crate) fn read_number(&self, cursor: Option<&str>) -> Result<i64, Problem> {
+        let read = self.read(cursor, |bytes| Some(i64::from_be_bytes(bytes.try_into().ok()?)));
         read.map(|number| number.unwrap_or(-1))
     }
 

@@ -53,8 +53,12 @@ pub(crate) const TABLE: [Permission; 34] = [
     row("activities:read", Role::Viewer, "the timeline, tasks, and how much contacts care"),
     row("activities:write", Role::Rep, "notes, calls and tasks"),
     row("engagement:write", Role::Admin, "the rules by which engagement is counted"),
-    row("ops:read", Role::Viewer, "jobs, schedules, operations"),
-    row("ops:write", Role::Admin, "retry and cancel jobs, change schedules, stop operations"),
+    row("ops:read", Role::Viewer, "jobs, schedules, operations, events on their way out"),
+    row(
+        "ops:write",
+        Role::Admin,
+        "retry and cancel jobs, change schedules, stop operations, retry events",
+    ),
 ];
 
 const fn row(word: &'static str, least: Role, says: &'static str) -> Permission {

@@ -10,6 +10,7 @@ use sqlx::{PgConnection, Postgres, Transaction};
 use uuid::Uuid;
 
 use crate::State;
+use crate::gateway::trace::Trace;
 use crate::permission::Permission;
 use crate::pool::Pool;
 use crate::problem::{Kind, Problem};
@@ -23,6 +24,8 @@ pub(crate) struct Asker {
     pub(crate) customer_id: Option<Uuid>,
     pub(crate) principal: Principal,
     pub(crate) work: Work,
+    /// The trace that events of what it writes are part of; nothing where it only reads.
+    pub(crate) trace: Option<Trace>,
 }
 
 /// Whoever asks for a customer.
@@ -76,7 +79,7 @@ pub(crate) struct LoggedIn {
 impl Asker {
     /// Somebody who asks for a customer.
     pub(crate) fn of(customer_id: Uuid, principal: Principal) -> Self {
-        Self { customer_id: Some(customer_id), principal, work: Work::default() }
+        Self { customer_id: Some(customer_id), principal, work: Work::default(), trace: None }
     }
 
     /// As the author of what it does.
@@ -122,10 +125,15 @@ impl Asker {
         Err(Problem::new(Kind::Forbidden).detail(format!("{what} lacks `{}`", permission.word)))
     }
 
-    /// What row-level security is told: the customer, and for whom only some rows are theirs.
+    /// What the database is told: the trace, and for row-level security the customer, and for whom only some rows are
+    /// theirs.
     fn settings(&self) -> String {
-        let Some(customer_id) = self.customer_id else { return String::new() };
-        let mut text = of_customer(customer_id);
+        let mut text = self.trace.as_ref().map(Trace::setting).unwrap_or_default();
+        let Some(customer_id) = self.customer_id else { return text };
+        if !text.is_empty() {
+            text.push_str("; ");
+        }
+        text.push_str(&of_customer(customer_id));
         if let Principal::User(LoggedIn { user_id, role, team_id, .. }) = &self.principal
             && matches!(role, Role::Rep | Role::Manager)
         {

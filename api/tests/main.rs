@@ -45,6 +45,7 @@ async fn door(database: &database::TestDatabase) -> (Router, PgPool) {
         vault: Vault::of(&["what seals secrets in these tests"]).unwrap(),
         outside: Outside { production: true, ..Outside::default() },
         metrics: String::new,
+        broker: None,
     };
     (api::router(services), pool)
 }

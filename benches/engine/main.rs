@@ -8,6 +8,8 @@ mod ahead;
 mod cost;
 mod crowd;
 mod peers;
+#[path = "../support/postgres.rs"]
+mod postgres;
 mod speed;
 mod turns;
 mod world;
@@ -17,7 +19,8 @@ use std::time::Duration;
 
 use anyhow::{Result, bail};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
-use world::{Postgres, World};
+use postgres::Postgres;
+use world::World;
 
 /// How much is measured.
 struct Amounts {

@@ -1,14 +1,11 @@
-//! What every measurement needs: a Postgres with all its durability, a database, workflows, a worker.
+//! What every measurement needs: a database, workflows, a worker.
 
-use std::io::{BufRead, BufReader};
-use std::path::Path;
-use std::process::{Child, Command, Stdio};
 use std::str::FromStr;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result};
 use chrono::{DateTime, Utc};
 use engine::clock;
 use engine::context::Context;
@@ -30,43 +27,6 @@ use uuid::Uuid;
 
 /// How many mailboxes have a limit.
 pub(crate) const MAILBOXES: usize = 1_000;
-
-/// A `salesos dev` that lends its Postgres.
-pub(crate) struct Postgres {
-    dev: Child,
-    pub(crate) url: String,
-}
-
-impl Postgres {
-    pub(crate) fn start(folder: &Path) -> Result<Self> {
-        let program = env!("CARGO_BIN_EXE_salesos");
-        let mut dev = Command::new(program)
-            .args(["dev", "--port", "0", "--data-dir"])
-            .arg(folder)
-            .env_remove("DATABASE_URL")
-            .stdout(Stdio::piped())
-            .spawn()?;
-        let output = dev.stdout.take().context("a piped output is there")?;
-        let mut line = String::new();
-        BufReader::new(output).read_line(&mut line)?;
-        if !line.starts_with("ready") {
-            bail!("salesos dev did not start");
-        }
-        let printed = Command::new(program)
-            .args(["db", "--print-url"])
-            .env_remove("DATABASE_URL")
-            .env("SALESOS_DATA_DIR", folder)
-            .output()?;
-        Ok(Self { dev, url: String::from_utf8(printed.stdout)?.trim().to_owned() })
-    }
-}
-
-impl Drop for Postgres {
-    fn drop(&mut self) {
-        let _told = Command::new("kill").arg("-INT").arg(self.dev.id().to_string()).status();
-        let _ended = self.dev.wait();
-    }
-}
 
 /// A subject, and when a step of its run acted.
 pub(crate) type Act = (Uuid, DateTime<Utc>);

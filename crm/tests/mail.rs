@@ -214,6 +214,7 @@ async fn an_event_that_comes_twice_scores_and_is_written_once() {
         topic: "email.replied".into(),
         key: "msg".into(),
         sequence: 1,
+        traceparent: None,
         data: json!({ "contact_id": id::show("con", sending.contact_id) }),
         at: sending.fact(Value::Null).await.at,
     };

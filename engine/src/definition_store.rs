@@ -221,6 +221,26 @@ pub async fn find(db: impl PgExecutor<'_>, id: i64) -> Result<Option<Document>, 
     .await
 }
 
+/// What a key of steps of a type says in any version that is kept, each value once.
+///
+/// # Errors
+/// What the statement returned.
+pub async fn values(
+    db: impl PgExecutor<'_>,
+    step_type: &str,
+    key: &str,
+) -> Result<Vec<String>, sqlx::Error> {
+    sqlx::query_scalar!(
+        r#"select distinct step ->> $2 as "value!" from engine.definitions d
+           cross join lateral jsonb_array_elements(d.document -> 'steps') step
+           where step ->> 'type' = $1 and step ->> $2 is not null order by 1"#,
+        step_type,
+        key,
+    )
+    .fetch_all(db)
+    .await
+}
+
 /// Definitions that this process has read, by id. A version never changes, so nothing goes stale.
 #[derive(Clone)]
 pub struct Definitions {

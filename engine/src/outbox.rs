@@ -43,6 +43,8 @@ pub struct Event {
     pub key: String,
     /// The entity's event sequence.
     pub sequence: i64,
+    /// The trace that it is part of (W3C Trace Context), where whoever wrote it named one.
+    pub traceparent: Option<String>,
     /// Its data.
     pub data: Value,
     /// When it was written, by the engine's clock.

@@ -16,8 +16,9 @@ use tokio_util::task::TaskTracker;
 use super::{demo, seed};
 use crate::database::{Database, Role, Running};
 use crate::postgres::{Cluster, secret, unusable, write_secret};
+use crate::process::Telling;
 use crate::settings::{DatabaseSettings, EmailProvider, Settings};
-use crate::{Ending, listening, process, telemetry};
+use crate::{Ending, kafka, listening, process, telemetry};
 
 /// Its arguments.
 #[derive(clap::Args)]
@@ -99,6 +100,9 @@ async fn work(
     listener: TcpListener,
     stop: &CancellationToken,
 ) -> Result<()> {
+    if let Some(kafka) = &settings.kafka {
+        kafka::check(kafka).await?;
+    }
     let owner = database.pool(Role::Owner, 4).await?;
     database.migrate(&owner).await?;
     let data_dir = folder(&settings.data_dir)?;
@@ -113,7 +117,8 @@ async fn work(
     let definitions = process::definitions(worker.clone(), &data_dir);
     let seeded = if args.demo { Some(seed::seed(&worker, &definitions).await?) } else { None };
     let vault = vault(settings, &data_dir)?;
-    process::start(database, data_dir.clone(), settings, vault, &tasks, stop).await?;
+    process::start(database, data_dir.clone(), settings, vault, Telling::Here, &tasks, stop)
+        .await?;
     let api_url = format!("http://{}", listener.local_addr()?);
     let router = api::router(services(settings, database, &data_dir).await?);
     listening::serve(listener, router, &tasks, stop)?;
@@ -173,6 +178,7 @@ pub(super) async fn services(
         definitions: process::definitions(database.unopened(Role::Api), data_dir),
         pool: database.serving_pool(8).await?,
         metrics: telemetry::metrics,
+        broker: settings.kafka.as_ref().map(kafka::probe).transpose()?,
         outside: settings.serving.outside.clone(),
         vault: vault(settings, data_dir)?,
         settings: api::Settings {

@@ -1,4 +1,5 @@
-//! `salesos worker`: runs steps, tells events and looks what came in, without serving the API.
+//! `salesos worker`: runs steps and looks what came in, without serving the API; tells events, too, where there is no
+//! Kafka or it is asked for all.
 
 use std::time::Duration;
 
@@ -9,13 +10,23 @@ use tokio_util::task::TaskTracker;
 
 use super::dev;
 use crate::database::Database;
+use crate::process::Telling;
 use crate::settings::Settings;
 use crate::{Ending, listening, process};
 
 /// How long it may take to stop; a step that takes longer is taken back by another worker.
-const STOPS_WITHIN: Duration = Duration::from_secs(25);
+pub(super) const STOPS_WITHIN: Duration = Duration::from_secs(25);
 
-pub(crate) async fn run(settings: Settings) -> Result<Ending> {
+/// Its arguments.
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// Publish events to Kafka and apply them here as well, as `salesos publisher` and `salesos consumer` do. Without
+    /// Kafka events are applied here in any case.
+    #[arg(long)]
+    all: bool,
+}
+
+pub(crate) async fn run(args: Args, settings: Settings) -> Result<Ending> {
     let stop = CancellationToken::new();
     listening::stop_on_signals(&stop)?;
     let database = Database::find(&settings)?;
@@ -28,7 +39,11 @@ pub(crate) async fn run(settings: Settings) -> Result<Ending> {
         tracing::warn!("ENCRYPTION_KEY is not set, so that webhooks can't be signed here");
         Vault::default()
     };
-    process::start(&database, data_dir, &settings, vault, &tasks, &stop).await?;
+    let telling = match settings.kafka {
+        Some(_) if !args.all => Telling::Elsewhere,
+        Some(_) | None => Telling::Here,
+    };
+    process::start(&database, data_dir, &settings, vault, telling, &tasks, &stop).await?;
     println!("ready worker");
     stop.cancelled().await;
     tasks.close();

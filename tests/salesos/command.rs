@@ -13,7 +13,7 @@ use super::Folder;
 const BOUND: Duration = Duration::from_secs(60);
 
 /// Settings that the tests' own environment may hold.
-const SETTINGS: [&str; 31] = [
+const SETTINGS: [&str; 38] = [
     "ACTIVITIES_SERVICE_URL",
     "AUTH_MODE",
     "AUTH_SERVICE_URL",
@@ -35,6 +35,13 @@ const SETTINGS: [&str; 31] = [
     "JWT_PRIVATE_KEY",
     "JWT_REFRESH_EXPIRY",
     "JWT_SECRET",
+    "KAFKA_BROKERS",
+    "KAFKA_ENABLED",
+    "KAFKA_SASL_MECHANISM",
+    "KAFKA_SASL_PASSWORD",
+    "KAFKA_SASL_USERNAME",
+    "KAFKA_SECURITY_PROTOCOL",
+    "KAFKA_SSL_CA",
     "OPS_SERVICE_URL",
     "PUBLIC_URL",
     "RATE_LIMIT_IP",

@@ -1,5 +1,6 @@
 //! The binary as a user has it: a data folder, commands on it, its `dev`, and its API.
 
+mod broker;
 mod command;
 mod dev;
 mod folder;
@@ -8,6 +9,7 @@ mod patience;
 mod receiver;
 mod served;
 
+pub(crate) use broker::{Broker, python};
 pub(crate) use command::{Said, said};
 pub(crate) use dev::{Dev, gone};
 pub(crate) use folder::{Folder, command_line, repository, signal};

@@ -10,6 +10,7 @@ mod crash;
 mod demo;
 mod enrolling;
 mod erasing;
+mod events;
 mod held;
 mod hooks;
 mod importing;

@@ -79,5 +79,6 @@ pub(super) async fn asker(state: &State, token: &str) -> Result<Asker, Problem> 
             name: known.operator.name,
         },
         work: Work::default(),
+        trace: None,
     })
 }

@@ -11,6 +11,7 @@ use engine::{clock, id};
 
 use super::browser;
 use super::edge::Edge;
+use super::trace::{self, Trace};
 use crate::problem::{Kind, Problem};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -30,6 +31,9 @@ pub(super) async fn finish(
     // The services behind the gateway take it over.
     let value = HeaderValue::try_from(&request_id).expect("an id is plain letters and digits");
     parts.headers.insert(REQUEST_ID, value.clone());
+    let trace = Trace::of(&parts.headers);
+    parts.headers.insert(trace::HEADER, trace.header());
+    parts.extensions.insert(trace);
     let client = edge.client(&parts);
     parts.extensions.insert(client);
     let (method, path) = (parts.method.clone(), parts.uri.path().to_owned());

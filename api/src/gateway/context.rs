@@ -205,7 +205,7 @@ impl Reader {
         if customer_id.is_none() != matches!(principal, Principal::Operator { .. }) {
             return Err(bad());
         }
-        Ok(Asker { customer_id, principal, work: Work::default() })
+        Ok(Asker { customer_id, principal, work: Work::default(), trace: None })
     }
 }
 

@@ -33,6 +33,7 @@ pub(super) fn services(outside: Outside) -> Services {
         outside,
         vault: Vault::default(),
         metrics: String::new,
+        broker: None,
     }
 }
 

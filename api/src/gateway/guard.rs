@@ -69,7 +69,8 @@ async fn admit(state: &State, parts: &Parts) -> (Option<Standing>, Result<Entry,
         None => Ok(Entry::Public),
         Some(permission) => {
             let asker = state.edge.asker(state, parts).await;
-            asker.map(|asker| Entry::Known(asker, permission))
+            let trace = parts.extensions.get().filter(|_| !parts.method.is_safe()).cloned();
+            asker.map(|asker| Entry::Known(Asker { trace, ..asker }, permission))
         }
     };
     let standing = match &known {

@@ -27,7 +27,8 @@ fn unready(detail: &str) -> Problem {
 }
 
 /// The database answers, holds what this binary's migrations made, and keeps this role under row-level security. A
-/// gateway also says which services answer; it is ready without them, since each request needs one only.
+/// gateway also says which services answer; it is ready without them, since each request needs one only. Nor does anybody
+/// need the broker: events wait for it in the database.
 pub(super) async fn ready(Shared(state): Shared<State>) -> Result<Json<Value>, Problem> {
     let silent = |error: sqlx::Error| {
         tracing::warn!(%error, "the database does not answer");
@@ -54,7 +55,14 @@ pub(super) async fn ready(Shared(state): Shared<State>) -> Result<Json<Value>, P
     if !state.edge.upstreams().is_empty() {
         said.insert("services".into(), services(state.edge.upstreams()).await);
     }
+    if let Some(broker) = &state.broker {
+        said.insert("broker".into(), word(broker().await));
+    }
     Ok(Json(Value::Object(said)))
+}
+
+fn word(answers: bool) -> Value {
+    json!(if answers { "answers" } else { "does not answer" })
 }
 
 /// Whether the database has all of these migrations. Their list is the owner's: as whom the process has logged in
@@ -79,8 +87,7 @@ async fn is_migrated(pool: &Pool, versions: &[i64]) -> Result<bool, Problem> {
 /// Which services answer, by name.
 async fn services(upstreams: &[Upstream]) -> Value {
     let said = upstreams.iter().map(|upstream| async {
-        let word = if upstream.lives().await { "answers" } else { "does not answer" };
-        (upstream.service.name().to_owned(), json!(word))
+        (upstream.service.name().to_owned(), word(upstream.lives().await))
     });
     Value::Object(join_all(said).await.into_iter().collect())
 }

@@ -14,6 +14,7 @@ mod health;
 mod limits;
 mod proxy;
 mod stream;
+pub(crate) mod trace;
 mod upstream;
 
 use std::any::Any;

@@ -1,7 +1,9 @@
-//! What the system does for a customer: the jobs of its runs, acting on many of them, and its schedules.
+//! What the system does for a customer: the jobs of its runs, acting on many of them, its schedules, and
+//! its events on their way out.
 
 mod bulk;
 mod operations;
+mod outbox;
 mod schedules;
 
 use axum::Json;
@@ -35,6 +37,7 @@ pub(crate) fn router() -> OpenApiRouter<State> {
         .routes(routes!(list))
         .merge(bulk::router())
         .merge(operations::router())
+        .merge(outbox::router())
         .merge(schedules::router())
 }
 

@@ -137,12 +137,13 @@ async fn history(
     let enrollment_id = path_id("enr", &enrollment)?;
     let limit = page::limit(wanted.limit)?;
     let after = cursors.read_number(wanted.cursor.as_deref())?;
+    let after = i32::try_from(after).unwrap_or(i32::MAX);
     let mut tx = tenant::begin(&state.pool, &caller).await?;
     let found = enrollment::find(&mut *tx, caller.customer_id, enrollment_id).await?;
     found.ok_or_else(|| Problem::new(Kind::NotFound))?;
     let mut rows = run::history(&mut *tx, Some(caller.customer_id), enrollment_id, after).await?;
     rows.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
-    Ok(Json(Page::of(rows, limit, |row| cursors.after_number(row.seq), |row| row)))
+    Ok(Json(Page::of(rows, limit, |row| cursors.after_number(row.seq.into()), |row| row)))
 }
 
 /// Pauses it; the remaining delay is kept.

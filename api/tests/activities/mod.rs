@@ -126,6 +126,7 @@ fn events(customer: Uuid, contact: &str, now: DateTime<Utc>) -> Vec<Event> {
         topic: topic.into(),
         key: contact.into(),
         sequence: 1,
+        traceparent: None,
         data: json!({ "contact_id": contact, "verdict": verdict.unwrap_or("human") }),
         at: now - TimeDelta::days(days_ago),
     };

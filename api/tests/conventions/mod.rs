@@ -207,17 +207,6 @@ async fn one_of_everything(db: &PgPool, customer: &str) -> BTreeMap<&'static str
     .await
     .unwrap();
     let of = |kind: &str| ids.iter().find(|(one, _)| one == kind).unwrap().1;
-    let enrollment: uuid::Uuid = sqlx::query_scalar(
-        "insert into enrollments (customer_id, id, sequence_id, contact_id, mailbox_id, version)
-         values ($1::uuid, gen_random_uuid(), $2, $3, $4, 1) returning id",
-    )
-    .bind(customer)
-    .bind(of("seq"))
-    .bind(of("con"))
-    .bind(of("epa"))
-    .fetch_one(db)
-    .await
-    .unwrap();
     let mut shown: BTreeMap<&'static str, String> = [
         "con", "seq", "team", "op", "sch", "key", "usr", "acc", "act", "blk", "ers", "whk", "whd",
         "tsk", "fld", "imp", "lst", "pip",
@@ -225,10 +214,43 @@ async fn one_of_everything(db: &PgPool, customer: &str) -> BTreeMap<&'static str
     .into_iter()
     .map(|kind| (kind, engine::id::show(kind, of(kind))))
     .collect();
-    shown.insert("mrg", engine::id::show("mrg", merge(db, customer, of("con")).await));
-    shown.insert("enr", engine::id::show("enr", enrollment));
-    shown.insert("opp", engine::id::show("opp", opportunity(db, customer, of("pip")).await));
+    let made = [
+        ("evt", parked(db, customer).await),
+        ("mrg", merge(db, customer, of("con")).await),
+        ("enr", enrollment(db, customer, [of("seq"), of("con"), of("epa")]).await),
+        ("opp", opportunity(db, customer, of("pip")).await),
+    ];
+    shown.extend(made.map(|(kind, id)| (kind, engine::id::show(kind, id))));
     shown
+}
+
+/// An enrollment in a sequence of a contact through a mailbox.
+async fn enrollment(db: &PgPool, customer: &str, of: [uuid::Uuid; 3]) -> uuid::Uuid {
+    sqlx::query_scalar(
+        "insert into enrollments (customer_id, id, sequence_id, contact_id, mailbox_id, version)
+         values ($1::uuid, gen_random_uuid(), ($2::uuid[])[1], ($2::uuid[])[2], ($2::uuid[])[3], 1) returning id",
+    )
+    .bind(customer)
+    .bind(of.to_vec())
+    .fetch_one(db)
+    .await
+    .unwrap()
+}
+
+/// An event of a customer that is set aside.
+async fn parked(db: &PgPool, customer: &str) -> uuid::Uuid {
+    let event = uuid::Uuid::now_v7();
+    sqlx::query(
+        "insert into engine.parked (seq, topic, key, tries, error, event)
+         values (1, 'contact.created', 'con_1', 5, 'it is bad', jsonb_build_object('id', $1, 'customer_id', $2, 'sequence', 1,
+           'data', '{}'::jsonb, 'at', now()))",
+    )
+    .bind(event.to_string())
+    .bind(customer)
+    .execute(db)
+    .await
+    .unwrap();
+    event
 }
 
 /// A body that a route would take.

@@ -27,8 +27,8 @@ const AT_ONCE: u32 = 4;
 /// For how long the secret before a change still signs.
 const OVERLAP: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// What events tell of that SalesOS writes itself, by their first word.
-const TOPICS: [&str; 37] = [
+/// What events tell of that SalesOS writes itself.
+pub const TOPICS: [&str; 37] = [
     "account.created",
     "account.deleted",
     "account.updated",

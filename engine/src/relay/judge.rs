@@ -129,6 +129,7 @@ mod tests {
             topic: "t".into(),
             key: key.into(),
             sequence: seq,
+            traceparent: None,
             data: Value::Null,
             at: DateTime::UNIX_EPOCH,
         }

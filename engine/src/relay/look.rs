@@ -84,7 +84,7 @@ pub(super) async fn look(connection: &mut PgConnection, id: Uuid) -> Result<Look
         r#"select l.lane, l.epoch, l.upto as "upto!", l.pending::text[] as "pending!", l.pending_after,
              l.unseen_from::text, l.unseen_after, pg_current_snapshot()::text as "snapshot!", e.late as "late?", e.seq as "seq?", e.id as "id?",
              e.customer_id as "customer_id?", e.topic as "topic?", e.key as "key?", e.sequence as "sequence?",
-             e.data as "data?", e.at as "at?"
+             e.data as "data?", e.at as "at?", e.traceparent
            from engine.relay_lanes l left join lateral (
              (select false as late, o.* from engine.outbox o
               where engine.relay_lane(o.key) = l.lane and o.seq > l.upto order by o.seq limit $2)
@@ -130,6 +130,7 @@ pub(super) async fn look(connection: &mut PgConnection, id: Uuid) -> Result<Look
                 topic: row.topic?,
                 key: row.key?,
                 sequence: row.sequence?,
+                traceparent: row.traceparent,
                 data: row.data?,
                 at: row.at?,
             })

@@ -11,6 +11,7 @@ mod lanes;
 mod look;
 mod parked;
 mod settle;
+mod standing;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -26,6 +27,7 @@ use crate::clock;
 use crate::outbox::Event;
 
 pub use parked::{Parked, list as parked, retry};
+pub use standing::{COUNTED, Share, Standing, replay, standing};
 
 /// So many lanes there are.
 const LANES: usize = 16;

@@ -41,12 +41,14 @@ pub struct Parked {
     pub retry_at: Option<DateTime<Utc>>,
 }
 
-/// What is set aside, in the order in which it came, after a place; at most `limit` (bounded to 500).
+/// What is set aside of one customer or of all, in the order in which it came, after a place; at most `limit` (bounded to
+/// 1,000).
 ///
 /// # Errors
 /// What the statement returned.
 pub async fn list(
     db: impl PgExecutor<'_>,
+    customer_id: Option<Uuid>,
     after: i64,
     limit: u32,
 ) -> Result<Vec<Parked>, sqlx::Error> {
@@ -54,30 +56,35 @@ pub async fn list(
         Parked,
         r#"select seq, (event ->> 'id')::uuid as "id!", (event ->> 'customer_id')::uuid as "customer_id!", topic, key, tries,
              error as reason, parked_at, retry_at
-           from engine.parked where seq > $1 order by seq limit $2"#,
+           from engine.parked
+           where seq > $1 and ($3::uuid is null or event ->> 'customer_id' = $3::text) order by seq limit $2"#,
         after,
-        i64::from(limit.min(500)),
+        i64::from(limit.min(1_000)),
+        customer_id,
     )
     .fetch_all(db)
     .await
 }
 
-/// Has parked events tried again at once, each with those that wait behind it: of one place, of one topic, or all.
-/// Gives how many.
+/// Has parked events tried again at once, each with those that wait behind it: one by its id, those of one topic, or all; of one
+/// customer or of all. Gives how many.
 ///
 /// # Errors
 /// What the statement returned.
 pub async fn retry(
     db: impl PgExecutor<'_>,
-    seq: Option<i64>,
+    customer_id: Option<Uuid>,
+    id: Option<Uuid>,
     topic: Option<&str>,
 ) -> Result<u64, sqlx::Error> {
     let due = sqlx::query!(
         "update engine.parked p set retry_at = clock_timestamp()
-         where ($2::text is null or p.topic = $2) and ($1::bigint is null
-           or (p.topic, p.key) = (select o.topic, o.key from engine.parked o where o.seq = $1))",
-        seq,
+         where ($2::text is null or p.topic = $2) and ($1::uuid is null
+           or (p.topic, p.key) = (select o.topic, o.key from engine.parked o where o.event ->> 'id' = $1::text))
+           and ($3::uuid is null or p.event ->> 'customer_id' = $3::text)",
+        id,
         topic,
+        customer_id,
     )
     .execute(db)
     .await?;
@@ -111,6 +118,9 @@ struct Kept {
     id: Uuid,
     customer_id: Uuid,
     sequence: i64,
+    /// Nothing where the version before set it aside.
+    #[serde(default)]
+    traceparent: Option<String>,
     data: Value,
     at: DateTime<Utc>,
 }
@@ -125,6 +135,7 @@ pub(super) async fn park(tx: &mut PgConnection, parked: &[&Park]) -> Result<(), 
             id: event.id,
             customer_id: event.customer_id,
             sequence: event.sequence,
+            traceparent: event.traceparent.clone(),
             data: event.data.clone(),
             at: event.at,
         })
@@ -175,8 +186,9 @@ pub(super) async fn tell_again(
     .fetch_all(&mut *connection)
     .await?;
     let event = |seq: i64, topic: String, key: String, whole: Value| {
-        let Kept { id, customer_id, sequence, data, at } = serde_json::from_value(whole).ok()?;
-        Some(Event { seq, id, customer_id, topic, key, sequence, data, at })
+        let Kept { id, customer_id, sequence, traceparent, data, at } =
+            serde_json::from_value(whole).ok()?;
+        Some(Event { seq, id, customer_id, topic, key, sequence, traceparent, data, at })
     };
     let read = rows.into_iter().filter_map(|row| event(row.seq, row.topic, row.key, row.event));
     let events: Vec<Event> = read.collect();

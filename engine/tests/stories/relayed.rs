@@ -174,18 +174,18 @@ async fn poison_is_parked_with_what_comes_after_it_and_told_in_order_once_it_may
     written(&story.db, "bad", 3).await.commit().await.unwrap();
     relay.turn().await.unwrap();
     assert_eq!(ear.heard(), named(&[("a", 1), ("a", 2)]));
-    let parked = relay::parked(&story.db, 0, 10).await.unwrap();
+    let parked = relay::parked(&story.db, None, 0, 10).await.unwrap();
     let told: Vec<(i32, &str)> =
         parked.iter().map(|one| (one.tries, one.reason.as_str())).collect();
     let behind = "an earlier event of its key is parked";
     assert_eq!(told, [(5, "it is bad"), (0, behind), (0, behind)]);
     // Nobody tries it again by itself; who says so finds it still bad.
     relay.share().await.unwrap();
-    relay::retry(&story.db, Some(parked[2].seq), None).await.unwrap();
+    relay::retry(&story.db, None, Some(parked[2].id), None).await.unwrap();
     relay.share().await.unwrap();
-    assert_eq!(relay::parked(&story.db, 0, 1).await.unwrap()[0].tries, 6);
+    assert_eq!(relay::parked(&story.db, None, 0, 1).await.unwrap()[0].tries, 6);
     *ear.rule.lock().unwrap() = ALL;
-    relay::retry(&story.db, None, Some("t")).await.unwrap();
+    relay::retry(&story.db, None, None, Some("t")).await.unwrap();
     while relay.share().await.unwrap() > 0 {}
     assert_eq!(ear.heard()[2..], named(&[("bad", 1), ("bad", 2), ("bad", 3)]));
     written(&story.db, "bad", 4).await.commit().await.unwrap();

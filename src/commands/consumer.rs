@@ -1,0 +1,82 @@
+//! `salesos consumer`: applies the events that Kafka has, and has them read again. Several share the work.
+
+use anyhow::{Result, bail};
+use chrono::{DateTime, Utc};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::dev;
+use super::worker::STOPS_WITHIN;
+use crate::database::{Database, Role};
+use crate::kafka::{self, From};
+use crate::settings::Settings;
+use crate::{Ending, listening, process};
+
+/// Its arguments.
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+/// What else it does.
+#[derive(clap::Subcommand)]
+enum Command {
+    /// Has events read again; what was applied is not applied twice. No consumer may run meanwhile.
+    Replay {
+        /// From when on they were published: an instant such as 2026-11-26T08:00:00Z, or `beginning`.
+        #[arg(long, value_parser = from)]
+        from: From,
+        /// Of these topics alone.
+        #[arg(long = "topic")]
+        topics: Vec<String>,
+    },
+}
+
+fn from(text: &str) -> Result<From, String> {
+    if text == "beginning" {
+        return Ok(From::Beginning);
+    }
+    let instant = DateTime::parse_from_rfc3339(text);
+    instant
+        .map(|instant| From::Instant(instant.with_timezone(&Utc)))
+        .map_err(|_| "write an instant such as 2026-11-26T08:00:00Z, or beginning".into())
+}
+
+pub(crate) async fn run(args: Args, settings: Settings) -> Result<Ending> {
+    kafka::check(settings.kafka()?).await?;
+    match args.command {
+        None => work(&settings).await,
+        Some(Command::Replay { from, topics }) => replay(&settings, from, topics).await,
+    }
+}
+
+async fn work(settings: &Settings) -> Result<Ending> {
+    let stop = CancellationToken::new();
+    listening::stop_on_signals(&stop)?;
+    let database = Database::find(settings)?;
+    database.check_migrated().await?;
+    let db = database.pool(Role::Worker, 8).await?;
+    let definitions = process::definitions(db.clone(), &dev::folder(&settings.data_dir)?);
+    let tasks = TaskTracker::new();
+    process::consume(&db, definitions, settings, &tasks, &stop)?;
+    println!("ready consumer");
+    stop.cancelled().await;
+    tasks.close();
+    if tokio::time::timeout(STOPS_WITHIN, tasks.wait()).await.is_err() {
+        tracing::warn!("some events took too long; they are read again");
+    }
+    Ok(Ending::Done)
+}
+
+async fn replay(settings: &Settings, from: From, topics: Vec<String>) -> Result<Ending> {
+    let db = Database::find(settings)?.pool(Role::Worker, 2).await?;
+    let all = kafka::wanted(&db).await?;
+    if let Some(unknown) = topics.iter().find(|topic| !all.contains(*topic)) {
+        bail!("`{unknown}` is no topic that is read; `salesos kafka topics` lists them");
+    }
+    let wanted = if topics.is_empty() { all } else { topics.into_iter().collect() };
+    let partitions = kafka::replay(settings.kafka()?, wanted, from).await?;
+    println!("{partitions} partitions are read again from there on");
+    Ok(if partitions == 0 { Ending::NothingMatched } else { Ending::Done })
+}

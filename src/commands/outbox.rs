@@ -1,0 +1,122 @@
+//! `salesos outbox`: events on their way out.
+
+use anyhow::Result;
+use chrono::{DateTime, Utc};
+use engine::id;
+use engine::relay::{self, Parked};
+use serde::Serialize;
+use sqlx::PgPool;
+
+use crate::Ending;
+use crate::database::{Database, Role};
+use crate::listing::{self, Listing};
+use crate::settings::Settings;
+
+/// Its subcommands.
+#[derive(clap::Subcommand)]
+pub(crate) enum Command {
+    /// Says how many events are not told yet, since when, how many are set aside, and who relays, as JSON.
+    Lag,
+    /// Lists events that are set aside: what Kafka or the consumer would not take, and what waits behind it.
+    Parked {
+        #[command(flatten)]
+        listing: Listing,
+    },
+    /// Has events that are set aside tried again at once, each with those that wait behind it.
+    Retry {
+        /// The event (`evt_…`).
+        #[arg(required_unless_present_any = ["topic", "all"], conflicts_with_all = ["topic", "all"])]
+        event: Option<String>,
+        /// All of a topic.
+        #[arg(long, conflicts_with = "all")]
+        topic: Option<String>,
+        /// All of them.
+        #[arg(long)]
+        all: bool,
+    },
+    /// Has all events told again that were written since an instant and are still kept. Consumers know them by their ids.
+    Replay {
+        /// An instant such as 2026-11-26T08:00:00Z.
+        #[arg(long, value_parser = instant)]
+        from: DateTime<Utc>,
+    },
+}
+
+fn instant(text: &str) -> Result<DateTime<Utc>, String> {
+    let instant = DateTime::parse_from_rfc3339(text);
+    instant
+        .map(|instant| instant.with_timezone(&Utc))
+        .map_err(|_| "write an instant such as 2026-11-26T08:00:00Z".into())
+}
+
+pub(crate) async fn run(command: Command, settings: Settings) -> Result<Ending> {
+    let db = Database::find(&settings)?.pool(Role::Worker, 2).await?;
+    match command {
+        Command::Lag => {
+            let standing = relay::standing(&mut *db.acquire().await?, None).await?;
+            println!("{}", serde_json::to_string_pretty(&standing)?);
+            Ok(Ending::Done)
+        }
+        Command::Parked { listing } => parked(&db, &listing).await,
+        Command::Retry { event, topic, all: _ } => retry(&db, event, topic).await,
+        Command::Replay { from } => {
+            let lanes = relay::replay(&db, from).await?;
+            println!("{lanes} lanes are told again from there on");
+            Ok(if lanes == 0 { Ending::NothingMatched } else { Ending::Done })
+        }
+    }
+}
+
+/// A parked event as JSON shows it.
+#[derive(Serialize)]
+struct Shown {
+    id: String,
+    customer_id: String,
+    topic: String,
+    key: String,
+    tries: i32,
+    reason: String,
+    parked_at: DateTime<Utc>,
+    retry_at: Option<DateTime<Utc>>,
+}
+
+fn shown(parked: Parked) -> Shown {
+    Shown {
+        id: id::show("evt", parked.id),
+        customer_id: id::show("cus", parked.customer_id),
+        topic: parked.topic,
+        key: parked.key,
+        tries: parked.tries,
+        reason: parked.reason,
+        parked_at: parked.parked_at,
+        retry_at: parked.retry_at,
+    }
+}
+
+async fn parked(db: &PgPool, listing: &Listing) -> Result<Ending> {
+    let headers = ["event", "topic", "key", "tries", "reason", "since", "again at"];
+    let time = |at: DateTime<Utc>| at.format("%F %T").to_string();
+    let cells = |row: &Shown| {
+        vec![
+            row.id.clone(),
+            row.topic.clone(),
+            row.key.clone(),
+            row.tries.to_string(),
+            row.reason.clone(),
+            time(row.parked_at),
+            row.retry_at.map(time).unwrap_or_default(),
+        ]
+    };
+    let rows = || async {
+        let found = relay::parked(db, None, 0, listing.limit).await?;
+        Ok(found.into_iter().map(shown).collect())
+    };
+    listing::show(listing, &headers, cells, rows).await
+}
+
+async fn retry(db: &PgPool, event: Option<String>, topic: Option<String>) -> Result<Ending> {
+    let event = event.map(|text| id::read("evt", &text)).transpose()?;
+    let due = relay::retry(db, None, event, topic.as_deref()).await?;
+    println!("{due} events are tried again");
+    Ok(if due == 0 { Ending::NothingMatched } else { Ending::Done })
+}

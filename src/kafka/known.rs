@@ -1,0 +1,85 @@
+//! What the broker has: its topics, and how large a message of each may be. Kept for a while, so that a message for a
+//! topic that is not there, or too large for it, is known before anything behind it is sent.
+
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
+
+use rdkafka::admin::{AdminClient, AdminOptions, ResourceSpecifier};
+use rdkafka::config::ClientConfig;
+use rdkafka::error::KafkaError;
+
+use super::{ANSWERS_WITHIN, Heard, metadata};
+
+/// How long what is known is believed.
+const BELIEVED_FOR: Duration = Duration::from_secs(30);
+/// How long until a topic that was not there is looked for again.
+const LOOKED_FOR_AFTER: Duration = Duration::from_secs(2);
+/// What Kafka takes where nobody says more.
+const USUAL_MAX_BYTES: usize = 1_048_588;
+/// The most that stands around a message in its batch, its header among it.
+const AROUND_BYTES: usize = 256;
+
+/// The topics that are there, each with the largest message that it takes.
+#[derive(Default)]
+pub(super) struct Known {
+    topics: HashMap<String, usize>,
+    asked_at: Option<Instant>,
+}
+
+/// Why a message is not sent.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Unsent {
+    Missing,
+    TooLarge { bytes: usize, most: usize },
+}
+
+impl Known {
+    /// Whether the broker is to be asked anew before these topics are judged.
+    pub(super) fn is_stale<'a>(&self, mut topics: impl Iterator<Item = &'a str>) -> bool {
+        let Some(asked_at) = self.asked_at else { return true };
+        let age = asked_at.elapsed();
+        let missing = topics.any(|topic| !self.topics.contains_key(topic));
+        age > BELIEVED_FOR || (missing && age > LOOKED_FOR_AFTER)
+    }
+
+    /// Whether a message of so many bytes can be sent to a topic.
+    pub(super) fn takes(&self, topic: &str, bytes: usize) -> Result<(), Unsent> {
+        match self.topics.get(topic) {
+            None => Err(Unsent::Missing),
+            Some(&most) if bytes + AROUND_BYTES > most => Err(Unsent::TooLarge { bytes, most }),
+            Some(_) => Ok(()),
+        }
+    }
+
+    /// Asks the broker.
+    pub(super) async fn ask(config: &ClientConfig) -> Result<Self, KafkaError> {
+        let admin: AdminClient<Heard> = config.create_with_context(Heard::default())?;
+        let asked = tokio::task::spawn_blocking(move || {
+            let said = metadata(admin.inner());
+            let said = said.map_err(|error| {
+                KafkaError::ClientCreation(admin.inner().context().reason(&error))
+            });
+            said.map(|topics| (admin, topics))
+        });
+        let (admin, topics) = asked.await.map_err(|_| KafkaError::Canceled)??;
+        let names: Vec<ResourceSpecifier> =
+            topics.iter().map(|(name, _)| ResourceSpecifier::Topic(name)).collect();
+        let options = AdminOptions::new().request_timeout(Some(ANSWERS_WITHIN));
+        let described = match names.is_empty() {
+            true => Vec::new(),
+            // Who may not read a topic's settings may write to it all the same.
+            false => admin.describe_configs(&names, &options).await.unwrap_or_default(),
+        };
+        let mut known: HashMap<String, usize> =
+            topics.into_iter().map(|(name, _)| (name, USUAL_MAX_BYTES)).collect();
+        for resource in described.into_iter().flatten() {
+            let most = resource.get("max.message.bytes").and_then(|entry| entry.value.as_deref());
+            if let rdkafka::admin::OwnedResourceSpecifier::Topic(name) = &resource.specifier
+                && let Some(most) = most.and_then(|most| most.parse().ok())
+            {
+                known.insert(name.clone(), most);
+            }
+        }
+        Ok(Self { topics: known, asked_at: Some(Instant::now()) })
+    }
+}

@@ -1,0 +1,156 @@
+//! Kafka: where events go, and come from, where there is a broker. The one place that knows its client.
+
+mod consumer;
+mod dead_letter;
+mod envelope;
+mod known;
+mod replay;
+mod sink;
+mod topics;
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use anyhow::{Context, Result, anyhow};
+use futures_util::FutureExt;
+use rdkafka::client::{Client, ClientContext};
+use rdkafka::config::{ClientConfig, FromClientConfigAndContext, RDKafkaLogLevel};
+use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext};
+use rdkafka::error::KafkaError;
+use rdkafka::statistics::Statistics;
+
+use crate::settings::{Authority, KafkaSettings};
+
+pub(crate) use consumer::consume;
+pub(crate) use replay::{From, replay};
+pub(crate) use sink::Producer;
+pub(crate) use topics::{Topic, Topics, apply, wanted};
+
+/// How long the broker may take to answer a question of ours.
+const ANSWERS_WITHIN: Duration = Duration::from_secs(10);
+/// The same where somebody waits for a word on it.
+const PROBED_WITHIN: Duration = Duration::from_secs(2);
+/// The group whose members share the reading of events.
+const GROUP: &str = "salesos-activities";
+
+/// What every client is told.
+pub(crate) fn config(settings: &KafkaSettings) -> ClientConfig {
+    let mut config = ClientConfig::new();
+    config
+        .set("client.id", "salesos")
+        .set("bootstrap.servers", &settings.brokers)
+        .set("reconnect.backoff.ms", "100")
+        .set("reconnect.backoff.max.ms", "1000")
+        .set("socket.timeout.ms", "10000")
+        .set("socket.keepalive.enable", "true")
+        .set("allow.auto.create.topics", "false");
+    let protocol = match (&settings.tls, &settings.login) {
+        (None, None) => "PLAINTEXT",
+        (Some(_), None) => "SSL",
+        (None, Some(_)) => "SASL_PLAINTEXT",
+        (Some(_), Some(_)) => "SASL_SSL",
+    };
+    config.set("security.protocol", protocol);
+    match &settings.tls {
+        Some(Authority::File(file)) => {
+            config.set("ssl.ca.location", file.display().to_string());
+        }
+        Some(Authority::System) => {
+            config.set("ssl.ca.location", "probe");
+        }
+        None => {}
+    }
+    if let Some(login) = &settings.login {
+        config
+            .set("sasl.mechanism", login.mechanism.name())
+            .set("sasl.username", &login.username)
+            .set("sasl.password", &login.password);
+    }
+    config
+}
+
+/// A client of the broker.
+///
+/// # Errors
+/// A setting that the client does not understand.
+fn client<T: FromClientConfigAndContext<Heard>>(config: &ClientConfig) -> Result<T> {
+    config.create_with_context(Heard::default()).context("the settings of Kafka")
+}
+
+/// Asks the broker whether it answers.
+///
+/// # Errors
+/// What it said, or that nobody did.
+pub(crate) async fn check(settings: &KafkaSettings) -> Result<()> {
+    let asking: BaseConsumer<Heard> = client(&config(settings))?;
+    let brokers = settings.brokers.clone();
+    let asked = tokio::task::spawn_blocking(move || {
+        let answer = asking.client().fetch_metadata(None, ANSWERS_WITHIN).map(drop);
+        answer.map_err(|error| asking.client().context().reason(&error))
+    });
+    asked.await?.map_err(|reason| {
+        anyhow!(
+            "Kafka does not answer at {brokers}: {reason}; is it started, and KAFKA_BROKERS right?"
+        )
+    })
+}
+
+/// Asks again and again whether the broker answers, for who looks whether this process is ready.
+///
+/// # Errors
+/// A setting that the client does not understand.
+pub(crate) fn probe(settings: &KafkaSettings) -> Result<api::Broker> {
+    let asking: Arc<BaseConsumer<Heard>> = Arc::new(client(&config(settings))?);
+    Ok(Arc::new(move || {
+        let asking = Arc::clone(&asking);
+        let asked = tokio::task::spawn_blocking(move || {
+            asking.client().fetch_metadata(None, PROBED_WITHIN).is_ok()
+        });
+        async { asked.await.unwrap_or_default() }.boxed()
+    }))
+}
+
+/// Hears what the client says of itself: to a log, and the last error to who asks why nothing arrives.
+#[derive(Clone, Default)]
+pub(crate) struct Heard {
+    last: Arc<Mutex<Option<String>>>,
+}
+
+impl Heard {
+    /// An error, with what the client said of its cause.
+    fn reason(&self, error: &KafkaError) -> String {
+        match &*self.last.lock().unwrap_or_else(PoisonError::into_inner) {
+            Some(last) => format!("{error} ({last})"),
+            None => error.to_string(),
+        }
+    }
+}
+
+impl ClientContext for Heard {
+    fn log(&self, level: RDKafkaLogLevel, about: &str, line: &str) {
+        tracing::debug!(?level, about, line, "kafka");
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        tracing::debug!(%error, reason, "kafka");
+        *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(reason.to_owned());
+    }
+
+    fn stats(&self, statistics: Statistics) {
+        for (topic, of) in statistics.topics {
+            let behind = of.partitions.values().map(|partition| partition.consumer_lag.max(0));
+            let behind: i64 = behind.sum();
+            #[expect(clippy::cast_precision_loss, reason = "a gauge is a float")]
+            metrics::gauge!("salesos_consumer_lag", "topic" => topic).set(behind as f64);
+        }
+    }
+}
+
+impl ConsumerContext for Heard {}
+
+/// What the broker says of its topics, asked with any client; to be called where it may block.
+fn metadata<C: ClientContext>(client: &Client<C>) -> Result<Vec<(String, usize)>, KafkaError> {
+    let said = client.fetch_metadata(None, ANSWERS_WITHIN)?;
+    let there = said.topics().iter().filter(|topic| topic.error().is_none());
+    Ok(there.map(|topic| (topic.name().to_owned(), topic.partitions().len())).collect())
+}

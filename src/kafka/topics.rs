@@ -1,0 +1,144 @@
+//! The topics that SalesOS writes to: which there should be, which there are, and making those that are missing.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use anyhow::Result;
+use engine::{definition_store, schedule};
+use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, ResourceSpecifier, TopicReplication};
+use sqlx::PgPool;
+
+use super::{ANSWERS_WITHIN, Heard, client, config, dead_letter, metadata};
+use crate::settings::KafkaSettings;
+
+/// How topics are made.
+pub(crate) struct Topics {
+    /// So many partitions each; more let more consumers share the work.
+    pub(crate) partitions: i32,
+    /// On so many brokers each; what the brokers' own settings say where nothing is said.
+    pub(crate) replication: Option<i32>,
+    /// How long events stay.
+    pub(crate) retention: Duration,
+}
+
+/// A topic as it stands.
+#[derive(Debug, serde::Serialize)]
+pub(crate) struct Topic {
+    pub(crate) name: String,
+    /// `there`, `missing`, `made`, or why it could not be made.
+    pub(crate) state: String,
+    pub(crate) partitions: Option<usize>,
+    /// In milliseconds; -1 is for good.
+    pub(crate) retention_milliseconds: Option<i64>,
+}
+
+/// The topics of all events: SalesOS' own, and those that workflows publish.
+///
+/// # Errors
+/// What the statement returned.
+pub(crate) async fn wanted(db: &PgPool) -> Result<BTreeSet<String>, sqlx::Error> {
+    let published = definition_store::values(db, "event.publish", "topic").await?;
+    let own = crm::webhook::TOPICS.into_iter().chain([schedule::FIRED]).map(str::to_owned);
+    Ok(own.chain(published).collect())
+}
+
+/// What there is of the topics that are wanted, and of those of their dead letters; makes the missing ones where that is
+/// asked for.
+///
+/// # Errors
+/// The broker did not answer, or refused the question.
+pub(crate) async fn apply(
+    settings: &KafkaSettings,
+    wanted: &BTreeSet<String>,
+    make: Option<&Topics>,
+) -> Result<Vec<Topic>> {
+    super::check(settings).await?;
+    let admin: AdminClient<Heard> = client(&config(settings))?;
+    let (admin, there) = tokio::task::spawn_blocking(move || {
+        let there = metadata(admin.inner());
+        (admin, there)
+    })
+    .await?;
+    let there: BTreeMap<String, usize> = there?.into_iter().collect();
+    let dead: Vec<String> = wanted.iter().map(|topic| dead_letter::topic(topic)).collect();
+    let all: BTreeSet<&String> = wanted.iter().chain(&dead).collect();
+    let kept = retentions(&admin, all.iter().filter(|name| there.contains_key(**name))).await?;
+    let mut topics: Vec<Topic> = all
+        .into_iter()
+        .map(|name| Topic {
+            name: name.clone(),
+            state: if there.contains_key(name) { "there" } else { "missing" }.into(),
+            partitions: there.get(name).copied(),
+            retention_milliseconds: kept.get(name).copied(),
+        })
+        .collect();
+    if let Some(how) = make {
+        create(&admin, how, wanted, &mut topics).await?;
+    }
+    Ok(topics)
+}
+
+/// Makes those that are missing, each by itself.
+async fn create(
+    admin: &AdminClient<Heard>,
+    how: &Topics,
+    wanted: &BTreeSet<String>,
+    topics: &mut [Topic],
+) -> Result<()> {
+    let retention = i64::try_from(how.retention.as_millis())?;
+    let text = retention.to_string();
+    let replication = how.replication.unwrap_or(-1);
+    let mut missing: Vec<&mut Topic> =
+        topics.iter_mut().filter(|topic| topic.state == "missing").collect();
+    // Few letters are dead, and they are read by people: in one order.
+    let partitions = |name: &str| if wanted.contains(name) { how.partitions } else { 1 };
+    let names: Vec<String> = missing.iter().map(|topic| topic.name.clone()).collect();
+    if names.is_empty() {
+        return Ok(());
+    }
+    let new: Vec<NewTopic> = names
+        .iter()
+        .map(|name| {
+            NewTopic::new(name, partitions(name), TopicReplication::Fixed(replication))
+                .set("retention.ms", &text)
+        })
+        .collect();
+    let options = AdminOptions::new()
+        .operation_timeout(Some(ANSWERS_WITHIN))
+        .request_timeout(Some(ANSWERS_WITHIN));
+    let made = admin.create_topics(&new, &options).await?;
+    for (topic, made) in missing.iter_mut().zip(made) {
+        match made {
+            Ok(_) => {
+                topic.state = "made".into();
+                topic.partitions = usize::try_from(partitions(&topic.name)).ok();
+                topic.retention_milliseconds = Some(retention);
+            }
+            Err((_, code)) => topic.state = format!("not made: {code}"),
+        }
+    }
+    Ok(())
+}
+
+/// How long each of these topics keeps its events, in milliseconds.
+async fn retentions<'a>(
+    admin: &AdminClient<Heard>,
+    names: impl Iterator<Item = &'a &'a String>,
+) -> Result<BTreeMap<String, i64>> {
+    let asked: Vec<ResourceSpecifier> = names.map(|name| ResourceSpecifier::Topic(name)).collect();
+    if asked.is_empty() {
+        return Ok(BTreeMap::new());
+    }
+    let options = AdminOptions::new().request_timeout(Some(ANSWERS_WITHIN));
+    let described = admin.describe_configs(&asked, &options).await?;
+    let mut kept = BTreeMap::new();
+    for resource in described.into_iter().flatten() {
+        let value = resource.get("retention.ms").and_then(|entry| entry.value.as_deref());
+        if let rdkafka::admin::OwnedResourceSpecifier::Topic(name) = &resource.specifier
+            && let Some(milliseconds) = value.and_then(|value| value.parse().ok())
+        {
+            kept.insert(name.clone(), milliseconds);
+        }
+    }
+    Ok(kept)
+}
