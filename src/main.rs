@@ -42,7 +42,7 @@ enum Command {
     /// What works in the background: runs steps, looks what came in, tells events where there is no Kafka.
     Worker(commands::worker::Args),
     /// Publishes events to Kafka.
-    Publisher,
+    Publisher(commands::publisher::Args),
     /// Applies the events that Kafka has: the timeline, engagement, webhooks.
     Consumer(commands::consumer::Args),
     /// Events on their way out: how many wait, and why; telling them again.
@@ -64,6 +64,9 @@ enum Command {
     /// Workflow files and the sequences that they become.
     #[command(subcommand)]
     Workflows(commands::workflows::Command),
+    /// What SalesOS tells of: JSON Schemas and the reference of all topics.
+    #[command(subcommand)]
+    Events(commands::events::Command),
     /// Imports contacts from a CSV file.
     Import(commands::import::Args),
     /// Imports the contacts of a CSV file and enrolls them in a sequence.
@@ -123,7 +126,7 @@ async fn run(command: Command, settings: Settings) -> anyhow::Result<Ending> {
         Command::Dev(args) => commands::dev::run(args, settings).await,
         Command::Serve(args) => commands::serve::run(args, settings).await,
         Command::Worker(args) => commands::worker::run(args, settings).await,
-        Command::Publisher => commands::publisher::run(settings).await,
+        Command::Publisher(args) => commands::publisher::run(args, settings).await,
         Command::Consumer(args) => commands::consumer::run(args, settings).await,
         Command::Outbox(command) => commands::outbox::run(command, settings).await,
         Command::Kafka(command) => commands::kafka::run(command, settings).await,
@@ -133,6 +136,7 @@ async fn run(command: Command, settings: Settings) -> anyhow::Result<Ending> {
         Command::Openapi => commands::openapi::run(),
         Command::Doctor(args) => commands::doctor::run(args, settings).await,
         Command::Workflows(command) => commands::workflows::run(command, settings).await,
+        Command::Events(command) => commands::events::run(command),
         Command::Import(args) => commands::import::run(args, settings).await,
         Command::Enroll(args) => commands::enroll::run(args, settings).await,
         Command::Runs(command) => commands::runs::run(command, settings).await,

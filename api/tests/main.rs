@@ -9,6 +9,8 @@ mod database;
 mod desk;
 mod merging;
 mod operators;
+#[path = "../../tests/support/promises.rs"]
+mod promises;
 mod records;
 mod schedules;
 

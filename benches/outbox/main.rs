@@ -149,6 +149,7 @@ fn event(n: u64) -> NewEvent {
     NewEvent {
         customer_id: Uuid::from_u128(1),
         topic: TOPIC.into(),
+        schema: format!("{TOPIC}:1"),
         sequence: i64::try_from(n / ENTITIES).unwrap_or(i64::MAX) + 1,
         data: json!({ "contact_id": key, "changed": ["title", "phone"], "source": "bench" }),
         key,

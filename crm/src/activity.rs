@@ -5,9 +5,11 @@ use chrono::{DateTime, Utc};
 use engine::outbox::{self, NewEvent};
 use engine::{clock, id};
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::Value;
 use sqlx::{PgConnection, PgExecutor, QueryBuilder};
 use uuid::Uuid;
+
+use crate::event::activity::{self as event, Logged};
 
 /// What kind of thing happened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -190,12 +192,10 @@ pub async fn log(
     let written = write(tx, activities).await?;
     let events: Vec<NewEvent> = written
         .iter()
-        .map(|(customer_id, activity)| NewEvent {
-            customer_id: *customer_id,
-            topic: "activity.logged".into(),
-            key: id::show("act", *activity),
-            sequence: 1,
-            data: json!({ "activity_id": id::show("act", *activity) }),
+        .map(|(customer_id, activity)| {
+            let activity_id = id::show("act", *activity);
+            let (key, logged) = (activity_id.clone(), Logged { activity_id });
+            event::LOGGED.event(*customer_id, key, 1, &logged)
         })
         .collect();
     outbox::publish(tx, &events).await?;

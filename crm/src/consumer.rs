@@ -77,6 +77,11 @@ fn may_come_again(error: OwnRunError) -> Result<String, OutOfReach> {
     }
 }
 
+/// How long it is remembered that an event was applied. One that is older and comes again leaves no second line in the
+/// timeline and counts no second time, by its id; nor does any webhook tell of it.
+pub(crate) const REMEMBERED_DAYS: i32 = 90;
+const FORGOTTEN_AT_ONCE: i64 = 5_000;
+
 /// Names this consumer among those that may read the same events.
 const CONSUMER: &str = "activities";
 
@@ -97,6 +102,35 @@ pub(crate) async fn first_time(
     .execute(tx)
     .await?;
     Ok(noted.rows_affected() == 1)
+}
+
+/// Forgets some of what was applied more than [`REMEMBERED_DAYS`] ago; gives how much.
+///
+/// # Errors
+/// What the statements returned.
+pub async fn forget(db: &PgPool) -> Result<u64, sqlx::Error> {
+    let events = sqlx::query!(
+        "delete from processed_events where consumer = $1 and event_id = any(array(
+           select event_id from processed_events where consumer = $1
+             and event_id < engine.first_uuid(clock_timestamp() - make_interval(days => $2))
+           order by event_id limit $3))",
+        CONSUMER,
+        REMEMBERED_DAYS,
+        FORGOTTEN_AT_ONCE,
+    )
+    .execute(db)
+    .await?;
+    let inbound = sqlx::query!(
+        "delete from processed_events where consumer = 'inbound' and event_id = any(array(
+           select event_id from processed_events where consumer = 'inbound'
+             and processed_at < engine.now() - make_interval(days => $1)
+           order by processed_at limit $2))",
+        REMEMBERED_DAYS,
+        FORGOTTEN_AT_ONCE,
+    )
+    .execute(db)
+    .await?;
+    Ok(events.rows_affected() + inbound.rows_affected())
 }
 
 /// Applies events in the caller's transaction, each once, in their order. Gives those that were new.

@@ -1,11 +1,10 @@
 //! What comes in for a mail that went out: opened, clicked, answered, bounced, unsubscribed. One
 //! transaction changes the message and the contact, tells of it, and signals the runs; once per cause.
 
-use std::borrow::Cow;
-
 use chrono::{DateTime, Utc};
-use engine::outbox::{self, NewEvent};
+use engine::outbox;
 use engine::signal::{self, NewSignal, Target};
+use engine::topic::Topic;
 use engine::{id, run};
 use serde_json::json;
 use sqlx::PgConnection;
@@ -13,6 +12,7 @@ use uuid::Uuid;
 
 use crate::consumer;
 use crate::contact;
+use crate::event::email::{self as event, Bounce, Heard};
 use crate::suppression::{self, Reason};
 
 /// Names the consumer under which inbound causes are applied once.
@@ -161,12 +161,12 @@ async fn observe(
     run::observe(tx, customer_id, run_id, step, field, json!(true)).await
 }
 
-fn topic(kind: Kind) -> Option<&'static str> {
+fn topic(kind: Kind) -> Option<&'static Topic<Heard>> {
     match kind {
-        Kind::Opened => Some("email.opened"),
-        Kind::Clicked => Some("email.clicked"),
-        Kind::Replied => Some("email.replied"),
-        Kind::BouncedHard | Kind::BouncedSoft => Some("email.bounced"),
+        Kind::Opened => Some(&event::OPENED),
+        Kind::Clicked => Some(&event::CLICKED),
+        Kind::Replied => Some(&event::REPLIED),
+        Kind::BouncedHard | Kind::BouncedSoft => Some(&event::BOUNCED),
         // The contact tells of it.
         Kind::Unsubscribed => None,
         Kind::AutoReplied => None,
@@ -182,27 +182,21 @@ async fn tell(
 ) -> Result<(), sqlx::Error> {
     let Some(topic) = topic(inbound.kind) else { return Ok(()) };
     let bounce = match inbound.kind {
-        Kind::BouncedHard => Some("hard"),
-        Kind::BouncedSoft => Some("soft"),
+        Kind::BouncedHard => Some(Bounce::Hard),
+        Kind::BouncedSoft => Some(Bounce::Soft),
         Kind::Opened | Kind::Clicked | Kind::Replied | Kind::AutoReplied | Kind::Unsubscribed => {
             None
         }
     };
     let key = id::show("msg", message.id);
-    let event = NewEvent {
-        customer_id,
-        topic: Cow::Borrowed(topic),
-        key: key.clone(),
-        sequence: event_sequence,
-        data: json!({
-            "message_id": key,
-            "contact_id": id::show("con", message.contact_id),
-            "enrollment_id": message.enrollment_id.map(|enrollment| id::show("enr", enrollment)),
-            "step": message.step,
-            "bounce": bounce,
-        }),
+    let told = Heard {
+        message_id: key.clone(),
+        contact_id: id::show("con", message.contact_id),
+        enrollment_id: message.enrollment_id.map(|enrollment| id::show("enr", enrollment)),
+        step: message.step.clone(),
+        bounce,
     };
-    outbox::publish(tx, &[event]).await
+    outbox::publish(tx, &[topic.event(customer_id, key, event_sequence, &told)]).await
 }
 
 /// Signals the contact's runs.

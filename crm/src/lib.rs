@@ -17,6 +17,7 @@ pub mod customer;
 pub mod engagement;
 pub mod enrollment;
 pub mod erasure;
+pub mod event;
 pub mod filter;
 pub mod idempotency;
 pub mod import;

@@ -1,16 +1,16 @@
 //! Messages: the mails that went out. Owns `emails`. The row is written in the transaction of the send's
 //! intent, before any provider is asked, and settled in the transaction that records the step.
 
-use std::borrow::Cow;
 use std::collections::HashMap;
 
 use chrono::{DateTime, Utc};
 use engine::outbox::{self, NewEvent};
 use engine::{clock, id};
 use serde::{Deserialize, Serialize};
-use serde_json::json;
 use sqlx::{PgConnection, PgExecutor};
 use uuid::Uuid;
+
+use crate::event::email as event;
 
 /// A send that is about to be made; the data of its intent.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -215,18 +215,16 @@ pub(crate) async fn mark_sent(tx: &mut PgConnection, sent: &[Accepted]) -> Resul
     .await?;
     let events: Vec<NewEvent> = rows
         .into_iter()
-        .map(|row| NewEvent {
-            customer_id: row.customer_id,
-            topic: Cow::Borrowed("email.sent"),
-            key: id::show("msg", row.id),
-            sequence: row.event_sequence,
-            data: json!({
-                "message_id": id::show("msg", row.id),
-                "contact_id": id::show("con", row.contact_id),
-                "mailbox_id": id::show("epa", row.mailbox_id),
-                "enrollment_id": row.enrollment_id.map(|enrollment| id::show("enr", enrollment)),
-                "step": row.step,
-            }),
+        .map(|row| {
+            let told = event::Sent {
+                message_id: id::show("msg", row.id),
+                contact_id: id::show("con", row.contact_id),
+                mailbox_id: id::show("epa", row.mailbox_id),
+                enrollment_id: row.enrollment_id.map(|enrollment| id::show("enr", enrollment)),
+                step: row.step,
+            };
+            let key = told.message_id.clone();
+            event::SENT.event(row.customer_id, key, row.event_sequence, &told)
         })
         .collect();
     outbox::publish(tx, &events).await
@@ -360,16 +358,14 @@ pub(crate) async fn mark_failed(
     let events: Vec<NewEvent> = rows
         .into_iter()
         .filter(|row| row.told)
-        .map(|row| NewEvent {
-            customer_id: row.customer_id,
-            topic: Cow::Borrowed("email.failed"),
-            key: id::show("msg", row.id),
-            sequence: row.event_sequence,
-            data: json!({
-                "message_id": id::show("msg", row.id),
-                "contact_id": id::show("con", row.contact_id),
-                "reason": row.reason,
-            }),
+        .map(|row| {
+            let told = event::Failed {
+                message_id: id::show("msg", row.id),
+                contact_id: id::show("con", row.contact_id),
+                reason: row.reason,
+            };
+            let key = told.message_id.clone();
+            event::FAILED.event(row.customer_id, key, row.event_sequence, &told)
         })
         .collect();
     outbox::publish(tx, &events).await

@@ -1,7 +1,5 @@
 //! Tasks: to-dos for people. Owns `tasks`.
 
-use std::borrow::Cow;
-
 use chrono::{DateTime, Utc};
 use engine::outbox::{self, NewEvent};
 use engine::signal::{self, NewSignal, Target};
@@ -13,6 +11,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::activity::About;
+use crate::event::task as event;
 use crate::filter::After;
 
 /// How pressing a to-do is.
@@ -147,22 +146,13 @@ pub async fn create(tx: &mut PgConnection, tasks: &[NewTask]) -> Result<Vec<Uuid
 }
 
 fn created(new: &NewTask, task_id: Uuid) -> NewEvent {
-    let task = id::show("tsk", task_id);
-    let about = &new.about;
-    NewEvent {
-        customer_id: new.customer_id,
-        topic: "task.created".into(),
-        key: task.clone(),
-        sequence: 1,
-        data: json!({
-            "task_id": task,
-            "contact_id": about.contact_id.map(|contact| id::show("con", contact)),
-            "account_id": about.account_id.map(|account| id::show("acc", account)),
-            "opportunity_id": about.opportunity_id.map(|deal| id::show("opp", deal)),
-            "title": new.title,
-            "key": new.source,
-        }),
-    }
+    let told = event::Created {
+        task_id: id::show("tsk", task_id),
+        about: event::About::of(&new.about),
+        title: new.title.clone(),
+        key: new.source.clone(),
+    };
+    event::CREATED.event(new.customer_id, told.task_id.clone(), 1, &told)
 }
 
 /// A to-do by id.
@@ -312,7 +302,7 @@ pub enum Completion {
 
 /// The signal, and the event, that tells of a finished to-do. The signal's `key` is the to-do's source, by
 /// which a run waits for its own.
-pub const COMPLETED: &str = "task.completed";
+pub const COMPLETED: &str = event::COMPLETED.name();
 
 /// Finishes a to-do: `task.completed` goes out, and to the contact's runs.
 ///
@@ -338,22 +328,20 @@ pub async fn complete(
     .await?;
     let Some(done) = done else { return missing(tx, customer_id, id).await };
     let task = id::show("tsk", id);
-    let event = NewEvent {
-        customer_id,
-        topic: Cow::Borrowed(COMPLETED),
-        key: task.clone(),
-        sequence: done.event_sequence,
-        data: json!({
-            "task_id": task,
-            "contact_id": done.contact_id.map(|contact| id::show("con", contact)),
-            "account_id": done.account_id.map(|account| id::show("acc", account)),
-            "opportunity_id": done.opportunity_id.map(|deal| id::show("opp", deal)),
-            "enrollment_id": done.enrollment_id.map(|enrollment| id::show("enr", enrollment)),
-            "title": done.title,
-            "outcome": outcome,
-            "actor": actor,
-        }),
+    let about = About {
+        contact_id: done.contact_id,
+        account_id: done.account_id,
+        opportunity_id: done.opportunity_id,
     };
+    let told = event::Completed {
+        task_id: task.clone(),
+        about: event::About::of(&about),
+        enrollment_id: done.enrollment_id.map(|enrollment| id::show("enr", enrollment)),
+        title: done.title,
+        outcome: outcome.map(str::to_owned),
+        actor: actor.to_owned(),
+    };
+    let event = event::COMPLETED.event(customer_id, task.clone(), done.event_sequence, &told);
     outbox::publish(tx, &[event]).await?;
     let Some(contact_id) = done.contact_id else { return Ok(Completion::Now) };
     let signal = NewSignal {

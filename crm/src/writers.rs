@@ -1,12 +1,12 @@
 //! What the domain writes when the engine records a step: one writer per kind of fact, called with a whole
 //! batch inside the record's transaction. No statements of its own.
 
-use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use engine::fact::{FactWriter, FactWriters, RUN_CHANGED, RUN_FORGOTTEN, RunFact};
+use engine::topic::schema_name;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use serde::de::DeserializeOwned;
@@ -19,7 +19,8 @@ use crate::activity::{self, About, Kind, NewActivity};
 use crate::consumer;
 use crate::contact::{self, Change, Changing};
 use crate::engagement::{self, NewFact};
-use crate::enrollment::{self, Told};
+use crate::enrollment::{self, Told, What};
+use crate::event::enrollment::{self as event, Publishing};
 use crate::message::{self, Accepted, End, Failed, Intended, Intent, Sent};
 use crate::password_link::{self, MailedLink};
 use crate::task::{self, NewTask, Priority};
@@ -83,6 +84,9 @@ pub struct CreatedTask {
 pub struct PublishedEvent {
     /// Such as `lead.warm`.
     pub topic: String,
+    /// The schema that its data follow, such as `lead-warm:2`; the first one of its topic where none is named.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub schema: Option<String>,
     /// What it tells.
     pub data: Value,
 }
@@ -266,10 +270,10 @@ async fn tasks(tx: &mut PgConnection, facts: &[RunFact]) -> Result<(), sqlx::Err
 async fn published(tx: &mut PgConnection, facts: &[RunFact]) -> Result<(), sqlx::Error> {
     let mut told = Vec::with_capacity(facts.len());
     for fact in facts {
-        let published = read::<PublishedEvent>(fact)?;
-        let data = json!({ "data": published.data });
-        let topic = Cow::Owned(published.topic);
-        told.push((fact.customer_id, Told { id: fact.root_run_id, topic, data }));
+        let PublishedEvent { topic, schema, data } = read::<PublishedEvent>(fact)?;
+        let schema = schema.unwrap_or_else(|| schema_name(&topic, 1));
+        let what = What::Published(Publishing { topic, schema, data });
+        told.push((fact.customer_id, Told { id: fact.root_run_id, what }));
     }
     tell(tx, told).await
 }
@@ -292,25 +296,26 @@ async fn changed(tx: &mut PgConnection, facts: &[RunFact]) -> Result<(), sqlx::E
     let mut failed = Vec::new();
     for fact in facts {
         let topic = match fact.data.get("change").and_then(Value::as_str) {
-            Some("step_completed") => "enrollment.step_completed",
-            Some("completed") => "enrollment.completed",
-            Some("paused") => "enrollment.paused",
-            Some("resumed") => "enrollment.resumed",
-            Some("cancelled") => "enrollment.exited",
+            Some("step_completed") => &event::STEP_COMPLETED,
+            Some("completed") => &event::COMPLETED,
+            Some("paused") => &event::PAUSED,
+            Some("resumed") => &event::RESUMED,
+            Some("cancelled") => &event::EXITED,
             Some("exited") => {
                 failed.push(failure(fact, End::Cancelled));
-                "enrollment.exited"
+                &event::EXITED
             }
-            Some("held") => "enrollment.held",
+            Some("held") => &event::HELD,
             Some("step_failed") => {
                 failed.push(failure(fact, End::Failed));
                 continue;
             }
             Some(_) | None => continue,
         };
-        let data = json!({ "step": fact.step, "reason": fact.data.get("reason") });
-        let topic = Cow::Borrowed(topic);
-        told.push((fact.customer_id, Told { id: fact.run_id, topic, data }));
+        let reason = fact.data.get("reason").and_then(Value::as_str).map(str::to_owned);
+        let change = event::Change { step: Some(fact.step.clone()), reason, actor: None };
+        let what = What::Changed(topic, change);
+        told.push((fact.customer_id, Told { id: fact.run_id, what }));
     }
     tell(tx, told).await?;
     message::mark_failed(tx, &failed).await

@@ -5,6 +5,7 @@ use engine::{clock, id};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
+use crate::promises::events_keep_their_promises;
 use crate::world::{World, world};
 
 impl World {
@@ -62,6 +63,7 @@ async fn changes_of_one_batch_are_made_in_their_order_and_told_once_per_contact(
             .unwrap();
     assert_eq!(data["changed"], json!(["custom.seats", "tags", "title"]));
     assert!(!data.to_string().contains("CEO"), "the event holds no values: {data}");
+    events_keep_their_promises(world.pool()).await;
     world.database.drop().await;
 }
 

@@ -2,10 +2,13 @@
 
 use crm::contact::{self, NewContact};
 use crm::enrollment::{self, RefusalReason, Sender};
+use crm::writers::EVENT_PUBLISHED;
 use engine::fact::{RUN_FORGOTTEN, RunFact};
 use engine::run::Action;
 use engine::{clock, id};
+use serde_json::{Value, json};
 
+use crate::promises::events_keep_their_promises;
 use crate::world::{nobody, world};
 
 #[tokio::test]
@@ -123,6 +126,47 @@ async fn the_events_of_an_enrollment_are_numbered_without_gaps() {
         ("enrollment.exited", 4),
     ];
     assert_eq!(told, wanted);
+    events_keep_their_promises(world.pool()).await;
+    world.database.drop().await;
+}
+
+#[tokio::test]
+async fn what_a_workflow_publishes_names_its_own_schema_or_the_first_of_its_topic() {
+    let world = world("").await;
+    let contact = world.contact("a@x.example").await.id;
+    let run = world.enroll(&[contact]).await.enrollment_ids[0];
+    let fact = |data: Value| RunFact {
+        run_id: run,
+        root_run_id: run,
+        customer_id: world.customer_id,
+        subject_id: contact,
+        step: "first".into(),
+        iteration: 0,
+        seq: 1,
+        at: "2026-11-24T10:00:00Z".parse().unwrap(),
+        data,
+    };
+    // The first as the version before wrote it, without a key for the schema.
+    let facts = [
+        json!({ "topic": "lead.warm", "data": {} }),
+        json!({ "topic": "lead.warm", "schema": "lead-warm:2", "data": { "who": "Ada" } }),
+    ];
+    let mut tx = world.pool().begin().await.unwrap();
+    let facts = facts.map(|data| (EVENT_PUBLISHED, fact(data))).to_vec();
+    crm::writers::all().write(&mut tx, facts).await.unwrap();
+    tx.commit().await.unwrap();
+    let told: Vec<(String, Value)> = sqlx::query_as(
+        "select schema, data -> 'data' from engine.outbox where topic = 'lead.warm' order by sequence",
+    )
+    .fetch_all(world.pool())
+    .await
+    .unwrap();
+    let wanted = [
+        ("lead.warm:1".to_owned(), json!({})),
+        ("lead-warm:2".to_owned(), json!({ "who": "Ada" })),
+    ];
+    assert_eq!(told, wanted);
+    events_keep_their_promises(world.pool()).await;
     world.database.drop().await;
 }
 

@@ -11,6 +11,7 @@ use engine::{clock, id};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
+use crate::promises::events_keep_their_promises;
 use crate::world::{World, world};
 
 /// An enrollment of one contact with what its steps tell.
@@ -200,24 +201,53 @@ async fn whatever_comes_in_is_applied_once() {
             .unwrap();
         let wanted = observed.map_or(json!({}), |field| json!({ "first": { field: true } }));
         assert_eq!(known, wanted, "{kind:?}");
+        events_keep_their_promises(sending.world.pool()).await;
         sending.world.database.drop().await;
     }
 }
 
-#[tokio::test]
-async fn an_event_that_comes_twice_scores_and_is_written_once() {
-    let sending = sending().await;
-    let event = Event {
+/// An answer to a mail, as an event of this id.
+async fn answered(sending: &Sending, id: Uuid) -> Event {
+    Event {
         seq: 1,
-        id: clock::new_id(),
+        id,
         customer_id: sending.world.customer_id,
         topic: "email.replied".into(),
         key: "msg".into(),
         sequence: 1,
         traceparent: None,
+        schema: None,
         data: json!({ "contact_id": id::show("con", sending.contact_id) }),
         at: sending.fact(Value::Null).await.at,
-    };
+    }
+}
+
+#[tokio::test]
+async fn what_was_applied_long_ago_is_forgotten_and_leaves_no_second_trace_all_the_same() {
+    let sending = sending().await;
+    let pool = sending.world.pool();
+    let new = clock::new_id();
+    let (seconds, _) = new.get_timestamp().unwrap().to_unix();
+    let long_ago = uuid::Timestamp::from_unix(uuid::NoContext, seconds - 91 * 24 * 60 * 60, 0);
+    let events = [answered(&sending, Uuid::new_v7(long_ago)).await, answered(&sending, new).await];
+    for left in [2, 1] {
+        let mut tx = pool.begin().await.unwrap();
+        assert_eq!(consumer::apply(&mut tx, &events).await.unwrap().len(), left);
+        tx.commit().await.unwrap();
+        assert_eq!(consumer::forget(pool).await.unwrap(), 1);
+    }
+    let written =
+        "select count(*) from activities where customer_id = $1 and title = 'Email answered'";
+    assert_eq!(sending.world.count(written).await, 2);
+    let parts = "select count(*) from engagement_parts where customer_id = $1";
+    assert_eq!(sending.world.count(parts).await, 2);
+    sending.world.database.drop().await;
+}
+
+#[tokio::test]
+async fn an_event_that_comes_twice_scores_and_is_written_once() {
+    let sending = sending().await;
+    let event = answered(&sending, clock::new_id()).await;
     for (batch, new) in [(vec![event.clone(), event.clone()], 1), (vec![event], 0)] {
         let mut tx = sending.world.pool().begin().await.unwrap();
         assert_eq!(consumer::apply(&mut tx, &batch).await.unwrap().len(), new);
@@ -262,5 +292,6 @@ async fn a_finished_task_signals_the_key_that_its_step_waits_for() {
         .await
         .unwrap();
     assert_eq!(data, json!({ "key": "run/first/0", "outcome": "reached" }));
+    events_keep_their_promises(pool).await;
     sending.world.database.drop().await;
 }

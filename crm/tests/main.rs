@@ -8,5 +8,7 @@ mod database;
 mod enrolling;
 mod importing;
 mod mail;
+#[path = "../../tests/support/promises.rs"]
+mod promises;
 mod tenants;
 mod world;

@@ -22,6 +22,7 @@ pub mod schedule;
 pub mod signal;
 pub mod step;
 pub mod timing;
+pub mod topic;
 pub mod transaction;
 mod work;
 pub mod worker;

@@ -24,6 +24,8 @@ pub struct NewEvent {
     pub key: String,
     /// Grows with every event of the entity, over all topics.
     pub sequence: i64,
+    /// The schema that its data follow, a name and a version: `contact.created:1`.
+    pub schema: String,
     /// The event's data.
     pub data: Value,
 }
@@ -45,6 +47,8 @@ pub struct Event {
     pub sequence: i64,
     /// The trace that it is part of (W3C Trace Context), where whoever wrote it named one.
     pub traceparent: Option<String>,
+    /// The schema that its data follow; the version before wrote none, and meant the topic's first.
+    pub schema: Option<String>,
     /// Its data.
     pub data: Value,
     /// When it was written, by the engine's clock.
@@ -64,25 +68,26 @@ pub async fn publish(tx: &mut PgConnection, events: &[NewEvent]) -> Result<(), s
     let topics: Vec<String> = events.iter().map(|event| event.topic.clone().into_owned()).collect();
     let keys: Vec<String> = events.iter().map(|event| event.key.clone()).collect();
     let sequences: Vec<i64> = events.iter().map(|event| event.sequence).collect();
+    let schemas: Vec<String> = events.iter().map(|event| event.schema.clone()).collect();
     let data: Vec<Value> = events.iter().map(|event| event.data.clone()).collect();
-    // The transaction has its number before its events have theirs: who sees a later event knows
     // Its transaction has its number before its events have theirs: the relay goes by that.
     sqlx::query!(
         "with me as materialized (
            select pg_current_xact_id() as xid
          ), written as (
-           insert into engine.outbox (id, customer_id, topic, key, sequence, data, xid)
-           select id, customer_id, topic, key, sequence, data, xid
-           from me, unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::bigint[], $6::jsonb[])
-             with ordinality as e(id, customer_id, topic, key, sequence, data, place)
+           insert into engine.outbox (id, customer_id, topic, key, sequence, schema, data, xid)
+           select id, customer_id, topic, key, sequence, schema, data, xid
+           from me, unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::bigint[], $6::text[], $7::jsonb[])
+             with ordinality as e(id, customer_id, topic, key, sequence, schema, data, place)
            order by place
          )
-         select pg_notify($7, '') from engine.relays where asleep limit 1",
+         select pg_notify($8, '') from engine.relays where asleep limit 1",
         &ids,
         &customers,
         &topics,
         &keys,
         &sequences,
+        &schemas,
         &data,
         CHANNEL,
     )

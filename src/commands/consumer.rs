@@ -2,19 +2,20 @@
 
 use anyhow::{Result, bail};
 use chrono::{DateTime, Utc};
-use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 
+use super::background::{Background, Start};
 use super::dev;
-use super::worker::STOPS_WITHIN;
 use crate::database::{Database, Role};
 use crate::kafka::{self, From};
 use crate::settings::Settings;
-use crate::{Ending, listening, process};
+use crate::{Ending, process};
 
 /// Its arguments.
 #[derive(clap::Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub(crate) struct Args {
+    #[command(flatten)]
+    background: Background,
     #[command(subcommand)]
     command: Option<Command>,
 }
@@ -46,27 +47,18 @@ fn from(text: &str) -> Result<From, String> {
 pub(crate) async fn run(args: Args, settings: Settings) -> Result<Ending> {
     kafka::check(settings.kafka()?).await?;
     match args.command {
-        None => work(&settings).await,
+        None => work(&args.background, &settings).await,
         Some(Command::Replay { from, topics }) => replay(&settings, from, topics).await,
     }
 }
 
-async fn work(settings: &Settings) -> Result<Ending> {
-    let stop = CancellationToken::new();
-    listening::stop_on_signals(&stop)?;
-    let database = Database::find(settings)?;
-    database.check_migrated().await?;
-    let db = database.pool(Role::Worker, 8).await?;
-    let definitions = process::definitions(db.clone(), &dev::folder(&settings.data_dir)?);
-    let tasks = TaskTracker::new();
-    process::consume(&db, definitions, settings, &tasks, &stop)?;
-    println!("ready consumer");
-    stop.cancelled().await;
-    tasks.close();
-    if tokio::time::timeout(STOPS_WITHIN, tasks.wait()).await.is_err() {
-        tracing::warn!("some events took too long; they are read again");
-    }
-    Ok(Ending::Done)
+async fn work(background: &Background, settings: &Settings) -> Result<Ending> {
+    let start = async |start: Start<'_>| {
+        let db = start.database.pool(Role::Worker, 8).await?;
+        let definitions = process::definitions(db.clone(), &dev::folder(&settings.data_dir)?);
+        process::consume(&db, definitions, settings, start.tasks, start.stop)
+    };
+    background.run("consumer", settings, start).await
 }
 
 async fn replay(settings: &Settings, from: From, topics: Vec<String>) -> Result<Ending> {

@@ -1,5 +1,6 @@
 //! The subcommands, one file each.
 
+mod background;
 pub(crate) mod bulk;
 pub(crate) mod consumer;
 pub(crate) mod db;
@@ -7,6 +8,7 @@ pub(crate) mod demo;
 pub(crate) mod dev;
 pub(crate) mod doctor;
 pub(crate) mod enroll;
+pub(crate) mod events;
 pub(crate) mod import;
 pub(crate) mod jobs;
 pub(crate) mod kafka;

@@ -1,28 +1,24 @@
 //! `salesos publisher`: publishes events to Kafka. Several share the work.
 
 use anyhow::Result;
-use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 
-use super::worker::STOPS_WITHIN;
-use crate::database::{Database, Role};
+use super::background::{Background, Start};
+use crate::database::Role;
 use crate::settings::Settings;
-use crate::{Ending, kafka, listening, process};
+use crate::{Ending, kafka, process};
 
-pub(crate) async fn run(settings: Settings) -> Result<Ending> {
+/// Its arguments.
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    #[command(flatten)]
+    background: Background,
+}
+
+pub(crate) async fn run(args: Args, settings: Settings) -> Result<Ending> {
     kafka::check(settings.kafka()?).await?;
-    let stop = CancellationToken::new();
-    listening::stop_on_signals(&stop)?;
-    let database = Database::find(&settings)?;
-    database.check_migrated().await?;
-    let db = database.pool(Role::Worker, 4).await?;
-    let tasks = TaskTracker::new();
-    process::publish(&db, &settings, &tasks, &stop)?;
-    println!("ready publisher");
-    stop.cancelled().await;
-    tasks.close();
-    if tokio::time::timeout(STOPS_WITHIN, tasks.wait()).await.is_err() {
-        tracing::warn!("some events took too long; another publisher tells them again");
-    }
-    Ok(Ending::Done)
+    let start = async |start: Start<'_>| {
+        let db = start.database.pool(Role::Worker, 4).await?;
+        process::publish(&db, &settings, start.tasks, start.stop)
+    };
+    args.background.run("publisher", &settings, start).await
 }

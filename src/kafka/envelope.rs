@@ -48,7 +48,7 @@ pub(super) fn write(event: &Event) -> Vec<u8> {
         subject: &event.key,
         time: event.at,
         datacontenttype: JSON,
-        dataschema: format!("urn:salesos:event:{}:1", event.topic),
+        dataschema: crm::event::schema_of(event),
         partitionkey: &event.key,
         sequence: format!("{:020}", event.sequence),
         customerid: id::show("cus", event.customer_id),
@@ -68,6 +68,7 @@ struct Read {
     time: DateTime<Utc>,
     sequence: String,
     customerid: String,
+    dataschema: Option<String>,
     traceparent: Option<String>,
     data: Value,
 }
@@ -93,6 +94,7 @@ pub(super) fn read(message: &[u8]) -> Result<Event, String> {
             .sequence
             .parse()
             .map_err(|_| format!("its `sequence` is `{}`, no number", read.sequence))?,
+        schema: read.dataschema.as_deref().and_then(crm::event::schema_named),
         traceparent: read.traceparent,
         data: read.data,
         at: read.time,
@@ -114,6 +116,7 @@ mod tests {
             topic: "contact.created".into(),
             key: "con_1".into(),
             sequence: 12,
+            schema: Some("contact.created:1".into()),
             traceparent: Some("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01".into()),
             data: json!({ "contact_id": "con_1" }),
             at: DateTime::UNIX_EPOCH,

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use anyhow::Result;
-use engine::{definition_store, schedule};
+use engine::definition_store;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, ResourceSpecifier, TopicReplication};
 use sqlx::PgPool;
 
@@ -38,7 +38,7 @@ pub(crate) struct Topic {
 /// What the statement returned.
 pub(crate) async fn wanted(db: &PgPool) -> Result<BTreeSet<String>, sqlx::Error> {
     let published = definition_store::values(db, "event.publish", "topic").await?;
-    let own = crm::webhook::TOPICS.into_iter().chain([schedule::FIRED]).map(str::to_owned);
+    let own = crm::event::topics().into_iter().map(str::to_owned);
     Ok(own.chain(published).collect())
 }
 

@@ -113,6 +113,9 @@ async fn an_event_is_published_with_its_data() {
     let published = run(entered(keys)).await.unwrap();
     let told = json!({ "topic": "lead.warm", "data": { "who": "ada@example.com" } });
     assert_eq!((published.facts[0].kind, &published.facts[0].data), ("event.published", &told));
+    let versioned = format!("{keys}\nschema = \"lead-warm:2\"");
+    let published = run(entered(&versioned)).await.unwrap();
+    assert_eq!(published.facts[0].data["schema"], "lead-warm:2");
 }
 
 #[tokio::test]

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use crate::promises::events_keep_their_promises;
 use crate::salesos::{Api, Dev, Folder, until};
 
 const SOON: Duration = Duration::from_secs(30);
@@ -27,6 +28,13 @@ for = "2 hours"
 id = "note"
 type = "activity.log"
 title = "Wrote to {{ contact.first_name }}"
+
+[[steps]]
+id = "tell"
+type = "event.publish"
+topic = "lead.greeted"
+schema = "lead-greeted:2"
+data = { who = "{{ contact.first_name }}" }
 
 [templates.hello]
 subject = "Hello {{ contact.first_name }}"
@@ -109,6 +117,10 @@ async fn a_contact_walks_from_sign_up_to_a_timeline_that_tells_all() {
         assert!(kinds.contains(&kind), "{kinds:?} lacks {kind}");
     }
     told(&api, &contact).await;
+    let topics = events_keep_their_promises(&dev.db).await;
+    assert!(topics.contains("lead.greeted"), "{topics:?}");
+    let named = "select count(*) from engine.outbox where schema = 'lead-greeted:2' and data #>> '{data,who}' = 'Bo'";
+    assert_eq!(dev.count(named).await, 1);
     let jobs = api.get("/api/v1/ops/jobs").await.with(200);
     assert!(jobs["data"].is_array(), "{jobs}");
     assert_eq!(dev.errors(), Vec::<String>::new());

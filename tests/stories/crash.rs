@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::records::{all_has_ended, enroll, nothing_is_done_twice, nothing_is_lost};
+use crate::promises::events_keep_their_promises;
 use crate::salesos::{Dev, Folder};
 
 const CONTACTS: usize = 2_000;
@@ -50,6 +51,8 @@ async fn two_thousand_runs_outlive_twenty_kills_with_nothing_lost_and_nothing_do
     let dev = run_to_the_end(&folder).await;
     println!("{KILLS} kills in {killed:?}, the end after {:?}", began.elapsed());
     nothing_is_lost(&dev, ALL).await;
+    let topics = events_keep_their_promises(&dev.db).await;
+    assert!(topics.contains("enrollment.step_completed"), "{topics:?}");
     nothing_is_done_twice(&folder, &dev).await;
     dev.interrupt().await;
 }

@@ -281,6 +281,7 @@ async fn mark_all(db: &PgPool, contact: &str) -> usize {
             || name == "contacts.email"
             || name == "outbox.key"
             || name == "outbox.topic"
+            || name == "outbox.schema"
         {
             continue;
         }

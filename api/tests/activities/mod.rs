@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::desk::Desk;
+use crate::promises::events_keep_their_promises;
 
 fn text(value: &Value) -> &str {
     value.as_str().unwrap_or_else(|| panic!("{value} is no text"))
@@ -73,6 +74,7 @@ async fn a_call_has_an_outcome_and_does_not_lie_ahead() {
     ] {
         assert_eq!(desk.fault("POST", "/activities/calls", call(bad)).await, said);
     }
+    events_keep_their_promises(&desk.database.pool).await;
     desk.database.drop().await;
 }
 
@@ -114,6 +116,7 @@ async fn tasks_stand_in_the_order_in_which_they_are_due_until_they_are_done() {
     assert_eq!(again["outcome"], "reached", "the first stays");
     assert_eq!(desk.listed("/activities/tasks?status=done", "title").await, ["soon"]);
     assert_eq!(desk.listed("/activities/tasks", "title").await, ["later", "some day"]);
+    events_keep_their_promises(&desk.database.pool).await;
     desk.database.drop().await;
 }
 
@@ -127,6 +130,7 @@ fn events(customer: Uuid, contact: &str, now: DateTime<Utc>) -> Vec<Event> {
         key: contact.into(),
         sequence: 1,
         traceparent: None,
+        schema: None,
         data: json!({ "contact_id": contact, "verdict": verdict.unwrap_or("human") }),
         at: now - TimeDelta::days(days_ago),
     };
@@ -189,6 +193,7 @@ async fn a_score_is_told_by_its_parts_and_the_same_however_events_come() {
     .unwrap();
     assert_eq!(told.len(), 1, "{told:?}");
     assert_eq!((&told[0]["from_level"], &told[0]["level"]), (&json!("cold"), &json!("warm")));
+    events_keep_their_promises(&desk.database.pool).await;
     desk.database.drop().await;
 }
 

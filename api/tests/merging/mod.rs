@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::desk::Desk;
+use crate::promises::events_keep_their_promises;
 
 /// All rows of some tables, as text; what counts events goes on.
 async fn dump(desk: &Desk) -> String {
@@ -90,6 +91,7 @@ async fn a_merge_moves_all_and_its_undo_leaves_every_row_as_it_was() {
     assert_eq!(desk.ask("POST", &undo, Value::Null).await.0, 409, "once");
     let fault = desk.fault("POST", &path, json!({ "from_id": ada })).await;
     assert_eq!(fault, "from_id a contact can't become a part of itself");
+    events_keep_their_promises(&desk.database.pool).await;
     desk.database.drop().await;
 }
 

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use tower::ServiceExt;
 
 use crate::desk::Desk;
+use crate::promises::events_keep_their_promises;
 
 #[tokio::test]
 async fn a_contact_is_changed_deleted_and_brought_back() {
@@ -49,6 +50,7 @@ async fn a_contact_is_changed_deleted_and_brought_back() {
     assert_eq!(desk.ask("DELETE", &format!("/contacts/{heir}"), Value::Null).await.0, 204);
     let back = desk.good("POST", &restore, Value::Null).await;
     assert_eq!((&back["id"], &back["title"]), (&json!(ada), &json!("VP")));
+    events_keep_their_promises(&desk.database.pool).await;
     desk.database.drop().await;
 }
 
@@ -74,6 +76,7 @@ async fn an_account_is_renamed_with_its_contacts_and_its_name_is_its_own() {
     assert_eq!(desk.ask("GET", &path, Value::Null).await.0, 404);
     desk.good("POST", &format!("{path}/restore"), Value::Null).await;
     assert_eq!(desk.listed("/accounts", "name").await, ["Acme AG"]);
+    events_keep_their_promises(&desk.database.pool).await;
     desk.database.drop().await;
 }
 
@@ -140,6 +143,7 @@ async fn a_deal_goes_through_its_pipeline_and_no_stage_of_another_one() {
         (&swapped["stages"][0]["name"], &swapped["stages"][1]["name"]),
         (&json!("New"), &json!("Won"))
     );
+    events_keep_their_promises(&desk.database.pool).await;
     desk.database.drop().await;
 }
 

@@ -1,12 +1,11 @@
 //! Writing accounts, each with the event that tells of it.
 
-use std::borrow::Cow;
 use std::collections::{BTreeSet, HashMap};
 
-use engine::clock;
-use engine::outbox::{self, NewEvent};
+use engine::topic::Topic;
+use engine::{clock, outbox};
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 use sqlx::PgConnection;
 use sqlx::types::Json;
 use uuid::Uuid;
@@ -15,6 +14,7 @@ use super::list::shown;
 use super::{Account, Address, find};
 use crate::change::present;
 use crate::custom_field::Entity;
+use crate::event::account::{self as event, Created, Deleted, Updated};
 use crate::search;
 
 /// Why an account was not written.
@@ -131,7 +131,8 @@ pub async fn create(
     .execute(&mut *tx)
     .await?;
     search::learn(&mut *tx, Entity::Account, &[customer_id], &[id]).await?;
-    tell(&mut *tx, customer_id, "account.created", &[(id, 1, json!({ "name": new.name }))]).await?;
+    let told = Created { account: event::Account::of(id), name: new.name };
+    tell(&mut *tx, customer_id, &event::CREATED, &[(id, 1, told)]).await?;
     let made = find(tx, customer_id, id).await?;
     Ok(made.expect("an account made in this transaction is seen by it"))
 }
@@ -194,8 +195,8 @@ pub async fn change(
     if changed.contains("name") {
         crate::contact::rename_company(&mut *tx, customer_id, id, &account.name).await?;
     }
-    let event = (id, sequence, json!({ "changed": changed }));
-    tell(&mut *tx, customer_id, "account.updated", &[event]).await?;
+    let told = Updated { account: event::Account::of(id), changed };
+    tell(&mut *tx, customer_id, &event::UPDATED, &[(id, sequence, told)]).await?;
     let found = find(tx, customer_id, id).await?;
     Ok(found.expect("an account that is locked is there"))
 }
@@ -259,7 +260,8 @@ pub async fn delete(tx: &mut PgConnection, customer_id: Uuid, id: Uuid) -> Resul
     .fetch_optional(&mut *tx)
     .await?;
     let Some(sequence) = sequence else { return Ok(()) };
-    tell(tx, customer_id, "account.deleted", &[(id, sequence, json!({}))]).await
+    let told = Deleted { account: event::Account::of(id) };
+    tell(tx, customer_id, &event::DELETED, &[(id, sequence, told)]).await
 }
 
 /// Restores a deleted account; `None` where none is.
@@ -280,8 +282,9 @@ pub async fn restore(
     .fetch_optional(&mut *tx)
     .await?;
     if let Some(sequence) = sequence {
-        let event = (id, sequence, json!({ "changed": ["deleted_at"] }));
-        tell(&mut *tx, customer_id, "account.updated", &[event]).await?;
+        let changed = BTreeSet::from(["deleted_at".to_owned()]);
+        let told = Updated { account: event::Account::of(id), changed };
+        tell(&mut *tx, customer_id, &event::UPDATED, &[(id, sequence, told)]).await?;
     }
     Ok(find(tx, customer_id, id).await?)
 }
@@ -314,11 +317,13 @@ pub(crate) async fn named(
     )
     .fetch_all(&mut *tx)
     .await?;
-    let made: Vec<(Uuid, i64, Value)> =
-        made.into_iter().map(|made| (made.id, 1, json!({ "name": made.name }))).collect();
-    let ids: Vec<Uuid> = made.iter().map(|(id, _, _)| *id).collect();
+    let ids: Vec<Uuid> = made.iter().map(|made| made.id).collect();
+    let told = made.into_iter().map(|made| {
+        (made.id, 1, Created { account: event::Account::of(made.id), name: made.name })
+    });
+    let told: Vec<(Uuid, i64, Created)> = told.collect();
     search::learn(&mut *tx, Entity::Account, &vec![customer_id; ids.len()], &ids).await?;
-    tell(&mut *tx, customer_id, "account.created", &made).await?;
+    tell(&mut *tx, customer_id, &event::CREATED, &told).await?;
     let wanted: Vec<&str> = wanted.iter().map(String::as_str).collect();
     known(tx, customer_id, &wanted).await
 }
@@ -346,20 +351,15 @@ pub(crate) async fn known(
     Ok(found.into_iter().map(|account| (account.name, account.id)).collect())
 }
 
-/// Tells of accounts: of each its id, the event's sequence, and what else is to know.
-async fn tell(
+/// Tells of accounts: of each its id, the event's sequence, and what is told.
+async fn tell<Data: Serialize>(
     tx: &mut PgConnection,
     customer_id: Uuid,
-    topic: &'static str,
-    told: &[(Uuid, i64, Value)],
+    topic: &Topic<Data>,
+    told: &[(Uuid, i64, Data)],
 ) -> Result<(), sqlx::Error> {
-    let event = |(id, sequence, more): &(Uuid, i64, Value)| {
-        let mut data = json!({ "id": shown(*id), "account_id": shown(*id) });
-        if let (Value::Object(data), Value::Object(more)) = (&mut data, more) {
-            data.extend(more.clone());
-        }
-        let topic = Cow::Borrowed(topic);
-        NewEvent { customer_id, topic, key: shown(*id), sequence: *sequence, data }
+    let event = |(id, sequence, data): &(Uuid, i64, Data)| {
+        topic.event(customer_id, shown(*id), *sequence, data)
     };
     outbox::publish(tx, &told.iter().map(event).collect::<Vec<_>>()).await
 }

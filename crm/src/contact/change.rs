@@ -1,19 +1,19 @@
 //! Changes of contacts, by people and by workflows: many at once, each contact told of by one event that names the
 //! fields and holds none of their values.
 
-use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 use engine::id;
 use engine::outbox::{self, NewEvent};
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::zone::{self, ZoneSource};
 use crate::change::present;
 use crate::custom_field::{self, Entity};
+use crate::event::contact::{self as event, Updated};
 use crate::{account, search};
 
 /// What is to become of a contact's fields; what is `None` stays. An empty text says that it is unknown.
@@ -131,15 +131,13 @@ pub async fn change(
     let events: Vec<NewEvent> = sequences
         .into_iter()
         .map(|(customer_id, contact_id, sequence)| {
-            let contact = id::show("con", contact_id);
-            let names = changed.remove(&(customer_id, contact_id));
-            NewEvent {
-                customer_id,
-                topic: Cow::Borrowed("contact.updated"),
-                key: contact.clone(),
-                sequence,
-                data: json!({ "contact_id": contact, "changed": names, "source": source }),
-            }
+            let told = Updated {
+                contact_id: id::show("con", contact_id),
+                changed: changed.remove(&(customer_id, contact_id)),
+                source: Some(source.to_owned()),
+                merged_from: None,
+            };
+            event::UPDATED.event(customer_id, told.contact_id.clone(), sequence, &told)
         })
         .collect();
     outbox::publish(tx, &events).await?;

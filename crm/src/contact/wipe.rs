@@ -1,7 +1,10 @@
 //! What is left of contacts that were erased: ids, instants, and addresses that are nobody's.
 
+use engine::id;
 use sqlx::{PgConnection, PgExecutor};
 use uuid::Uuid;
+
+use crate::event::contact::{self as event, Deleted};
 
 /// A contact that is to be erased.
 pub(crate) struct Known {
@@ -77,16 +80,9 @@ pub(crate) async fn erase(
     .await?;
     crate::search::forget(&mut *tx, customer_id, &words).await?;
     for contact in emptied {
-        let data = serde_json::json!({ "erased": true });
-        super::write::tell(
-            tx,
-            customer_id,
-            contact.id,
-            "contact.deleted",
-            contact.event_sequence,
-            data,
-        )
-        .await?;
+        let told = Deleted { erased: true, ..Deleted::of(id::show("con", contact.id)) };
+        let sequence = contact.event_sequence;
+        super::write::tell(tx, customer_id, contact.id, &event::DELETED, sequence, &told).await?;
     }
     Ok(())
 }

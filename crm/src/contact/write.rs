@@ -1,11 +1,12 @@
 //! Writing contacts, each with the event that tells of it.
 
-use std::borrow::Cow;
 use std::collections::HashMap;
 
 use engine::outbox::{self, NewEvent};
 use engine::timing::Zone;
+use engine::topic::Topic;
 use engine::{clock, id};
+use serde::Serialize;
 use serde_json::{Value, json};
 use sqlx::PgConnection;
 use uuid::Uuid;
@@ -13,6 +14,7 @@ use uuid::Uuid;
 use super::zone::{self, ZoneSource};
 use super::{Contact, NewContact, find};
 use crate::custom_field::Entity;
+use crate::event::contact::{self as event, Created, Deleted, Unsubscribed, Updated};
 use crate::{account, address, search};
 
 /// Why no contact was made.
@@ -197,12 +199,10 @@ pub(crate) async fn insert_placed(
     search::learn(&mut *tx, Entity::Contact, &customers, &created).await?;
     let events: Vec<NewEvent> = created
         .iter()
-        .map(|contact| NewEvent {
-            customer_id,
-            topic: Cow::Borrowed("contact.created"),
-            key: id::show("con", *contact),
-            sequence: 1,
-            data: json!({ "contact_id": id::show("con", *contact), "source": source }),
+        .map(|contact| {
+            let contact_id = id::show("con", *contact);
+            let (key, source) = (contact_id.clone(), source.to_owned());
+            event::CREATED.event(customer_id, key, 1, &Created { contact_id, source })
         })
         .collect();
     outbox::publish(tx, &events).await?;
@@ -251,7 +251,8 @@ pub async fn delete(tx: &mut PgConnection, customer_id: Uuid, id: Uuid) -> Resul
     .fetch_optional(&mut *tx)
     .await?;
     let Some(sequence) = sequence else { return Ok(()) };
-    tell(tx, customer_id, id, "contact.deleted", sequence, json!({})).await
+    let told = Deleted::of(id::show("con", id));
+    tell(tx, customer_id, id, &event::DELETED, sequence, &told).await
 }
 
 /// Restores a deleted contact, or gives the live one; `None` where there is none. Where another has its address by now,
@@ -274,27 +275,21 @@ pub async fn restore(
     .fetch_optional(&mut *tx)
     .await?;
     if let Some(sequence) = sequence {
-        let data = json!({ "changed": ["deleted_at"] });
-        tell(&mut *tx, customer_id, id, "contact.updated", sequence, data).await?;
+        let told = Updated::of(id::show("con", id), ["deleted_at"]);
+        tell(&mut *tx, customer_id, id, &event::UPDATED, sequence, &told).await?;
     }
     find(tx, customer_id, id).await
 }
 
-pub(super) async fn tell(
+pub(super) async fn tell<Data: Serialize>(
     tx: &mut PgConnection,
     customer_id: Uuid,
     contact_id: Uuid,
-    topic: &'static str,
+    topic: &Topic<Data>,
     sequence: i64,
-    more: Value,
+    data: &Data,
 ) -> Result<(), sqlx::Error> {
-    let contact = id::show("con", contact_id);
-    let mut data = json!({ "contact_id": contact });
-    if let (Value::Object(data), Value::Object(more)) = (&mut data, more) {
-        data.extend(more);
-    }
-    let topic = Cow::Borrowed(topic);
-    let event = NewEvent { customer_id, topic, key: contact, sequence, data };
+    let event = topic.event(customer_id, id::show("con", contact_id), sequence, data);
     outbox::publish(tx, &[event]).await
 }
 
@@ -353,7 +348,8 @@ pub async fn mark_unsubscribed(
     .fetch_optional(&mut *tx)
     .await?;
     let Some(sequence) = sequence else { return Ok(()) };
-    tell(tx, customer_id, contact_id, "contact.unsubscribed", sequence, json!({})).await
+    let told = Unsubscribed { contact_id: id::show("con", contact_id) };
+    tell(tx, customer_id, contact_id, &event::UNSUBSCRIBED, sequence, &told).await
 }
 
 /// Marks a contact whose address takes no mail.

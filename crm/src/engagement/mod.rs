@@ -4,16 +4,16 @@
 
 mod score;
 
-use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use chrono::{DateTime, Utc};
-use engine::outbox::{self, NewEvent};
+use engine::outbox;
 use engine::{clock, id};
-use serde_json::json;
 use sqlx::types::Json;
 use sqlx::{PgConnection, PgExecutor};
 use uuid::Uuid;
+
+use crate::event::engagement::{self as event, Scored};
 
 pub use score::{COUNTABLE, Fact, Level, Part, Rule, Rules, Score, score};
 
@@ -316,15 +316,13 @@ async fn tell(tx: &mut PgConnection, moved: &[Moved]) -> Result<(), sqlx::Error>
     let sequences = crate::contact::count_events(&mut *tx, &keys).await?;
     let event = |moved: &Moved| {
         let contact = id::show("con", moved.of.1);
-        Some(NewEvent {
-            customer_id: moved.of.0,
-            topic: Cow::Borrowed("engagement.scored"),
-            key: contact.clone(),
-            sequence: *sequences.get(&moved.of)?,
-            data: json!({
-                "contact_id": contact, "score": moved.score, "level": moved.level, "from_level": moved.before,
-            }),
-        })
+        let told = Scored {
+            contact_id: contact.clone(),
+            score: moved.score,
+            level: moved.level.clone(),
+            from_level: moved.before.clone(),
+        };
+        Some(event::SCORED.event(moved.of.0, contact, *sequences.get(&moved.of)?, &told))
     };
     outbox::publish(tx, &moved.iter().filter_map(event).collect::<Vec<_>>()).await
 }

@@ -1,14 +1,13 @@
 //! What a person does to an enrollment, with the event that tells of it.
 
-use std::borrow::Cow;
-
 use engine::definition_store::Definitions;
-use engine::id;
 use engine::outbox::{self, NewEvent};
 use engine::run::{self, Action, Change, State};
-use serde_json::{Value, json};
+use engine::topic::Topic;
 use sqlx::PgConnection;
 use uuid::Uuid;
+
+use crate::event::enrollment::{self as event, Changed, Enrollment, Publishing};
 
 /// How many runs are acted on by one statement.
 const AT_ONCE: usize = 500;
@@ -79,15 +78,16 @@ fn told(id: Uuid, change: &Change, action: &Action, actor: &str) -> Option<Told>
     let Change::Changed { from, to } = change else { return None };
     let topic = match to {
         State::Live if *from == State::Live => return None,
-        State::Live => "enrollment.resumed",
+        State::Live => &event::RESUMED,
         State::Paused if *from == State::Paused => return None,
-        State::Paused => "enrollment.paused",
-        State::Held => "enrollment.held",
-        State::Completed => "enrollment.completed",
-        State::Exited | State::Cancelled => "enrollment.exited",
+        State::Paused => &event::PAUSED,
+        State::Held => &event::HELD,
+        State::Completed => &event::COMPLETED,
+        State::Exited | State::Cancelled => &event::EXITED,
     };
-    let data = json!({ "reason": reason(action), "actor": actor });
-    Some(Told { id, topic: Cow::Borrowed(topic), data })
+    let reason = reason(action).map(str::to_owned);
+    let change = event::Change { step: None, reason, actor: Some(actor.to_owned()) };
+    Some(Told { id, what: What::Changed(topic, change) })
 }
 
 fn reason(action: &Action) -> Option<&'static str> {
@@ -104,8 +104,30 @@ fn reason(action: &Action) -> Option<&'static str> {
 /// Something to tell of an enrollment.
 pub(crate) struct Told {
     pub(crate) id: Uuid,
-    pub(crate) topic: Cow<'static, str>,
-    pub(crate) data: Value,
+    pub(crate) what: What,
+}
+
+/// What is to tell.
+pub(crate) enum What {
+    /// It is another than before.
+    Changed(&'static Topic<Changed>, event::Change),
+    /// Its workflow says something.
+    Published(Publishing),
+}
+
+impl What {
+    /// The event of it, of an enrollment of which it is the one of this sequence.
+    fn event(&self, customer_id: Uuid, enrollment: Enrollment, sequence: i64) -> NewEvent {
+        match self {
+            Self::Changed(topic, change) => {
+                let (key, change) = (enrollment.key(), change.clone());
+                topic.event(customer_id, key, sequence, &Changed { enrollment, change })
+            }
+            Self::Published(publishing) => {
+                event::publish(customer_id, sequence, enrollment, publishing)
+            }
+        }
+    }
 }
 
 /// Publishes events of enrollments of one customer, in order, each under the lock of its row.
@@ -133,21 +155,8 @@ pub(crate) async fn tell(
         let first = row.event_sequence - row.n.unwrap_or_default() + 1;
         let of_row = told.iter().filter(|told| told.id == row.id);
         for (sequence, told) in (first..).zip(of_row) {
-            let mut data = json!({
-                "enrollment_id": id::show("enr", row.id),
-                "contact_id": id::show("con", row.contact_id),
-                "sequence_id": id::show("seq", row.sequence_id),
-            });
-            if let (Value::Object(data), Value::Object(more)) = (&mut data, &told.data) {
-                data.extend(more.clone());
-            }
-            events.push(NewEvent {
-                customer_id,
-                topic: told.topic.clone(),
-                key: id::show("enr", row.id),
-                sequence,
-                data,
-            });
+            let enrollment = Enrollment::of(row.id, row.contact_id, row.sequence_id);
+            events.push(told.what.event(customer_id, enrollment, sequence));
         }
     }
     outbox::publish(tx, &events).await

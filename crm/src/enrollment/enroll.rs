@@ -1,6 +1,5 @@
 //! Enrolling contacts: who may begin, who is refused and why, in one transaction.
 
-use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 
 use chrono::{DateTime, Utc};
@@ -17,6 +16,7 @@ use uuid::Uuid;
 
 use crate::contact::{self, Contact};
 use crate::customer::{self, Customer};
+use crate::event::enrollment as event;
 use crate::mailbox::{self, Mailbox};
 use crate::sequence::Sequence;
 use crate::suppression;
@@ -351,16 +351,9 @@ async fn write(
     .await?;
     let events: Vec<NewEvent> = runs
         .iter()
-        .map(|run| NewEvent {
-            customer_id,
-            topic: Cow::Borrowed("enrollment.created"),
-            key: id::show("enr", run.id),
-            sequence: 1,
-            data: json!({
-                "enrollment_id": id::show("enr", run.id),
-                "contact_id": id::show("con", run.subject_id),
-                "sequence_id": id::show("seq", sequence.id),
-            }),
+        .map(|run| {
+            let told = event::Enrollment::of(run.id, run.subject_id, sequence.id);
+            event::CREATED.event(customer_id, told.key(), 1, &told)
         })
         .collect();
     outbox::publish(tx, &events).await

@@ -5,19 +5,18 @@ mod duplicates;
 mod moving;
 mod row;
 
-use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
-use engine::outbox::{self, NewEvent};
-use engine::{clock, id};
+use engine::{clock, id, outbox};
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 use sqlx::types::Json;
 use sqlx::{PgConnection, PgExecutor};
 use uuid::Uuid;
 
 use self::row::{combined, write};
+use crate::event::contact::{self as event, Deleted, Updated};
 use crate::{contact, engagement};
 
 pub use duplicates::{Duplicate, duplicates};
@@ -124,10 +123,7 @@ pub async fn merge(
     )
     .fetch_one(&mut *tx)
     .await?;
-    let from = json!({ "merged_from": id::show("con", from_id) });
-    let into = json!({ "merged_into": id::show("con", contact_id) });
-    let told = [(contact_id, "contact.updated", from), (from_id, "contact.deleted", into)];
-    tell(tx, customer_id, told).await?;
+    tell_merged(tx, customer_id, pair).await?;
     Ok(merged)
 }
 
@@ -176,9 +172,7 @@ pub async fn undo(
     )
     .fetch_one(&mut *tx)
     .await?;
-    let told =
-        pair.map(|contact| (contact, "contact.updated", json!({ "changed": ["merged_into"] })));
-    tell(tx, customer_id, told).await?;
+    tell_parted(tx, customer_id, pair).await?;
     Ok(undone)
 }
 
@@ -250,24 +244,50 @@ async fn opportunities(
     .await
 }
 
-async fn tell(
+/// The sequences of the next event of each.
+async fn sequences(
     tx: &mut PgConnection,
     customer_id: Uuid,
-    told: [(Uuid, &'static str, Value); 2],
+    pair: [Uuid; 2],
+) -> Result<[i64; 2], sqlx::Error> {
+    let keys = pair.map(|contact_id| (customer_id, contact_id));
+    let counted = contact::count_events(tx, &keys).await?;
+    let [kept, gone] = keys.map(|key| counted.get(&key).copied().ok_or(sqlx::Error::RowNotFound));
+    Ok([kept?, gone?])
+}
+
+async fn tell_merged(
+    tx: &mut PgConnection,
+    customer_id: Uuid,
+    pair: [Uuid; 2],
 ) -> Result<(), sqlx::Error> {
-    let keys: Vec<(Uuid, Uuid)> =
-        told.iter().map(|(contact, _, _)| (customer_id, *contact)).collect();
-    let sequences = contact::count_events(&mut *tx, &keys).await?;
-    let event = |(contact_id, topic, more): &(Uuid, &'static str, Value)| {
-        let key = id::show("con", *contact_id);
-        let mut data = json!({ "contact_id": key });
-        if let (Value::Object(data), Value::Object(more)) = (&mut data, more) {
-            data.extend(more.clone());
-        }
-        let sequence = *sequences.get(&(customer_id, *contact_id))?;
-        Some(NewEvent { customer_id, topic: Cow::Borrowed(*topic), key, sequence, data })
+    let [first, second] = sequences(&mut *tx, customer_id, pair).await?;
+    let [kept, gone] = pair.map(|contact_id| id::show("con", contact_id));
+    let updated = Updated {
+        contact_id: kept.clone(),
+        changed: None,
+        source: None,
+        merged_from: Some(gone.clone()),
     };
-    outbox::publish(tx, &told.iter().filter_map(event).collect::<Vec<_>>()).await
+    let deleted = Deleted { merged_into: Some(kept.clone()), ..Deleted::of(gone.clone()) };
+    let events = [
+        event::UPDATED.event(customer_id, kept, first, &updated),
+        event::DELETED.event(customer_id, gone, second, &deleted),
+    ];
+    outbox::publish(tx, &events).await
+}
+
+async fn tell_parted(
+    tx: &mut PgConnection,
+    customer_id: Uuid,
+    pair: [Uuid; 2],
+) -> Result<(), sqlx::Error> {
+    let [first, second] = sequences(&mut *tx, customer_id, pair).await?;
+    let parted = |contact_id: Uuid, sequence| {
+        let told = Updated::of(id::show("con", contact_id), ["merged_into"]);
+        event::UPDATED.event(customer_id, told.contact_id.clone(), sequence, &told)
+    };
+    outbox::publish(tx, &[parted(pair[0], first), parted(pair[1], second)]).await
 }
 
 /// The merge of an id.

@@ -1,13 +1,12 @@
 //! Writing opportunities, each with the events that tell of it.
 
-use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 use chrono::NaiveDate;
 use engine::outbox::{self, NewEvent};
 use engine::{clock, id};
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 use sqlx::PgConnection;
 
 use uuid::Uuid;
@@ -15,6 +14,7 @@ use uuid::Uuid;
 use super::{Opportunity, find};
 use crate::change::present;
 use crate::custom_field;
+use crate::event::opportunity::{self as event, Lost, StageChanged, Updated};
 use crate::pipeline::Kind;
 
 /// Why an opportunity was not written.
@@ -163,9 +163,9 @@ pub async fn create(
     link(&mut *tx, customer_id, id, &new.contact_ids).await?;
     let made = find(&mut *tx, customer_id, id).await?;
     let made = made.expect("an opportunity made in this transaction is seen by it");
-    let mut topics = vec![("opportunity.created", json!({}))];
-    topics.extend(closed(&made));
-    tell(tx, customer_id, &made, 1, topics).await?;
+    let mut told = vec![What::Created];
+    told.extend(closed(&made));
+    tell(tx, customer_id, &made, 1, told).await?;
     Ok(made)
 }
 
@@ -256,20 +256,19 @@ pub async fn change(
     if wanted.lost_reason.is_some() && wanted.status != Kind::Lost.word() {
         return Err(OpportunityError::NotLost);
     }
-    let told = i64::from(moved) + i64::from(moved && wanted.status != "open") + 1;
-    let sequence = update(&mut *tx, customer_id, &wanted, moved, told).await?;
+    let count = i64::from(moved) + i64::from(moved && wanted.status != "open") + 1;
+    let sequence = update(&mut *tx, customer_id, &wanted, moved, count).await?;
     if let Some(contacts) = contact_ids {
         link(&mut *tx, customer_id, wanted.id, &contacts).await?;
     }
     let now = find(&mut *tx, customer_id, wanted.id).await?;
     let now = now.expect("an opportunity that is locked is there");
-    let mut topics = vec![("opportunity.updated", json!({ "changed": changed }))];
+    let mut told = vec![What::Updated(changed)];
     if moved {
-        let from = json!({ "from_stage_id": id::show("stg", locked.stage_id) });
-        topics.push(("opportunity.stage_changed", from));
-        topics.extend(closed(&now));
+        told.push(What::Moved { from_stage_id: locked.stage_id });
+        told.extend(closed(&now));
     }
-    tell(tx, customer_id, &now, sequence - told + 1, topics).await?;
+    tell(tx, customer_id, &now, sequence - count + 1, told).await?;
     Ok(now)
 }
 
@@ -380,8 +379,8 @@ pub async fn delete(
     .fetch_optional(&mut *tx)
     .await?;
     let Some(sequence) = sequence else { return Ok(()) };
-    let topics = vec![("opportunity.updated", json!({ "changed": ["deleted_at"] }))];
-    tell(tx, customer_id, locked, sequence, topics).await
+    let told = vec![What::Updated(BTreeSet::from(["deleted_at".to_owned()]))];
+    tell(tx, customer_id, locked, sequence, told).await
 }
 
 /// Restores a deleted opportunity, or gives the live one; `None` where there is none.
@@ -403,17 +402,49 @@ pub async fn restore(
     .await?;
     let found = find(&mut *tx, customer_id, id).await?;
     if let (Some(sequence), Some(found)) = (sequence, &found) {
-        let topics = vec![("opportunity.updated", json!({ "changed": ["deleted_at"] }))];
-        tell(tx, customer_id, found, sequence, topics).await?;
+        let told = vec![What::Updated(BTreeSet::from(["deleted_at".to_owned()]))];
+        tell(tx, customer_id, found, sequence, told).await?;
     }
     Ok(found)
 }
 
+/// Something to tell of an opportunity.
+enum What {
+    Created,
+    Updated(BTreeSet<String>),
+    Moved { from_stage_id: Uuid },
+    Won,
+    Lost { reason: Option<String> },
+}
+
+impl What {
+    /// The event of it, of an opportunity of which it is the one of this sequence.
+    fn event(self, customer_id: Uuid, deal: &Opportunity, sequence: i64) -> NewEvent {
+        let key = id::show("opp", deal.id);
+        let opportunity = event::Opportunity::of(deal);
+        match self {
+            Self::Created => event::CREATED.event(customer_id, key, sequence, &opportunity),
+            Self::Won => event::WON.event(customer_id, key, sequence, &opportunity),
+            Self::Updated(changed) => {
+                event::UPDATED.event(customer_id, key, sequence, &Updated { opportunity, changed })
+            }
+            Self::Moved { from_stage_id } => {
+                let from_stage_id = id::show("stg", from_stage_id);
+                let told = StageChanged { opportunity, from_stage_id };
+                event::STAGE_CHANGED.event(customer_id, key, sequence, &told)
+            }
+            Self::Lost { reason } => {
+                event::LOST.event(customer_id, key, sequence, &Lost { opportunity, reason })
+            }
+        }
+    }
+}
+
 /// What else to tell of an opportunity that is decided.
-fn closed(deal: &Opportunity) -> Option<(&'static str, Value)> {
+fn closed(deal: &Opportunity) -> Option<What> {
     match deal.status.as_str() {
-        "won" => Some(("opportunity.won", json!({}))),
-        "lost" => Some(("opportunity.lost", json!({ "reason": deal.lost_reason }))),
+        "won" => Some(What::Won),
+        "lost" => Some(What::Lost { reason: deal.lost_reason.clone() }),
         _open => None,
     }
 }
@@ -424,21 +455,8 @@ async fn tell(
     customer_id: Uuid,
     deal: &Opportunity,
     first: i64,
-    topics: Vec<(&'static str, Value)>,
+    told: Vec<What>,
 ) -> Result<(), sqlx::Error> {
-    let key = id::show("opp", deal.id);
-    let event = |(sequence, (topic, more)): (i64, (&'static str, Value))| {
-        let mut data = json!({
-            "opportunity_id": key,
-            "account_id": deal.account_id.map(|account| id::show("acc", account)),
-            "contact_ids": deal.contact_ids.iter().map(|one| id::show("con", *one)).collect::<Vec<_>>(),
-            "stage_id": id::show("stg", deal.stage_id),
-            "status": deal.status,
-        });
-        if let (Value::Object(data), Value::Object(more)) = (&mut data, more) {
-            data.extend(more);
-        }
-        NewEvent { customer_id, topic: Cow::Borrowed(topic), key: key.clone(), sequence, data }
-    };
-    outbox::publish(tx, &(first..).zip(topics).map(event).collect::<Vec<_>>()).await
+    let event = |(sequence, what): (i64, What)| what.event(customer_id, deal, sequence);
+    outbox::publish(tx, &(first..).zip(told).map(event).collect::<Vec<_>>()).await
 }

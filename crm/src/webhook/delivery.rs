@@ -144,19 +144,24 @@ pub async fn fan_out(
     definitions: &Definitions,
     events: &[&Event],
 ) -> Result<(), OwnRunError> {
+    let ids: Vec<Uuid> = events.iter().map(|event| event.id).collect();
     let customers: Vec<Uuid> = events.iter().map(|event| event.customer_id).collect();
     let topics: Vec<String> = events.iter().map(|event| event.topic.clone()).collect();
     let instants: Vec<DateTime<Utc>> = events.iter().map(|event| event.at).collect();
     let asked = sqlx::query!(
         r#"select w.id, e.place as "place!"
-           from unnest($1::uuid[], $2::text[], $3::timestamptz[]) with ordinality as e(customer_id, topic, at, place)
-           join webhooks w on w.customer_id = e.customer_id and w.status = 'active' and w.deleted_at is null
+           from unnest($4::uuid[], $1::uuid[], $2::text[], $3::timestamptz[])
+             with ordinality as e(id, customer_id, topic, at, place)
+           join webhooks w on e.id >= engine.first_uuid(clock_timestamp() - make_interval(days => $5))
+             and w.customer_id = e.customer_id and w.status = 'active' and w.deleted_at is null
              and w.active_since <= e.at
              and w.events && array[e.topic, split_part(e.topic, '.', 1) || '.*', '*']
            order by e.place, w.id"#,
         &customers,
         &topics,
         &instants,
+        &ids,
+        consumer::REMEMBERED_DAYS,
     )
     .fetch_all(&mut *tx)
     .await?;

@@ -130,6 +130,7 @@ mod tests {
             key: key.into(),
             sequence: seq,
             traceparent: None,
+            schema: None,
             data: Value::Null,
             at: DateTime::UNIX_EPOCH,
         }

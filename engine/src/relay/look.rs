@@ -84,7 +84,8 @@ pub(super) async fn look(connection: &mut PgConnection, id: Uuid) -> Result<Look
         r#"select l.lane, l.epoch, l.upto as "upto!", l.pending::text[] as "pending!", l.pending_after,
              l.unseen_from::text, l.unseen_after, pg_current_snapshot()::text as "snapshot!", e.late as "late?", e.seq as "seq?", e.id as "id?",
              e.customer_id as "customer_id?", e.topic as "topic?", e.key as "key?", e.sequence as "sequence?",
-             e.data as "data?", e.at as "at?", e.traceparent
+             e.schema as "schema?", e.data as "data?", e.at as "at?",
+             e.traceparent
            from engine.relay_lanes l left join lateral (
              (select false as late, o.* from engine.outbox o
               where engine.relay_lane(o.key) = l.lane and o.seq > l.upto order by o.seq limit $2)
@@ -131,6 +132,7 @@ pub(super) async fn look(connection: &mut PgConnection, id: Uuid) -> Result<Look
                 key: row.key?,
                 sequence: row.sequence?,
                 traceparent: row.traceparent,
+                schema: row.schema,
                 data: row.data?,
                 at: row.at?,
             })
@@ -142,11 +144,16 @@ pub(super) async fn look(connection: &mut PgConnection, id: Uuid) -> Result<Look
         }
     }
     let lanes: Vec<Lane> = lanes.into_iter().map(|(lane, late)| bounded(lane, &late)).collect();
+    leave_out(&lanes, &mut events);
+    Ok(Look { lanes, events, snapshot })
+}
+
+/// Leaves out what was cut off.
+fn leave_out(lanes: &[Lane], events: &mut Vec<Event>) {
     if lanes.iter().any(|lane| lane.cut) {
         let kept: HashSet<i64> = lanes.iter().flat_map(|lane| lane.places.clone()).collect();
         events.retain(|event| kept.contains(&event.seq));
     }
-    Ok(Look { lanes, events, snapshot })
 }
 
 /// A lane with no more late events than a look takes; where there are more, those alone, so that none of them is

@@ -38,7 +38,7 @@ const BUSY: Duration = Duration::from_millis(5);
 /// The same once a relay asks to be woken: what committed just then may not have seen that.
 const DROWSY: Duration = Duration::from_millis(100);
 /// The longest pause, in which a relay waits to be woken.
-const ASLEEP: Duration = Duration::from_secs(1);
+const ASLEEP: Duration = Duration::from_millis(1_500);
 /// How long after the last event a relay asks to be woken, and how long until it relies on that.
 const DROWSY_AFTER: Duration = Duration::from_millis(250);
 const ASLEEP_AFTER: Duration = Duration::from_secs(2);
@@ -84,7 +84,8 @@ pub trait Sink: Send + Sync {
 pub struct Settings {
     /// Shown to operators.
     pub name: String,
-    /// How long its lanes stay its own after it was last heard of; it is heard of five times in that while.
+    /// How long its lanes stay its own after it was last heard of; it is heard of five times in that while, and looks
+    /// twice whether its share is fair.
     pub lease: Duration,
 }
 
@@ -203,9 +204,10 @@ impl Relay {
         let mut asleep = false;
         let mut more = self.share().await? > 0;
         loop {
-            if more || beat.elapsed() > self.settings.lease / 5 {
+            if more || beat.elapsed() > self.settings.lease / 2 {
                 beat = Instant::now();
                 more = self.share().await? > 0;
+                standing::measure(&mut self.connection).await?;
             }
             let turn = self.turn().await?;
             if turn.events > 0 {
@@ -262,6 +264,7 @@ impl Relay {
             }
         };
         settle::settle(&mut self.connection, self.id, &look, &judged).await?;
+        standing::count(judged.done.len());
         Ok(Turn { events: judged.looked, refused: judged.refused })
     }
 }

@@ -121,6 +121,9 @@ struct Kept {
     /// Nothing where the version before set it aside.
     #[serde(default)]
     traceparent: Option<String>,
+    /// Not there where the version before set it aside.
+    #[serde(default)]
+    schema: Option<String>,
     data: Value,
     at: DateTime<Utc>,
 }
@@ -136,6 +139,7 @@ pub(super) async fn park(tx: &mut PgConnection, parked: &[&Park]) -> Result<(), 
             customer_id: event.customer_id,
             sequence: event.sequence,
             traceparent: event.traceparent.clone(),
+            schema: event.schema.clone(),
             data: event.data.clone(),
             at: event.at,
         })
@@ -186,9 +190,9 @@ pub(super) async fn tell_again(
     .fetch_all(&mut *connection)
     .await?;
     let event = |seq: i64, topic: String, key: String, whole: Value| {
-        let Kept { id, customer_id, sequence, traceparent, data, at } =
+        let Kept { id, customer_id, sequence, traceparent, schema, data, at } =
             serde_json::from_value(whole).ok()?;
-        Some(Event { seq, id, customer_id, topic, key, sequence, traceparent, data, at })
+        Some(Event { seq, id, customer_id, topic, key, sequence, traceparent, schema, data, at })
     };
     let read = rows.into_iter().filter_map(|row| event(row.seq, row.topic, row.key, row.event));
     let events: Vec<Event> = read.collect();

@@ -68,6 +68,21 @@ pub async fn standing(
     })
 }
 
+/// Counts events that left, or were set aside.
+pub(super) fn count(events: usize) {
+    metrics::counter!("salesos_outbox_told_total").increment(events as u64);
+}
+
+/// Says as metrics where the relaying stands.
+#[expect(clippy::cast_precision_loss, reason = "gauges are floats")]
+pub(super) async fn measure(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
+    let now = standing(connection, None).await?;
+    metrics::gauge!("salesos_outbox_untold").set(now.untold as f64);
+    metrics::gauge!("salesos_outbox_lag_seconds").set(now.lag_seconds);
+    metrics::gauge!("salesos_outbox_parked").set(now.parked as f64);
+    Ok(())
+}
+
 /// Has all events told again that were written since an instant and are still kept. Consumers know them by their ids. A
 /// relay that is telling meanwhile does not move the lanes on. Gives how many lanes were set back.
 ///

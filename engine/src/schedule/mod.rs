@@ -9,6 +9,7 @@ mod decide;
 mod due;
 mod read;
 mod record;
+mod told;
 
 use std::time::Duration;
 
@@ -26,11 +27,10 @@ pub use read::{find, find_named, fires, list};
 pub(crate) use record::{
     Way, fail_waiting, forget_fires, nothing_waits, put_back, replan, settle, write, write_waited,
 };
+pub use told::{FIRED, Fired};
 
 use crate::timing::{Cron, Zone};
 
-/// The topic of the event that every fire tells.
-pub const FIRED: &str = "schedule.fired";
 /// On which the workers are told of changes; apart from the runs' channel, on which much is told.
 pub(crate) const CHANNEL: &str = "schedules";
 /// The most schedules of a customer.

@@ -5,15 +5,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use serde_json::{Value, json};
+use serde_json::json;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::{Shared, WorkerError, begins_again, lost, operate};
 use crate::fact::RUN_CHANGED;
-use crate::outbox::{self, NewEvent};
+use crate::outbox;
 use crate::run::{self, Action, Change, NewRun, Priority, StartError, State};
-use crate::schedule::{self, Due, MOST_WAITING, Overlap, Start, Way};
+use crate::schedule::{self, Due, Fired, MOST_WAITING, Overlap, Start, Way};
 use crate::{clock, definition_store, id, transaction};
 
 /// The shortest pause between two looks.
@@ -180,9 +180,9 @@ async fn act(
         return Ok(());
     }
     let start = due.start();
-    let mut run = Value::Null;
+    let mut run = None;
     if let (Way::Started { run_id, definition_id }, Some(start)) = (way, &start) {
-        run = id::show("run", *run_id).into();
+        run = Some(id::show("run", *run_id));
         let new = NewRun {
             id: *run_id,
             customer_id: due.customer_id,
@@ -200,20 +200,15 @@ async fn act(
             StartError::UnknownDefinition => sqlx::Error::RowNotFound,
         })?;
     }
-    let data = json!({
-        "name": due.name,
-        "occurrence_at": occurrence_at,
-        "workflow": start.map(|start| start.workflow),
-        "run_id": run,
-        "data": due.data,
-    });
-    let event = NewEvent {
-        customer_id: due.customer_id,
-        topic: schedule::FIRED.into(),
-        key: id::show("sch", due.id),
-        sequence: due.event_sequence + 1,
-        data,
+    let data = Fired {
+        name: due.name.clone(),
+        occurrence_at,
+        workflow: start.map(|start| start.workflow),
+        run_id: run,
+        data: due.data.clone(),
     };
+    let (key, sequence) = (id::show("sch", due.id), due.event_sequence + 1);
+    let event = schedule::FIRED.event(due.customer_id, key, sequence, &data);
     outbox::publish(tx, &[event]).await
 }
 

@@ -202,6 +202,7 @@ impl Load {
             topic: "withdrawn".into(),
             key: clock::new_id().to_string(),
             sequence: 0,
+            schema: "withdrawn:1".into(),
             data: json!({}),
         };
         outbox::publish(&mut tx, &[event]).await?;

@@ -45,6 +45,7 @@ impl FactWriter for Writer {
                 topic: "acted".into(),
                 key: fact.run_id.to_string(),
                 sequence: i64::from(fact.seq),
+                schema: "acted:1".into(),
                 data: json!({}),
             };
             outbox::publish(tx, &facts.iter().map(event).collect::<Vec<NewEvent>>()).await

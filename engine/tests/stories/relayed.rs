@@ -16,15 +16,17 @@ use tokio_util::sync::CancellationToken;
 
 use super::story::Story;
 
-/// Remembers the keys that it got; takes what its rule says.
+/// Remembers the keys that it got, and the schemas that it was told; takes what its rule says.
 struct Ear {
     heard: Mutex<Vec<(String, i64)>>,
+    schemas: Mutex<Vec<(String, Option<String>)>>,
     rule: Mutex<fn(&str) -> Taken>,
 }
 
 impl Ear {
     fn with(rule: fn(&str) -> Taken) -> Arc<Self> {
-        Arc::new(Self { heard: Mutex::default(), rule: Mutex::new(rule) })
+        let (heard, schemas) = (Mutex::default(), Mutex::default());
+        Arc::new(Self { heard, schemas, rule: Mutex::new(rule) })
     }
 
     fn heard(&self) -> Vec<(String, i64)> {
@@ -40,6 +42,8 @@ impl Sink for Ear {
                 let taken = rule(&event.key);
                 if taken == Taken::Told {
                     self.heard.lock().unwrap().push((event.key.clone(), event.sequence));
+                    let schema = (event.key.clone(), event.schema.clone());
+                    self.schemas.lock().unwrap().push(schema);
                 }
                 taken
             };
@@ -61,7 +65,8 @@ async fn written(db: &PgPool, key: &str, sequence: i64) -> Transaction<'static, 
 
 async fn publish(tx: &mut Transaction<'static, Postgres>, key: &str, sequence: i64) {
     let (customer_id, key) = (clock::new_id(), key.into());
-    let event = NewEvent { customer_id, topic: "t".into(), key, sequence, data: json!({}) };
+    let schema = "t:2".to_owned();
+    let event = NewEvent { customer_id, topic: "t".into(), key, sequence, schema, data: json!({}) };
     outbox::publish(tx, &[event]).await.unwrap();
 }
 
@@ -208,6 +213,42 @@ async fn what_lacks_something_is_tried_again_by_itself() {
     sqlx::query(AssertSqlSafe(soon)).execute(&story.db).await.unwrap();
     relay.share().await.unwrap();
     assert_eq!(ear.heard(), named(&[("a", 1)]));
+    story.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_event_keeps_the_name_of_its_schema_also_when_it_is_set_aside() {
+    let story = Story::begin().await;
+    let unfit = |key: &str| match key {
+        "bad" | "bad before" => Taken::Unfit("it is bad".into()),
+        _good => Taken::Told,
+    };
+    let ear = Ear::with(unfit);
+    let mut relay = relay(&story.db, &ear).await;
+    for key in ["good", "bad", "bad before"] {
+        written(&story.db, key, 1).await.commit().await.unwrap();
+    }
+    // As the version before writes events, and sets them aside.
+    let before = "insert into engine.outbox (id, customer_id, topic, key, sequence, data)
+      values (gen_random_uuid(), gen_random_uuid(), 't', 'before', 1, '{}')";
+    sqlx::query(before).execute(&story.db).await.unwrap();
+    while relay.turn().await.unwrap().events > 0 {}
+    let before = "update engine.parked set event = event - 'schema' where key = 'bad before'";
+    sqlx::query(before).execute(&story.db).await.unwrap();
+    *ear.rule.lock().unwrap() = ALL;
+    relay::retry(&story.db, None, None, None).await.unwrap();
+    while relay.share().await.unwrap() > 0 {}
+    let mut heard = ear.schemas.lock().unwrap().clone();
+    heard.sort();
+    let named = |key: &str, schema: Option<&str>| (key.to_owned(), schema.map(str::to_owned));
+    let second = Some("t:2");
+    let wanted = [
+        named("bad", second),
+        named("bad before", None),
+        named("before", None),
+        named("good", second),
+    ];
+    assert_eq!(heard, wanted);
     story.end().await;
 }
 
