@@ -26,3 +26,8 @@ pub fn read(prefix: &'static str, text: &str) -> Result<Uuid, InvalidId> {
     let id: TypeSafeId<DynamicType> = text.parse().map_err(|_| invalid())?;
     if id.type_prefix() == prefix { Ok(id.uuid()) } else { Err(invalid()) }
 }
+
+/// The UUID of an id, whatever its prefix; none where it is no id.
+pub fn uuid(text: &str) -> Option<Uuid> {
+    text.parse::<TypeSafeId<DynamicType>>().ok().map(|id| id.uuid())
+}

@@ -100,11 +100,12 @@ async fn work(
     listener: TcpListener,
     stop: &CancellationToken,
 ) -> Result<()> {
-    if let Some(kafka) = &settings.kafka {
-        kafka::check(kafka).await?;
-    }
     let owner = database.pool(Role::Owner, 4).await?;
     database.migrate(&owner).await?;
+    if let Some(kafka) = &settings.kafka {
+        kafka::apply(kafka, &kafka::wanted(&owner).await?, Some(&kafka::Topics::FOR_DEVELOPMENT))
+            .await?;
+    }
     let data_dir = folder(&settings.data_dir)?;
     let tasks = TaskTracker::new();
     if let Some(cluster) = cluster {

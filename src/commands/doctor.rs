@@ -8,8 +8,8 @@ use serde::Serialize;
 use crate::Ending;
 use crate::database::{Database, MIGRATIONS, Role, applied};
 use crate::listing::{self, Listing};
-use crate::postgres;
-use crate::settings::Settings;
+use crate::settings::{KafkaSettings, Settings};
+use crate::{kafka, postgres};
 
 /// Its arguments.
 #[derive(clap::Args)]
@@ -29,7 +29,10 @@ struct Finding {
 pub(crate) async fn run(args: Args, settings: Settings) -> Result<Ending> {
     let right = Cell::new(true);
     let look = || async {
-        let findings = vec![programs(&settings), folder(&settings), database(&settings).await];
+        let mut findings = vec![programs(&settings), folder(&settings), database(&settings).await];
+        if let Some(settings) = &settings.kafka {
+            findings.push(broker(settings).await);
+        }
         right.set(findings.iter().all(|finding| finding.right));
         Ok(findings)
     };
@@ -69,6 +72,17 @@ fn folder(settings: &Settings) -> Finding {
         Err(_) => (true, "not there yet; `salesos dev` makes it".into()),
     };
     Finding { what: "data folder", right, detail: format!("{} {detail}", folder.display()) }
+}
+
+async fn broker(settings: &KafkaSettings) -> Finding {
+    match kafka::check(settings).await {
+        Ok(()) => Finding {
+            what: "Kafka",
+            right: true,
+            detail: format!("answers at {}", settings.brokers),
+        },
+        Err(error) => Finding { what: "Kafka", right: false, detail: format!("{error:#}") },
+    }
 }
 
 async fn database(settings: &Settings) -> Finding {

@@ -81,10 +81,13 @@ pub(crate) async fn consume(
     while !stop.is_cancelled() {
         let (db, sink, stopping) = (db.clone(), Arc::clone(&sink), stop.clone());
         match Reader::new(&settings, db, sink, stopping) {
-            Ok(reader) => match reader.read().await {
-                Ok(()) => {}
-                Err(error) => tracing::warn!(%error, "reading events begins again"),
-            },
+            Ok(reader) => {
+                if let Err(error) = reader.read().await {
+                    tracing::warn!(%error, "reading events begins again");
+                }
+                // Leaving says to the group at once that others go on; that blocks.
+                let _left = tokio::task::spawn_blocking(move || drop(reader)).await;
+            }
             Err(error) => tracing::warn!(%error, "reading events can't begin"),
         }
         let _stopped = stop.run_until_cancelled(tokio::time::sleep(AFTER_ERROR)).await;
@@ -104,7 +107,7 @@ impl Reader {
     }
 
     /// Takes batches until told to stop.
-    async fn read(self) -> Result<()> {
+    async fn read(&self) -> Result<()> {
         let mut subscribed: Vec<String> = Vec::new();
         let mut looked_at = None;
         while !self.stop.is_cancelled() {
@@ -125,8 +128,6 @@ impl Reader {
             metrics::counter!("salesos_consumer_messages_total")
                 .increment(u64::try_from(read).unwrap_or_default());
         }
-        // Leaving says to the group at once who goes on; that blocks.
-        tokio::task::spawn_blocking(move || drop(self.stream)).await?;
         Ok(())
     }
 

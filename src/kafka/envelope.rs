@@ -33,8 +33,8 @@ struct Envelope<'a> {
     sequence: String,
     /// The customer's TypeID.
     customerid: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    traceparent: Option<&'a str>,
+    /// W3C Trace Context.
+    traceparent: String,
     data: &'a Value,
 }
 
@@ -52,10 +52,16 @@ pub(super) fn write(event: &Event) -> Vec<u8> {
         partitionkey: &event.key,
         sequence: format!("{:020}", event.sequence),
         customerid: id::show("cus", event.customer_id),
-        traceparent: event.traceparent.as_deref(),
+        traceparent: event.traceparent.clone().unwrap_or_else(|| own_trace(event)),
         data: &event.data,
     };
     serde_json::to_vec(&envelope).expect("texts and JSON can be written")
+}
+
+/// The trace of an event that no request caused: that of its entity, which its other events share.
+fn own_trace(event: &Event) -> String {
+    let entity = id::uuid(&event.key).unwrap_or(event.id);
+    format!("00-{}-{}-00", entity.simple(), &event.id.simple().to_string()[16..])
 }
 
 /// What we read of an envelope; what else it holds is let be.
@@ -126,8 +132,15 @@ mod tests {
     #[test]
     fn what_is_written_is_read_again() {
         assert_eq!(read(&write(&event())), Ok(event()));
-        let untraced = Event { traceparent: None, ..event() };
-        assert_eq!(read(&write(&untraced)), Ok(untraced));
+    }
+
+    #[test]
+    fn an_event_that_no_request_caused_is_part_of_its_entitys_trace() {
+        let key = id::show("con", Uuid::from_u128(9));
+        let untraced = Event { traceparent: None, key, ..event() };
+        let read = read(&write(&untraced)).expect("it is one");
+        let trace = "00-00000000000000000000000000000009-0000000000000007-00";
+        assert_eq!(read.traceparent.as_deref(), Some(trace));
     }
 
     #[test]

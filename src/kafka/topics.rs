@@ -21,6 +21,12 @@ pub(crate) struct Topics {
     pub(crate) retention: Duration,
 }
 
+impl Topics {
+    /// As `salesos dev` makes them.
+    pub(crate) const FOR_DEVELOPMENT: Self =
+        Self { partitions: 3, replication: None, retention: Duration::from_secs(7 * 24 * 60 * 60) };
+}
+
 /// A topic as it stands.
 #[derive(Debug, serde::Serialize)]
 pub(crate) struct Topic {

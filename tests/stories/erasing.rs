@@ -282,6 +282,7 @@ async fn mark_all(db: &PgPool, contact: &str) -> usize {
             || name == "outbox.key"
             || name == "outbox.topic"
             || name == "outbox.schema"
+            || name == "outbox.traceparent"
         {
             continue;
         }

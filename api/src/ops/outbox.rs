@@ -23,6 +23,7 @@ pub(super) fn router() -> OpenApiRouter<State> {
         .routes(routes!(parked))
         .routes(routes!(retry_all))
         .routes(routes!(retry))
+        .routes(routes!(replay))
 }
 
 /// Where the events of a customer stand; those of all customers for an operator of the platform.
@@ -171,4 +172,41 @@ async fn retry(
         0 => Err(Problem::new(Kind::NotFound)),
         retried => Ok(Json(Retried { retried })),
     }
+}
+
+/// From when on.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = ReplayEvents)]
+struct Since {
+    from: DateTime<Utc>,
+}
+
+/// What is told again.
+#[derive(Serialize, ToSchema)]
+#[schema(as = ReplayedEvents)]
+struct Replayed {
+    /// How many of the sixteen lanes were set back.
+    lanes: u64,
+}
+
+/// Has all events told again that were written since an instant and are still kept: those of all customers, so it is for
+/// operators of the platform; others find nothing here.
+#[utoipa::path(
+    post, path = "/ops/outbox/replay",
+    request_body = Since,
+    responses((status = 200, description = "As asked", body = Replayed)),
+    security(("bearer" = ["ops:write"])),
+)]
+async fn replay(
+    Shared(state): Shared<State>,
+    asker: Asker,
+    Body(since): Body<Since>,
+) -> Result<Json<Replayed>, Problem> {
+    if asker.customer_id.is_some() {
+        return Err(Problem::new(Kind::NotFound));
+    }
+    let mut tx = tenant::begin(&state.pool, &asker).await?;
+    let lanes = relay::replay(&mut *tx, since.from).await?;
+    Ok(Json(Replayed { lanes }))
 }

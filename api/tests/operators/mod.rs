@@ -75,6 +75,61 @@ async fn an_operator_sees_what_runs_for_all_customers_and_none_of_their_records(
 }
 
 #[tokio::test]
+async fn events_that_are_set_aside_are_their_customers_and_the_operators_to_see_and_try_again() {
+    let database = database::database().await;
+    let (door, _) = door(&database).await;
+    let ann = sign_up(&door, "ann@ann.example").await;
+    let bob = sign_up(&door, "bob@bob.example").await;
+    let olga = operator(&door, &database.pool).await;
+    let customer = engine::id::read("cus", ann["customer"]["id"].as_str().unwrap()).unwrap();
+    sqlx::query(
+        "insert into engine.parked (seq, topic, key, tries, error, event)
+         select n, 'contact.created', 'con_1', 6 - n, 'it is bad ' || n,
+           jsonb_build_object('id', gen_random_uuid(), 'customer_id', $1::uuid, 'sequence', n, 'data', '{}'::jsonb, 'at', now())
+         from generate_series(1, 2) n",
+    )
+    .bind(customer)
+    .execute(&database.pool)
+    .await
+    .unwrap();
+    let token = |session: &Value| session["access_token"].as_str().unwrap().to_owned();
+    let (ann, bob) = (token(&ann), token(&bob));
+    let parked = "/api/v1/ops/outbox/parked";
+    for (who, sees) in [(&ann, 2), (&olga, 2), (&bob, 0)] {
+        let (_, standing) = call(&door, "GET", "/api/v1/ops/outbox", who, Value::Null).await;
+        assert_eq!(standing["parked"], sees, "{standing}");
+        assert_eq!(standing["relays"].is_array(), *who == olga, "{standing}");
+        let (status, page) = call(&door, "GET", parked, who, Value::Null).await;
+        assert_eq!((status, page["data"].as_array().unwrap().len()), (200, sees), "{page}");
+    }
+    let (_, first) = call(&door, "GET", &format!("{parked}?limit=1"), &ann, Value::Null).await;
+    assert_eq!(
+        (&first["data"][0]["reason"], &first["data"][0]["tries"]),
+        (&json!("it is bad 1"), &json!(5))
+    );
+    let next = format!("{parked}?cursor={}", first["next_cursor"].as_str().unwrap());
+    let (_, second) = call(&door, "GET", &next, &ann, Value::Null).await;
+    assert_eq!(second["data"][0]["reason"], "it is bad 2", "{second}");
+    // One is tried again with what waits behind it, by whose it is.
+    let retry = format!("/api/v1/ops/outbox/{}/retry", second["data"][0]["id"].as_str().unwrap());
+    assert_eq!(call(&door, "POST", &retry, &bob, Value::Null).await.0, 404);
+    let (status, retried) = call(&door, "POST", &retry, &ann, Value::Null).await;
+    assert_eq!((status, &retried["retried"]), (200, &json!(2)), "{retried}");
+    for (who, wanted, count) in
+        [(&bob, json!({}), 0), (&olga, json!({ "topic": "contact.created" }), 2)]
+    {
+        let (status, retried) = call(&door, "POST", "/api/v1/ops/outbox/retry", who, wanted).await;
+        assert_eq!((status, &retried["retried"]), (200, &json!(count)), "{retried}");
+    }
+    let since = json!({ "from": "2026-01-01T00:00:00Z" });
+    let replay = "/api/v1/ops/outbox/replay";
+    assert_eq!(call(&door, "POST", replay, &ann, since.clone()).await.0, 404);
+    let (status, replayed) = call(&door, "POST", replay, &olga, since).await;
+    assert_eq!((status, &replayed["lanes"]), (200, &json!(0)), "nobody has told any yet");
+    database.drop().await;
+}
+
+#[tokio::test]
 async fn an_operators_login_ends_by_logging_out_and_by_being_deactivated() {
     let database = database::database().await;
     let (door, _) = door(&database).await;

@@ -33,6 +33,8 @@ pub use standing::{COUNTED, Share, Standing, replay, standing};
 const LANES: usize = 16;
 /// How many events of a lane one look takes.
 const PER_LANE: i64 = 128;
+/// A look that found so many is followed by the next at once.
+const BACKLOG: usize = 512;
 /// The pause after a look that found something, and for a while after the last of them.
 const BUSY: Duration = Duration::from_millis(5);
 /// The same once a relay asks to be woken: what committed just then may not have seen that.
@@ -219,8 +221,8 @@ impl Relay {
             }
             if turn.refused {
                 tokio::time::sleep(AFTER_REFUSAL).await;
-            } else if more {
-                // What is parked goes on, a batch for each turn.
+            } else if more || turn.events >= BACKLOG {
+                // There is more; of what is parked a batch goes on with each turn.
             } else if active.elapsed() < DROWSY_AFTER {
                 tokio::time::sleep(BUSY).await;
             } else if !asleep {

@@ -58,10 +58,18 @@ async fn consumers_that_come_go_and_die_apply_each_event_once() {
     let fourth = process(&broker, &folder, "consumer", "fourth").await;
     contacts(&api, 400..401).await;
     count_is(db, CREATED, 401, "the last to be in the timeline").await;
+    // Nor does a publisher that tells all of it again.
+    let again = folder.run(&["outbox", "replay", "--from", "2020-01-01T00:00:00Z"]).await.done();
+    assert!(again.ends_with(" lanes are told again from there on\n"), "{again}");
+    all_is_told(db).await;
+    contacts(&api, 401..402).await;
+    count_is(db, CREATED, 402, "the last to be in the timeline").await;
+    let read = broker.read(&["contact.created"]).await;
+    assert!(read.len() >= 803, "all but the last came twice, and {} came", read.len());
     let twice = "select count(*) from (select source from activities group by source having count(*) > 1) t";
     count_is(db, twice, 0, "nothing to be there twice").await;
     let parts = "select count(*) from engagement where score = 0";
-    count_is(db, parts, 401, "each to have one score").await;
+    count_is(db, parts, 402, "each to have one score").await;
     for process in [publisher, fourth, served] {
         assert_eq!(process.errors(), Vec::<String>::new());
         assert!(process.stop().await.success());
