@@ -68,7 +68,7 @@ impl Producer {
             .set("acks", "all")
             // Shorter than the lease of a lane: what is sent late comes from whoever holds it.
             .set("message.timeout.ms", "10000")
-            .set("linger.ms", "1")
+            .set("linger.ms", "0")
             .set("compression.type", "lz4")
             .set("message.max.bytes", MOST_BYTES)
             .set("topic.metadata.propagation.max.ms", "2000")

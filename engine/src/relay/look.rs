@@ -90,9 +90,10 @@ pub(super) async fn look(connection: &mut PgConnection, id: Uuid) -> Result<Look
              (select false as late, o.* from engine.outbox o
               where engine.relay_lane(o.key) = l.lane and o.seq > l.upto order by o.seq limit $2)
              union all
-             (select true, o.* from unnest(l.pending, l.pending_after) p(xid, after)
-              join engine.outbox o on o.xid = p.xid and o.seq > p.after and o.seq <= l.upto
-                and engine.relay_lane(o.key) = l.lane
+             (select true, o.* from unnest(l.pending, l.pending_after) p(xid, after) cross join lateral (
+                select o.* from engine.outbox o
+                where o.xid = p.xid and engine.relay_lane(o.key) + 0 = l.lane and o.seq > p.after and o.seq <= l.upto
+                order by o.seq limit $2 + 1) o
               order by o.seq limit $2 + 1)
              union all
              (select true, o.* from engine.outbox o

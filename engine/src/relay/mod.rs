@@ -36,7 +36,7 @@ const PER_LANE: i64 = 128;
 /// A look that found so many is followed by the next at once.
 const BACKLOG: usize = 512;
 /// The pause after a look that found something, and for a while after the last of them.
-const BUSY: Duration = Duration::from_millis(5);
+const BUSY: Duration = Duration::from_millis(2);
 /// The same once a relay asks to be woken: what committed just then may not have seen that.
 const DROWSY: Duration = Duration::from_millis(100);
 /// The longest pause, in which a relay waits to be woken.
@@ -179,6 +179,8 @@ impl Relay {
             "enable_mergejoin = off",
             "jit = off",
             "plan_cache_mode = force_generic_plan",
+            // What a crash of Postgres undoes is told again.
+            "synchronous_commit = off",
         ] {
             sqlx::query(AssertSqlSafe(format!("set {setting}"))).execute(&mut connection).await?;
         }
@@ -251,12 +253,14 @@ impl Relay {
     /// # Errors
     /// What the statements returned; nothing is lost, the same events come again.
     pub async fn turn(&mut self) -> Result<Turn, sqlx::Error> {
+        let began = Instant::now();
         let mut look = look::look(&mut self.connection, self.id).await?;
         let events = std::mem::take(&mut look.events);
         if events.is_empty() && look.lanes.iter().all(|lane| !lane.shrinks(&look.snapshot)) {
             return Ok(Turn::default());
         }
         let blocked = parked::blocked(&mut self.connection, &events).await?;
+        let looked = Instant::now();
         let judged = judge::deliver(self.sink.as_ref(), events, blocked, &mut self.tries).await;
         let judged = match judged {
             Ok(judged) => judged,
@@ -265,8 +269,12 @@ impl Relay {
                 return Ok(Turn { events: 0, refused: true });
             }
         };
+        let delivered = Instant::now();
         settle::settle(&mut self.connection, self.id, &look, &judged).await?;
-        standing::count(judged.done.len());
+        standing::count(
+            judged.done.len(),
+            [looked - began, delivered - looked, delivered.elapsed()],
+        );
         Ok(Turn { events: judged.looked, refused: judged.refused })
     }
 }

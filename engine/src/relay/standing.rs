@@ -1,5 +1,7 @@
 //! Where the relaying stands: what is untold, who relays; and setting the lanes back, so that events are told again.
 
+use std::time::Duration;
+
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 use sqlx::{PgConnection, PgExecutor};
@@ -68,9 +70,12 @@ pub async fn standing(
     })
 }
 
-/// Counts events that left, or were set aside.
-pub(super) fn count(events: usize) {
+/// Counts events that left, or were set aside, and how long a turn's look, its sink and its settlement took.
+pub(super) fn count(events: usize, took: [Duration; 3]) {
     metrics::counter!("salesos_outbox_told_total").increment(events as u64);
+    for (part, took) in ["look", "sink", "settlement"].into_iter().zip(took) {
+        metrics::histogram!("salesos_relay_seconds", "part" => part).record(took.as_secs_f64());
+    }
 }
 
 /// Says as metrics where the relaying stands.

@@ -166,6 +166,40 @@ async fn more_than_a_look_takes_comes_late_and_all_of_it_arrives_in_order() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_late_is_looked_for_by_its_transaction_and_not_along_its_lane() {
+    let story = Story::begin().await;
+    let ear = Ear::with(ALL);
+    let mut first = relay(&story.db, &ear).await;
+    let many = "with me as materialized (select pg_current_xact_id() as xid)
+      insert into engine.outbox (id, customer_id, topic, key, sequence, data, xid)
+      select gen_random_uuid(), gen_random_uuid(), 't', 'k' || n % 100, n, '{}', xid from me, generate_series(1, 20000) n";
+    sqlx::query(AssertSqlSafe(many)).execute(&story.db).await.unwrap();
+    while first.turn().await.unwrap().events > 0 {}
+    // Each lane waits for it.
+    let late = written(&story.db, "late", 1).await;
+    for other in 0..200 {
+        written(&story.db, &format!("o{other}"), 1).await.commit().await.unwrap();
+    }
+    while first.turn().await.unwrap().events > 0 {}
+    first.leave(&story.db).await.unwrap();
+    // What a connection has read is counted when it ends, at the latest.
+    let read = "select coalesce(sum(idx_tup_read), 0)::bigint from pg_stat_user_indexes
+      where schemaname = 'engine' and relname like 'outbox%'";
+    let count = async || -> i64 {
+        tokio::time::sleep(Duration::from_millis(1_500)).await;
+        sqlx::query_scalar(read).fetch_one(&story.db).await.unwrap()
+    };
+    let before = count().await;
+    let mut second = relay(&story.db, &ear).await;
+    late.commit().await.unwrap();
+    assert_eq!(second.turn().await.unwrap().events, 1);
+    second.leave(&story.db).await.unwrap();
+    let looked = count().await - before;
+    assert!(looked < 2_000, "it read {looked} places for one event");
+    story.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn poison_is_parked_with_what_comes_after_it_and_told_in_order_once_it_may_be() {
     let story = Story::begin().await;
     let ear = Ear::with(NOT_BAD);
