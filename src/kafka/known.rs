@@ -26,6 +26,17 @@ pub(super) struct Known {
     asked_at: Option<Instant>,
 }
 
+/// Whether what is known still serves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Age {
+    /// It does.
+    Fresh,
+    /// It does, and is to be asked anew meanwhile.
+    Old,
+    /// The broker is to be asked first.
+    TooOld,
+}
+
 /// Why a message is not sent.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Unsent {
@@ -34,12 +45,18 @@ pub(super) enum Unsent {
 }
 
 impl Known {
-    /// Whether the broker is to be asked anew before these topics are judged.
-    pub(super) fn is_stale<'a>(&self, mut topics: impl Iterator<Item = &'a str>) -> bool {
-        let Some(asked_at) = self.asked_at else { return true };
+    /// Whether what is known still serves to judge of these topics.
+    pub(super) fn age<'a>(&self, mut topics: impl Iterator<Item = &'a str>) -> Age {
+        let Some(asked_at) = self.asked_at else { return Age::TooOld };
         let age = asked_at.elapsed();
         let missing = topics.any(|topic| !self.topics.contains_key(topic));
-        age > BELIEVED_FOR || (missing && age > LOOKED_FOR_AFTER)
+        if missing && age > LOOKED_FOR_AFTER {
+            Age::TooOld
+        } else if age > BELIEVED_FOR {
+            Age::Old
+        } else {
+            Age::Fresh
+        }
     }
 
     /// Whether a message of so many bytes can be sent to a topic.

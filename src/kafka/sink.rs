@@ -2,7 +2,8 @@
 //! count as told, in their order per topic and key.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::{Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::{Context, Result};
 use engine::outbox::Event;
@@ -15,7 +16,7 @@ use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::future_producer::OwnedDeliveryResult;
 use rdkafka::producer::{DeliveryFuture, FutureProducer, FutureRecord, Producer as _, PurgeConfig};
 
-use super::known::{Known, Unsent};
+use super::known::{Age, Known, Unsent};
 use super::{Heard, config, envelope};
 use crate::settings::KafkaSettings;
 
@@ -28,7 +29,9 @@ pub(crate) struct Producer {
     /// None once it has failed for good; the next to send makes a new one.
     inner: Mutex<Option<FutureProducer<Heard>>>,
     heard: Heard,
-    known: tokio::sync::Mutex<Known>,
+    known: Arc<tokio::sync::Mutex<Known>>,
+    /// Whether the broker is being asked anew meanwhile.
+    asking: Arc<AtomicBool>,
 }
 
 /// A message on its way.
@@ -80,7 +83,8 @@ impl Producer {
             config,
             inner: Mutex::new(Some(first)),
             heard,
-            known: tokio::sync::Mutex::default(),
+            known: Arc::default(),
+            asking: Arc::default(),
         })
     }
 
@@ -98,11 +102,33 @@ impl Producer {
     /// Asks what the broker has, where these topics want it.
     async fn look<'a>(&self, topics: impl Iterator<Item = &'a str>) -> Result<(), Failed> {
         let mut known = self.known.lock().await;
-        if known.is_stale(topics) {
-            *known =
-                Known::ask(&self.config).await.map_err(|error| Failed::Away(error.to_string()))?;
+        match known.age(topics) {
+            Age::Fresh => {}
+            Age::Old => self.look_meanwhile(),
+            Age::TooOld => {
+                let asked = Known::ask(&self.config).await;
+                *known = asked.map_err(|error| Failed::Away(error.to_string()))?;
+            }
         }
         Ok(())
+    }
+
+    /// Asks the broker while events go on by what is known.
+    fn look_meanwhile(&self) {
+        if self.asking.swap(true, Ordering::Relaxed) {
+            return;
+        }
+        let (config, known) = (self.config.clone(), Arc::clone(&self.known));
+        let asking = Arc::clone(&self.asking);
+        tokio::spawn(async move {
+            match Known::ask(&config).await {
+                Ok(asked) => *known.lock().await = asked,
+                Err(error) => {
+                    tracing::debug!(%error, "the broker does not say which topics it has")
+                }
+            }
+            asking.store(false, Ordering::Relaxed);
+        });
     }
 
     async fn takes(&self, topic: &str, bytes: usize) -> Result<(), Failed> {

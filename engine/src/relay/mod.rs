@@ -40,7 +40,7 @@ const BUSY: Duration = Duration::from_millis(2);
 /// The same once a relay asks to be woken: what committed just then may not have seen that.
 const DROWSY: Duration = Duration::from_millis(100);
 /// The longest pause, in which a relay waits to be woken.
-const ASLEEP: Duration = Duration::from_millis(1_500);
+const ASLEEP: Duration = Duration::from_secs(2);
 /// How long after the last event a relay asks to be woken, and how long until it relies on that.
 const DROWSY_AFTER: Duration = Duration::from_millis(250);
 const ASLEEP_AFTER: Duration = Duration::from_secs(2);
