@@ -180,17 +180,15 @@ async fn score(db: &PgPool, stop: &CancellationToken) {
 /// Forgets answers that were kept for their day, deliveries for their month, and what was applied, until told to stop.
 async fn forget(db: &PgPool, stop: &CancellationToken) {
     while stop.run_until_cancelled(tokio::time::sleep(FORGET_EVERY)).await.is_some() {
-        match crm::idempotency::forget(db).await {
-            Ok(forgotten) => tracing::debug!(forgotten, "forgot answers of a day ago"),
-            Err(error) => tracing::warn!(%error, "answers could not be forgotten"),
-        }
-        match crm::consumer::forget(db).await {
-            Ok(forgotten) => tracing::debug!(forgotten, "forgot events that were applied long ago"),
-            Err(error) => tracing::warn!(%error, "applied events could not be forgotten"),
-        }
-        match crm::webhook::forget(db).await {
-            Ok(forgotten) => tracing::debug!(forgotten, "forgot deliveries of a month ago"),
-            Err(error) => tracing::warn!(%error, "deliveries could not be forgotten"),
+        for (what, forgotten) in [
+            ("answers of a day ago", crm::idempotency::forget(db).await),
+            ("events that were applied long ago", crm::consumer::forget(db).await),
+            ("deliveries of a month ago", crm::webhook::forget(db).await),
+        ] {
+            match forgotten {
+                Ok(forgotten) => tracing::debug!(forgotten, what, "forgot"),
+                Err(error) => tracing::warn!(%error, what, "could not be forgotten"),
+            }
         }
     }
 }

@@ -174,6 +174,7 @@ const IDS: [(&str, &str); 22] = [
     ("merges", "mrg"),
     ("operations", "op"),
     ("opportunities", "opp"),
+    ("ops/outbox", "evt"),
     ("ops/schedules", "sch"),
     ("pipelines", "pip"),
     ("sequences", "seq"),
@@ -181,7 +182,6 @@ const IDS: [(&str, &str); 22] = [
     ("users", "usr"),
     ("webhooks", "whk"),
     ("webhooks/deliveries", "whd"),
-    ("ops/outbox", "evt"),
 ];
 
 /// The id in a path, with an example of its kind.

@@ -13,7 +13,7 @@ use crate::database::Database;
 use crate::settings::Settings;
 use crate::{Ending, listening, process, telemetry};
 
-/// How long it may take to stop; what takes longer is taken back by another process.
+/// How long a process may take to stop.
 const STOPS_WITHIN: Duration = Duration::from_secs(25);
 
 /// What each takes.
@@ -52,13 +52,18 @@ impl Background {
         database.check_migrated().await?;
         start(Start { database: &database, tasks: &tasks, stop: &stop }).await?;
         println!("ready {name}");
-        stop.cancelled().await;
-        tasks.close();
-        if tokio::time::timeout(STOPS_WITHIN, tasks.wait()).await.is_err() {
+        if !ends_in_order(&tasks, &stop).await {
             tracing::warn!("what is under way took too long; another process takes it back");
         }
         Ok(Ending::Done)
     }
+}
+
+/// Waits until it is told to stop, then for what is under way; whether that came to its end.
+pub(super) async fn ends_in_order(tasks: &TaskTracker, stop: &CancellationToken) -> bool {
+    stop.cancelled().await;
+    tasks.close();
+    tokio::time::timeout(STOPS_WITHIN, tasks.wait()).await.is_ok()
 }
 
 fn checks() -> Router {

@@ -1,10 +1,9 @@
 //! `salesos consumer`: applies the events that Kafka has, and has them read again. Several share the work.
 
 use anyhow::{Result, bail};
-use chrono::{DateTime, Utc};
 
 use super::background::{Background, Start};
-use super::dev;
+use super::{dev, outbox};
 use crate::database::{Database, Role};
 use crate::kafka::{self, From};
 use crate::settings::Settings;
@@ -38,10 +37,7 @@ fn from(text: &str) -> Result<From, String> {
     if text == "beginning" {
         return Ok(From::Beginning);
     }
-    let instant = DateTime::parse_from_rfc3339(text);
-    instant
-        .map(|instant| From::Instant(instant.with_timezone(&Utc)))
-        .map_err(|_| "write an instant such as 2026-11-26T08:00:00Z, or beginning".into())
+    outbox::instant(text).map(From::Instant).map_err(|problem| format!("{problem}, or beginning"))
 }
 
 pub(crate) async fn run(args: Args, settings: Settings) -> Result<Ending> {

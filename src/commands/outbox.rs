@@ -42,7 +42,8 @@ pub(crate) enum Command {
     },
 }
 
-fn instant(text: &str) -> Result<DateTime<Utc>, String> {
+/// Reads an instant of the command line.
+pub(super) fn instant(text: &str) -> Result<DateTime<Utc>, String> {
     let instant = DateTime::parse_from_rfc3339(text);
     instant
         .map(|instant| instant.with_timezone(&Utc))

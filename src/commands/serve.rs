@@ -1,7 +1,6 @@
 //! `salesos serve`: the API, with all services behind the gateway in one process, or some, each on its own port.
 
 use std::net::IpAddr;
-use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use api::{GATEWAY_PORT, InternalSecret, Service, Services};
@@ -10,13 +9,11 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::background::ends_in_order;
 use super::dev;
 use crate::database::Database;
 use crate::settings::{AuthMode, Settings};
 use crate::{Ending, listening, telemetry};
-
-/// How long what is being answered may take once the process is told to stop.
-const STOPS_WITHIN: Duration = Duration::from_secs(25);
 
 /// Its arguments.
 #[derive(clap::Args)]
@@ -107,9 +104,7 @@ pub(crate) async fn run(args: Args, settings: Settings) -> Result<Ending> {
     database.check_migrated().await?;
     let tasks = TaskTracker::new();
     serve(listeners, &settings, &database, &tasks, &stop).await?;
-    stop.cancelled().await;
-    tasks.close();
-    if tokio::time::timeout(STOPS_WITHIN, tasks.wait()).await.is_err() {
+    if !ends_in_order(&tasks, &stop).await {
         tracing::warn!("some requests took too long and end without their answer");
     }
     Ok(Ending::Done)

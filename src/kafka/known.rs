@@ -4,11 +4,11 @@
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
-use rdkafka::admin::{AdminClient, AdminOptions, ResourceSpecifier};
+use rdkafka::admin::AdminClient;
 use rdkafka::config::ClientConfig;
 use rdkafka::error::KafkaError;
 
-use super::{ANSWERS_WITHIN, Heard, metadata};
+use super::{Heard, metadata, topic_setting};
 
 /// How long what is known is believed.
 const BELIEVED_FOR: Duration = Duration::from_secs(30);
@@ -79,24 +79,12 @@ impl Known {
             said.map(|topics| (admin, topics))
         });
         let (admin, topics) = asked.await.map_err(|_| KafkaError::Canceled)??;
-        let names: Vec<ResourceSpecifier> =
-            topics.iter().map(|(name, _)| ResourceSpecifier::Topic(name)).collect();
-        let options = AdminOptions::new().request_timeout(Some(ANSWERS_WITHIN));
-        let described = match names.is_empty() {
-            true => Vec::new(),
-            // Who may not read a topic's settings may write to it all the same.
-            false => admin.describe_configs(&names, &options).await.unwrap_or_default(),
-        };
+        let names = topics.iter().map(|(name, _)| name.as_str());
+        // Who may not read a topic's settings may write to it all the same.
+        let most = topic_setting(&admin, names, "max.message.bytes").await.unwrap_or_default();
         let mut known: HashMap<String, usize> =
             topics.into_iter().map(|(name, _)| (name, USUAL_MAX_BYTES)).collect();
-        for resource in described.into_iter().flatten() {
-            let most = resource.get("max.message.bytes").and_then(|entry| entry.value.as_deref());
-            if let rdkafka::admin::OwnedResourceSpecifier::Topic(name) = &resource.specifier
-                && let Some(most) = most.and_then(|most| most.parse().ok())
-            {
-                known.insert(name.clone(), most);
-            }
-        }
+        known.extend(most);
         Ok(Self { topics: known, asked_at: Some(Instant::now()) })
     }
 }

@@ -8,11 +8,14 @@ mod replay;
 mod sink;
 mod topics;
 
+use std::collections::BTreeMap;
+use std::str::FromStr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow};
 use futures_util::FutureExt;
+use rdkafka::admin::{AdminClient, AdminOptions, OwnedResourceSpecifier, ResourceSpecifier};
 use rdkafka::client::{Client, ClientContext};
 use rdkafka::config::{ClientConfig, FromClientConfigAndContext, RDKafkaLogLevel};
 use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext};
@@ -83,16 +86,15 @@ fn client<T: FromClientConfigAndContext<Heard>>(config: &ClientConfig) -> Result
 /// What it said, or that nobody did.
 pub(crate) async fn check(settings: &KafkaSettings) -> Result<()> {
     let asking: BaseConsumer<Heard> = client(&config(settings))?;
-    let brokers = settings.brokers.clone();
     let asked = tokio::task::spawn_blocking(move || {
         let answer = asking.client().fetch_metadata(None, ANSWERS_WITHIN).map(drop);
         answer.map_err(|error| asking.client().context().reason(&error))
     });
-    asked.await?.map_err(|reason| {
-        anyhow!(
-            "Kafka does not answer at {brokers}: {reason}; is it started, and KAFKA_BROKERS right?"
-        )
-    })
+    asked.await?.map_err(|reason| away(&settings.brokers, &reason))
+}
+
+fn away(brokers: &str, reason: &str) -> anyhow::Error {
+    anyhow!("Kafka does not answer at {brokers}: {reason}; is it started, and KAFKA_BROKERS right?")
 }
 
 /// Asks again and again whether the broker answers, for who looks whether this process is ready.
@@ -153,4 +155,26 @@ fn metadata<C: ClientContext>(client: &Client<C>) -> Result<Vec<(String, usize)>
     let said = client.fetch_metadata(None, ANSWERS_WITHIN)?;
     let there = said.topics().iter().filter(|topic| topic.error().is_none());
     Ok(there.map(|topic| (topic.name().to_owned(), topic.partitions().len())).collect())
+}
+
+/// A setting of these topics that is a number, of each that the broker tells of.
+async fn topic_setting<T: FromStr>(
+    admin: &AdminClient<Heard>,
+    topics: impl Iterator<Item = &str>,
+    setting: &str,
+) -> Result<BTreeMap<String, T>, KafkaError> {
+    let asked: Vec<ResourceSpecifier> = topics.map(ResourceSpecifier::Topic).collect();
+    if asked.is_empty() {
+        return Ok(BTreeMap::new());
+    }
+    let options = AdminOptions::new().request_timeout(Some(ANSWERS_WITHIN));
+    let described = admin.describe_configs(&asked, &options).await?;
+    let read = described.into_iter().flatten().filter_map(|resource| {
+        let value = resource.get(setting)?.value.as_deref()?.parse().ok()?;
+        match resource.specifier {
+            OwnedResourceSpecifier::Topic(name) => Some((name, value)),
+            OwnedResourceSpecifier::Group(_) | OwnedResourceSpecifier::Broker(_) => None,
+        }
+    });
+    Ok(read.collect())
 }

@@ -28,7 +28,6 @@ pub(crate) async fn replay(
     topics: BTreeSet<String>,
     from: From,
 ) -> Result<usize> {
-    super::check(settings).await?;
     let asking: BaseConsumer<Heard> = client(&consumer::group(settings))?;
     tokio::task::spawn_blocking(move || set_back(&asking, &topics, from)).await?
 }

@@ -15,6 +15,7 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::future_producer::OwnedDeliveryResult;
 use rdkafka::producer::{DeliveryFuture, FutureProducer, FutureRecord, Producer as _, PurgeConfig};
+use tokio::sync::MutexGuard;
 
 use super::known::{Age, Known, Unsent};
 use super::{Heard, config, envelope};
@@ -100,7 +101,10 @@ impl Producer {
     }
 
     /// Asks what the broker has, where these topics want it.
-    async fn look<'a>(&self, topics: impl Iterator<Item = &'a str>) -> Result<(), Failed> {
+    async fn look<'a>(
+        &self,
+        topics: impl Iterator<Item = &'a str>,
+    ) -> Result<MutexGuard<'_, Known>, Failed> {
         let mut known = self.known.lock().await;
         match known.age(topics) {
             Age::Fresh => {}
@@ -110,7 +114,7 @@ impl Producer {
                 *known = asked.map_err(|error| Failed::Away(error.to_string()))?;
             }
         }
-        Ok(())
+        Ok(known)
     }
 
     /// Asks the broker while events go on by what is known.
@@ -131,19 +135,9 @@ impl Producer {
         });
     }
 
-    async fn takes(&self, topic: &str, bytes: usize) -> Result<(), Failed> {
-        self.known.lock().await.takes(topic, bytes).map_err(|unsent| match unsent {
-            Unsent::Missing => missing(topic),
-            Unsent::TooLarge { bytes, most } => Failed::Unfit(format!(
-                "it has {bytes} bytes, and topic `{topic}` takes {most} with what stands around it"
-            )),
-        })
-    }
-
     /// Sends one message, and waits until it is acknowledged.
     pub(super) async fn send(&self, message: &Outgoing<'_>) -> Result<(), Failed> {
-        self.look(std::iter::once(message.topic)).await?;
-        self.takes(message.topic, message.bytes()).await?;
+        fits(&*self.look(std::iter::once(message.topic)).await?, message)?;
         let producer = self.inner()?;
         let purge = Purge(Some(producer.clone()));
         let sent = self.queue(&producer, message)?.await;
@@ -153,7 +147,7 @@ impl Producer {
 
     /// Sends events, and says of each what became of it.
     async fn tell(&self, events: &[Event]) -> Result<Vec<Taken>, Failed> {
-        self.look(events.iter().map(|event| event.topic.as_str())).await?;
+        let known = self.look(events.iter().map(|event| event.topic.as_str())).await?;
         let producer = self.inner()?;
         let purge = Purge(Some(producer.clone()));
         let mut taken: Vec<Taken> = vec![Taken::Waits; events.len()];
@@ -166,11 +160,7 @@ impl Producer {
             }
             let payload = envelope::write(event);
             let message = outgoing(event, &payload);
-            let queued = match self.takes(message.topic, message.bytes()).await {
-                Ok(()) => self.queue(&producer, &message),
-                Err(failed) => Err(failed),
-            };
-            match queued {
+            match fits(&known, &message).and_then(|()| self.queue(&producer, &message)) {
                 Ok(delivery) => under_way.push(delivery.map(move |sent| (place, sent))),
                 Err(failed) => {
                     closed.insert(key);
@@ -178,6 +168,7 @@ impl Producer {
                 }
             }
         }
+        drop(known);
         let mut refused: Vec<usize> = Vec::new();
         for (place, sent) in join_all(under_way).await {
             match self.arrived(&events[place].topic, sent) {
@@ -225,9 +216,7 @@ impl Producer {
         }
         Ok(())
     }
-}
 
-impl Producer {
     /// Hands a message to the client, which sends it by itself.
     fn queue(
         &self,
@@ -306,6 +295,17 @@ fn judged(failed: Failed) -> Result<Taken, Failed> {
         Failed::Unfit(reason) => Ok(Taken::Unfit(reason)),
         Failed::Unready(reason) => Ok(Taken::Unready(reason)),
     }
+}
+
+/// Whether the broker takes a message, by what is known of it.
+fn fits(known: &Known, message: &Outgoing<'_>) -> Result<(), Failed> {
+    known.takes(message.topic, message.bytes()).map_err(|unsent| match unsent {
+        Unsent::Missing => missing(message.topic),
+        Unsent::TooLarge { bytes, most } => Failed::Unfit(format!(
+            "it has {bytes} bytes, and topic `{}` takes {most} with what stands around it",
+            message.topic
+        )),
+    })
 }
 
 fn missing(topic: &str) -> Failed {

@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use anyhow::Result;
 use engine::definition_store;
-use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, ResourceSpecifier, TopicReplication};
+use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use sqlx::PgPool;
 
-use super::{ANSWERS_WITHIN, Heard, client, config, dead_letter, metadata};
+use super::{ANSWERS_WITHIN, Heard, away, client, config, dead_letter, metadata, topic_setting};
 use crate::settings::KafkaSettings;
 
 /// How topics are made.
@@ -58,17 +58,19 @@ pub(crate) async fn apply(
     wanted: &BTreeSet<String>,
     make: Option<&Topics>,
 ) -> Result<Vec<Topic>> {
-    super::check(settings).await?;
     let admin: AdminClient<Heard> = client(&config(settings))?;
     let (admin, there) = tokio::task::spawn_blocking(move || {
         let there = metadata(admin.inner());
+        let there = there.map_err(|error| admin.inner().context().reason(&error));
         (admin, there)
     })
     .await?;
-    let there: BTreeMap<String, usize> = there?.into_iter().collect();
+    let there = there.map_err(|reason| away(&settings.brokers, &reason))?;
+    let there: BTreeMap<String, usize> = there.into_iter().collect();
     let dead: Vec<String> = wanted.iter().map(|topic| dead_letter::topic(topic)).collect();
     let all: BTreeSet<&String> = wanted.iter().chain(&dead).collect();
-    let kept = retentions(&admin, all.iter().filter(|name| there.contains_key(**name))).await?;
+    let asked = all.iter().map(|name| name.as_str()).filter(|name| there.contains_key(*name));
+    let kept = topic_setting(&admin, asked, "retention.ms").await?;
     let mut topics: Vec<Topic> = all
         .into_iter()
         .map(|name| Topic {
@@ -124,27 +126,4 @@ async fn create(
         }
     }
     Ok(())
-}
-
-/// How long each of these topics keeps its events, in milliseconds.
-async fn retentions<'a>(
-    admin: &AdminClient<Heard>,
-    names: impl Iterator<Item = &'a &'a String>,
-) -> Result<BTreeMap<String, i64>> {
-    let asked: Vec<ResourceSpecifier> = names.map(|name| ResourceSpecifier::Topic(name)).collect();
-    if asked.is_empty() {
-        return Ok(BTreeMap::new());
-    }
-    let options = AdminOptions::new().request_timeout(Some(ANSWERS_WITHIN));
-    let described = admin.describe_configs(&asked, &options).await?;
-    let mut kept = BTreeMap::new();
-    for resource in described.into_iter().flatten() {
-        let value = resource.get("retention.ms").and_then(|entry| entry.value.as_deref());
-        if let rdkafka::admin::OwnedResourceSpecifier::Topic(name) = &resource.specifier
-            && let Some(milliseconds) = value.and_then(|value| value.parse().ok())
-        {
-            kept.insert(name.clone(), milliseconds);
-        }
-    }
-    Ok(kept)
 }

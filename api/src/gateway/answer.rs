@@ -31,9 +31,11 @@ pub(super) async fn finish(
     // The services behind the gateway take it over.
     let value = HeaderValue::try_from(&request_id).expect("an id is plain letters and digits");
     parts.headers.insert(REQUEST_ID, value.clone());
-    let trace = Trace::of(&parts.headers);
-    parts.headers.insert(trace::HEADER, trace.header());
-    parts.extensions.insert(trace);
+    if !parts.method.is_safe() {
+        let trace = Trace::of(&parts.headers);
+        parts.headers.insert(trace::HEADER, trace.header());
+        parts.extensions.insert(trace);
+    }
     let client = edge.client(&parts);
     parts.extensions.insert(client);
     let (method, path) = (parts.method.clone(), parts.uri.path().to_owned());

@@ -69,7 +69,7 @@ async fn admit(state: &State, parts: &Parts) -> (Option<Standing>, Result<Entry,
         None => Ok(Entry::Public),
         Some(permission) => {
             let asker = state.edge.asker(state, parts).await;
-            let trace = parts.extensions.get().filter(|_| !parts.method.is_safe()).cloned();
+            let trace = parts.extensions.get().cloned();
             asker.map(|asker| Entry::Known(Asker { trace, ..asker }, permission))
         }
     };
