@@ -4,7 +4,6 @@ use anyhow::Result;
 use chrono::{DateTime, Utc};
 use engine::id;
 use engine::relay::{self, Parked};
-use serde::Serialize;
 use sqlx::PgPool;
 
 use crate::Ending;
@@ -68,38 +67,12 @@ pub(crate) async fn run(command: Command, settings: Settings) -> Result<Ending> 
     }
 }
 
-/// A parked event as JSON shows it.
-#[derive(Serialize)]
-struct Shown {
-    id: String,
-    customer_id: String,
-    topic: String,
-    key: String,
-    tries: i32,
-    reason: String,
-    parked_at: DateTime<Utc>,
-    retry_at: Option<DateTime<Utc>>,
-}
-
-fn shown(parked: Parked) -> Shown {
-    Shown {
-        id: id::show("evt", parked.id),
-        customer_id: id::show("cus", parked.customer_id),
-        topic: parked.topic,
-        key: parked.key,
-        tries: parked.tries,
-        reason: parked.reason,
-        parked_at: parked.parked_at,
-        retry_at: parked.retry_at,
-    }
-}
-
 async fn parked(db: &PgPool, listing: &Listing) -> Result<Ending> {
     let headers = ["event", "topic", "key", "tries", "reason", "since", "again at"];
     let time = |at: DateTime<Utc>| at.format("%F %T").to_string();
-    let cells = |row: &Shown| {
+    let cells = |row: &Parked| {
         vec![
-            row.id.clone(),
+            id::show("evt", row.id),
             row.topic.clone(),
             row.key.clone(),
             row.tries.to_string(),
@@ -108,10 +81,7 @@ async fn parked(db: &PgPool, listing: &Listing) -> Result<Ending> {
             row.retry_at.map(time).unwrap_or_default(),
         ]
     };
-    let rows = || async {
-        let found = relay::parked(db, None, 0, listing.limit).await?;
-        Ok(found.into_iter().map(shown).collect())
-    };
+    let rows = || async { Ok(relay::parked(db, None, 0, listing.limit).await?) };
     listing::show(listing, &headers, cells, rows).await
 }
 

@@ -3,8 +3,7 @@
 use axum::Json;
 use axum::extract::{Path, State as Shared};
 use chrono::{DateTime, Utc};
-use engine::id;
-use engine::relay::{self, Parked};
+use engine::relay::{self, Parked, Standing};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
@@ -26,30 +25,6 @@ pub(super) fn router() -> OpenApiRouter<State> {
         .routes(routes!(replay))
 }
 
-/// Where the events of a customer stand; those of all customers for an operator of the platform.
-#[derive(Serialize, ToSchema)]
-#[schema(as = Outbox)]
-struct Standing {
-    /// How many are not told yet; 100000 where there are more.
-    untold: i64,
-    /// When the oldest of them was written.
-    oldest_at: Option<DateTime<Utc>>,
-    /// How long ago that is, in seconds.
-    lag_seconds: f64,
-    /// How many are set aside; 100000 where there are more.
-    parked: i64,
-    /// The processes that tell events, with how many of the sixteen lanes; for operators alone.
-    relays: Option<Vec<Relay>>,
-}
-
-/// A process that tells events.
-#[derive(Serialize, ToSchema)]
-#[schema(as = OutboxRelay)]
-struct Relay {
-    name: String,
-    lanes: i64,
-}
-
 /// How many events are not told yet, since when, and how many are set aside.
 #[utoipa::path(
     get, path = "/ops/outbox",
@@ -58,55 +33,14 @@ struct Relay {
 )]
 async fn standing(Shared(state): Shared<State>, asker: Asker) -> Result<Json<Standing>, Problem> {
     let mut tx = tenant::begin(&state.pool, &asker).await?;
-    let found = relay::standing(&mut tx, asker.customer_id).await?;
-    let relays = found.relays.into_iter();
-    let relays = relays.map(|relay| Relay { name: relay.name, lanes: relay.lanes }).collect();
-    Ok(Json(Standing {
-        untold: found.untold,
-        oldest_at: found.oldest_at,
-        lag_seconds: found.lag_seconds,
-        parked: found.parked,
-        relays: asker.customer_id.is_none().then_some(relays),
-    }))
-}
-
-/// An event that is set aside.
-#[derive(Serialize, ToSchema)]
-#[schema(as = ParkedEvent)]
-struct ParkedBody {
-    /// `evt_…`
-    id: String,
-    /// `cus_…`
-    customer_id: String,
-    topic: String,
-    /// The entity; what comes after it of this topic and key waits behind it.
-    key: String,
-    /// How often it was tried; 0 where it waits behind another.
-    tries: i32,
-    reason: String,
-    parked_at: DateTime<Utc>,
-    /// When it is tried again by itself, where that is so.
-    retry_at: Option<DateTime<Utc>>,
-}
-
-fn show(parked: Parked) -> ParkedBody {
-    ParkedBody {
-        id: id::show("evt", parked.id),
-        customer_id: id::show("cus", parked.customer_id),
-        topic: parked.topic,
-        key: parked.key,
-        tries: parked.tries,
-        reason: parked.reason,
-        parked_at: parked.parked_at,
-        retry_at: parked.retry_at,
-    }
+    Ok(Json(relay::standing(&mut tx, asker.customer_id).await?))
 }
 
 /// Events that are set aside: what would not be taken, and what waits behind it, in the order in which they came.
 #[utoipa::path(
     get, path = "/ops/outbox/parked",
     params(Paging),
-    responses((status = 200, description = "As asked", body = Page<ParkedBody>)),
+    responses((status = 200, description = "As asked", body = Page<Parked>)),
     security(("bearer" = ["ops:read"])),
 )]
 async fn parked(
@@ -114,12 +48,12 @@ async fn parked(
     asker: Asker,
     cursors: Cursors,
     Params(wanted): Params<Paging>,
-) -> Result<Json<Page<ParkedBody>>, Problem> {
+) -> Result<Json<Page<Parked>>, Problem> {
     let limit = page::limit(wanted.limit)?;
     let after = cursors.read_number(wanted.cursor.as_deref())?;
     let mut tx = tenant::begin(&state.pool, &asker).await?;
     let rows = relay::parked(&mut *tx, asker.customer_id, after, limit).await?;
-    Ok(Json(Page::of(rows, limit, |row| cursors.after_number(row.seq), show)))
+    Ok(Json(Page::of(rows, limit, |row| cursors.after_number(row.seq), |row| row)))
 }
 
 /// Of which topic; of all where none is named.

@@ -27,7 +27,7 @@ use crate::clock;
 use crate::outbox::Event;
 
 pub use parked::{Parked, list as parked, retry};
-pub use standing::{COUNTED, Share, Standing, replay, standing};
+pub use standing::{Share, Standing, replay, standing};
 
 /// So many lanes there are.
 const LANES: usize = 16;

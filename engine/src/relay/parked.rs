@@ -4,13 +4,15 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 use serde_json::{Value, json};
 use sqlx::{Connection, PgConnection, PgExecutor};
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::judge::{Key, Park, key};
 use super::{Sink, Taken};
+use crate::id;
 use crate::outbox::Event;
 
 /// How many parked events are tried again at once.
@@ -19,17 +21,23 @@ const AT_ONCE: i64 = 100;
 const HEALS_AFTER: Duration = Duration::from_secs(30);
 
 /// An event that is set aside.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+#[schema(as = ParkedEvent)]
 pub struct Parked {
     /// Its place in the outbox.
+    #[serde(skip)]
     pub seq: i64,
-    /// Its id.
+    /// Its id (`evt_…`).
+    #[serde(serialize_with = "event_id")]
+    #[schema(value_type = String)]
     pub id: Uuid,
-    /// Whose it is.
+    /// Whose it is (`cus_…`).
+    #[serde(serialize_with = "customer_id")]
+    #[schema(value_type = String)]
     pub customer_id: Uuid,
-    /// Its topic; with the key, that of the events that wait behind it.
+    /// Its topic.
     pub topic: String,
-    /// Its key.
+    /// The entity; what comes after it of this topic and key waits behind it.
     pub key: String,
     /// How often it was tried; 0 where it waits behind another.
     pub tries: i32,
@@ -37,8 +45,16 @@ pub struct Parked {
     pub reason: String,
     /// Since when, by the real clock.
     pub parked_at: DateTime<Utc>,
-    /// When it is tried again, where that is known.
+    /// When it is tried again by itself, where that is so.
     pub retry_at: Option<DateTime<Utc>>,
+}
+
+fn event_id<S: Serializer>(id: &Uuid, serializer: S) -> Result<S::Ok, S::Error> {
+    id::show("evt", *id).serialize(serializer)
+}
+
+fn customer_id<S: Serializer>(id: &Uuid, serializer: S) -> Result<S::Ok, S::Error> {
+    id::show("cus", *id).serialize(serializer)
 }
 
 /// What is set aside of one customer or of all, in the order in which it came, after a place; at most `limit` (bounded to

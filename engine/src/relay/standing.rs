@@ -5,28 +5,31 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 use sqlx::{PgConnection, PgExecutor};
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 /// How many untold events are counted at the most.
-pub const COUNTED: i64 = 100_000;
+const COUNTED: i64 = 100_000;
 
-/// Where the relaying stands.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+/// Where the events of a customer stand; those of all customers for an operator of the platform.
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+#[schema(as = Outbox)]
 pub struct Standing {
-    /// How many events are not told yet; [`COUNTED`] where there are more.
+    /// How many are not told yet; 100000 where there are more.
     pub untold: i64,
-    /// When the oldest of them was written, by the engine's clock.
+    /// When the oldest of them was written.
     pub oldest_at: Option<DateTime<Utc>>,
     /// How long ago that is, in seconds.
     pub lag_seconds: f64,
-    /// How many are set aside.
+    /// How many are set aside; 100000 where there are more.
     pub parked: i64,
-    /// Who relays, by name, with how many of the lanes.
-    pub relays: Vec<Share>,
+    /// The processes that tell events, with how many of the sixteen lanes; for operators alone.
+    pub relays: Option<Vec<Share>>,
 }
 
-/// The lanes of a process.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+/// A process that tells events.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(as = OutboxRelay)]
 pub struct Share {
     /// The process.
     pub name: String,
@@ -53,14 +56,10 @@ pub async fn standing(
     )
     .fetch_one(&mut *connection)
     .await?;
-    let relays = sqlx::query_as!(
-        Share,
-        r#"select r.name, count(l.lane) as "lanes!" from engine.relays r
-           left join engine.relay_lanes l on l.holder = r.id
-           where r.expires_at >= clock_timestamp() group by r.id, r.name order by r.name"#,
-    )
-    .fetch_all(connection)
-    .await?;
+    let relays = match customer_id {
+        Some(_) => None,
+        None => Some(shares(connection).await?),
+    };
     Ok(Standing {
         untold: untold.untold,
         oldest_at: untold.oldest_at,
@@ -68,6 +67,17 @@ pub async fn standing(
         parked: untold.parked,
         relays,
     })
+}
+
+async fn shares(connection: &mut PgConnection) -> Result<Vec<Share>, sqlx::Error> {
+    sqlx::query_as!(
+        Share,
+        r#"select r.name, count(l.lane) as "lanes!" from engine.relays r
+           left join engine.relay_lanes l on l.holder = r.id
+           where r.expires_at >= clock_timestamp() group by r.id, r.name order by r.name"#,
+    )
+    .fetch_all(connection)
+    .await
 }
 
 /// Counts events that left, or were set aside, and how long a turn's look, its sink and its settlement took.

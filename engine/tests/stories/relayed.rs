@@ -165,6 +165,20 @@ async fn more_than_a_look_takes_comes_late_and_all_of_it_arrives_in_order() {
     story.end().await;
 }
 
+/// Lets a relay leave, and waits until its connection has ended: what it has read is counted by then.
+async fn leave(story: &Story, relay: Relay) {
+    let process: i32 = sqlx::query_scalar(
+        "select l.pid from pg_locks l join pg_database d on d.oid = l.database
+         where l.locktype = 'advisory' and l.objid = 7306 and d.datname = current_database()",
+    )
+    .fetch_one(&story.db)
+    .await
+    .unwrap();
+    relay.leave(&story.db).await.unwrap();
+    let left = format!("select count(*) from pg_stat_activity where pid = {process}");
+    story.until_count(&left, 0).await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_late_is_looked_for_by_its_transaction_and_not_along_its_lane() {
     let story = Story::begin().await;
@@ -181,19 +195,15 @@ async fn what_is_late_is_looked_for_by_its_transaction_and_not_along_its_lane() 
         written(&story.db, &format!("o{other}"), 1).await.commit().await.unwrap();
     }
     while first.turn().await.unwrap().events > 0 {}
-    first.leave(&story.db).await.unwrap();
-    // What a connection has read is counted when it ends, at the latest.
+    leave(&story, first).await;
     let read = "select coalesce(sum(idx_tup_read), 0)::bigint from pg_stat_user_indexes
       where schemaname = 'engine' and relname like 'outbox%'";
-    let count = async || -> i64 {
-        tokio::time::sleep(Duration::from_millis(1_500)).await;
-        sqlx::query_scalar(read).fetch_one(&story.db).await.unwrap()
-    };
+    let count = async || -> i64 { sqlx::query_scalar(read).fetch_one(&story.db).await.unwrap() };
     let before = count().await;
     let mut second = relay(&story.db, &ear).await;
     late.commit().await.unwrap();
     assert_eq!(second.turn().await.unwrap().events, 1);
-    second.leave(&story.db).await.unwrap();
+    leave(&story, second).await;
     let looked = count().await - before;
     assert!(looked < 2_000, "it read {looked} places for one event");
     story.end().await;

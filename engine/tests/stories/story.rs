@@ -212,12 +212,13 @@ impl Story {
     }
 
     /// Waits until a statement gives this count.
-    pub(crate) async fn until_count(&self, statement: &'static str, wanted: i64) {
+    pub(crate) async fn until_count(&self, statement: &str, wanted: i64) {
         let mut look = tokio::time::interval(Duration::from_millis(10));
         let mut count = -1;
         for _ in 0..2_000 {
             look.tick().await;
-            count = sqlx::query_scalar(statement).fetch_one(&self.db).await.unwrap();
+            let asked = AssertSqlSafe(statement.to_owned());
+            count = sqlx::query_scalar(asked).fetch_one(&self.db).await.unwrap();
             if count == wanted {
                 return;
             }

@@ -4,20 +4,8 @@ use std::process::Stdio;
 
 use serde_json::json;
 
-use super::{SOON, all_is_told, begin, count_is, process};
-use crate::salesos::{Api, Broker, Folder, Served, python, said, until};
-
-async fn serve(broker: &Broker, folder: &Folder) -> (Served, Api) {
-    let mut command = broker.command(folder, &["serve", "--port", "0"]);
-    command.env("RATE_LIMIT_USER", "0").env("JWT_SECRET", "of the users' tokens, longer than 32");
-    command.env("ENCRYPTION_KEY", "of all that is sealed and longer than 32");
-    let served = Served::start(folder, "serve", command).await;
-    let mut api = served.api();
-    let ann = json!({ "email": "ann@acme.example", "password": "correct horse", "name": "Ann", "company": "Acme" });
-    let session = api.post("/api/v1/auth/signup", ann).await.with(201);
-    api.sign_in(&session);
-    (served, api)
-}
+use super::{SOON, all_is_told, begin, count_is, process, serve};
+use crate::salesos::{Api, Broker, python, said, until};
 
 async fn contacts(api: &Api, numbers: std::ops::Range<u32>) {
     for number in numbers {

@@ -7,11 +7,11 @@ mod writers;
 
 use std::time::Duration;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use sqlx::{ConnectOptions, PgPool};
 
 use crate::database::{self, TestDatabase};
-use crate::salesos::{Broker, Folder, Served, said, until};
+use crate::salesos::{Api, Broker, Folder, Served, said, until};
 
 const SOON: Duration = Duration::from_secs(60);
 
@@ -32,6 +32,19 @@ async fn make_topics(broker: &Broker, folder: &Folder) -> Value {
 /// A `publisher` or a `consumer`.
 async fn process(broker: &Broker, folder: &Folder, verb: &str, name: &str) -> Served {
     Served::start(folder, name, broker.command(folder, &[verb])).await
+}
+
+/// The API, and a user of it who is logged in.
+async fn serve(broker: &Broker, folder: &Folder) -> (Served, Api) {
+    let mut command = broker.command(folder, &["serve", "--port", "0"]);
+    command.env("RATE_LIMIT_USER", "0").env("JWT_SECRET", "of the users' tokens, longer than 32");
+    command.env("ENCRYPTION_KEY", "of all that is sealed and longer than 32");
+    let served = Served::start(folder, "serve", command).await;
+    let mut api = served.api();
+    let ann = json!({ "email": "ann@acme.example", "password": "correct horse", "name": "Ann", "company": "Acme" });
+    let session = api.post("/api/v1/auth/signup", ann).await.with(201);
+    api.sign_in(&session);
+    (served, api)
 }
 
 /// Waits until every event has left the outbox.

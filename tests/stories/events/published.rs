@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use super::writers::{self, TOPICS};
-use super::{all_is_told, begin, count_is, make_topics, process};
-use crate::salesos::{Broker, Dev, Folder, Served, said, signal, until};
+use super::{all_is_told, begin, count_is, make_topics, process, serve};
+use crate::salesos::{Broker, Dev, Folder, said, signal, until};
 
 /// How many committed events a story is about.
 const EVENTS: u64 = 100_000;
@@ -141,14 +141,7 @@ async fn nothing_is_lost_and_all_is_applied_once_while_publisher_broker_and_post
 async fn events_wait_for_a_broker_that_is_away_and_nobody_else_does() {
     let Some((broker, folder, database)) = begin().await else { return };
     let publisher = process(&broker, &folder, "publisher", "publisher").await;
-    let mut serve = broker.command(&folder, &["serve", "--port", "0"]);
-    serve.env("RATE_LIMIT_USER", "0").env("JWT_SECRET", "of the users' tokens, longer than 32");
-    serve.env("ENCRYPTION_KEY", "of all that is sealed and longer than 32");
-    let served = Served::start(&folder, "serve", serve).await;
-    let mut api = served.api();
-    let ann = serde_json::json!({ "email": "ann@acme.example", "password": "correct horse", "name": "Ann", "company": "Acme" });
-    let session = api.post("/api/v1/auth/signup", ann).await.with(201);
-    api.sign_in(&session);
+    let (served, api) = serve(&broker, &folder).await;
     assert_eq!(api.get("/readyz").await.with(200)["broker"], "answers");
     broker.kill().await;
     for number in 0..200 {
