@@ -129,7 +129,10 @@ struct Replayed {
 #[utoipa::path(
     post, path = "/ops/outbox/replay",
     request_body = Since,
-    responses((status = 200, description = "As asked", body = Replayed)),
+    responses(
+        (status = 200, description = "As asked", body = Replayed),
+        (status = 404, description = "Asked by a customer's user"),
+    ),
     security(("bearer" = ["ops:write"])),
 )]
 async fn replay(
