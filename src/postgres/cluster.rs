@@ -75,8 +75,17 @@ impl Cluster {
         self.url_of(DATABASE)
     }
 
+    /// By the socket, which costs less than the port, where there is one; a server that an older version left running
+    /// has none.
     fn url_of(&self, database: &str) -> String {
-        format!("postgres://salesos:{}@127.0.0.1:{}/{database}", self.password, self.port)
+        let (password, port) = (&self.password, self.port);
+        let url = format!("postgres://salesos:{password}@127.0.0.1:{port}/{database}");
+        match self.place.sockets() {
+            Some(folder) if Path::new(folder).join(format!(".s.PGSQL.{port}")).exists() => {
+                format!("{url}?host={folder}")
+            }
+            Some(_) | None => url,
+        }
     }
 
     async fn connect(&self, database: &str) -> Result<PgConnection, sqlx::Error> {
@@ -291,9 +300,10 @@ fn spawn(programs: &Programs, place: &Place, log: &Path, port: u16) -> Result<Ch
     let output = OpenOptions::new().create(true).append(true).open(log)?;
     let mut command = place.command(programs.program("postgres"));
     command.arg("-D").arg(place.base.join("postgres")).arg("-p").arg(port.to_string());
+    let sockets = place.sockets().unwrap_or_default();
+    command.arg("-c").arg(format!("unix_socket_directories={sockets}"));
     for setting in [
         "listen_addresses=127.0.0.1",
-        "unix_socket_directories=",
         "max_connections=100",
         "shared_buffers=256MB",
         "max_wal_size=4GB",

@@ -51,6 +51,15 @@ impl Place {
         Ok(Self { user, base })
     }
 
+    /// The folder of the server's sockets: none where its path is too long for one (`sun_path` of unix(7), 107 bytes), or
+    /// would have to be escaped in a URL or in Postgres' list of folders.
+    pub(super) fn sockets(&self) -> Option<&str> {
+        let folder = self.base.to_str()?;
+        let plain = |letter: char| letter.is_ascii_alphanumeric() || "/._-".contains(letter);
+        let fits = folder.len() + "/.s.PGSQL.65535".len() <= 107;
+        (fits && folder.chars().all(plain)).then_some(folder)
+    }
+
     /// A command that runs as Postgres' user, in a process group of its own: a Ctrl-C on the terminal
     /// reaches us alone, and we stop Postgres in order.
     pub(super) fn command(&self, program: PathBuf) -> Command {
@@ -106,4 +115,24 @@ fn reachable(folder: &Path, uid: u32, gid: u32) -> bool {
                 || (metadata.gid() == gid && mode & 0o010 != 0)
         })
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_socket_lies_where_its_path_is_short_and_plain() {
+        let sockets = |base: &str| {
+            let place = Place { user: User::Ourselves, base: base.into() };
+            place.sockets().map(str::to_owned)
+        };
+        let longest = format!("/{}", "d".repeat(91));
+        for good in ["/home/ann/sales-os_1/.salesos", &longest] {
+            assert_eq!(sockets(good).as_deref(), Some(good));
+        }
+        for bad in ["/home/ann/sales os", "/home/jürg", "/home/a,b", &format!("{longest}d")] {
+            assert_eq!(sockets(bad), None, "{bad}");
+        }
+    }
 }

@@ -4,6 +4,7 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::time::{Duration, Instant};
 
+use sqlx::{Connection, PgConnection};
 use tokio::process::Command;
 
 use crate::salesos::{Dev, Folder, gone, signal, until};
@@ -20,10 +21,17 @@ async fn dev_begins_on_an_empty_folder_and_other_commands_find_it() {
     let dev = Dev::start(&folder, &[]).await;
 
     let url = folder.run(&["db", "--print-url"]).await.done();
-    assert!(url.starts_with("postgres://salesos:") && url.ends_with("/salesos\n"), "{url}");
+    assert!(url.starts_with("postgres://salesos:") && url.contains("/salesos?host=/"), "{url}");
     let owner: String =
         sqlx::query_scalar("select current_user::text").fetch_one(&dev.db).await.unwrap();
     assert_eq!(owner, "salesos");
+    // Who knows no sockets goes by the port.
+    let port = url.split_once('?').unwrap().0;
+    for (way, by_socket) in [(url.trim(), true), (port, false)] {
+        let mut db = PgConnection::connect(way).await.unwrap();
+        let asked = sqlx::query_scalar::<_, bool>("select inet_client_addr() is null");
+        assert_eq!(asked.fetch_one(&mut db).await.unwrap(), by_socket, "{way}");
+    }
 
     let status = folder.run(&["migrate", "--status"]).await.done();
     let files = fs::read_dir(crate::salesos::repository().join("migrations")).unwrap().count();
