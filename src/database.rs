@@ -129,9 +129,7 @@ impl Database {
         // A pool goes on trying where nobody listens; a person who misspelled the port waits in vain.
         let first = PgConnection::connect_with(&self.options(role)).await;
         first.map_err(|error| self.unreachable(error))?.close().await?;
-        let pool = PgPoolOptions::new()
-            .max_connections(connections)
-            .acquire_timeout(Duration::from_secs(10))
+        let pool = pool_of(connections)
             .connect_with(self.options(role))
             .await
             .map_err(|error| self.unreachable(error))?;
@@ -152,9 +150,7 @@ impl Database {
         let pooler = pooler.clone().extra_float_digits(None::<i8>);
         let knows = knows_statements(&pooler).await.map_err(|error| unreachable(&pooler, error))?;
         let kept = if knows { STATEMENTS } else { 0 };
-        let pool = PgPoolOptions::new()
-            .max_connections(connections)
-            .acquire_timeout(Duration::from_secs(10))
+        let pool = pool_of(connections)
             .connect_with(pooler.clone().statement_cache_capacity(kept))
             .await
             .map_err(|error| unreachable(&pooler, error))?;
@@ -190,6 +186,22 @@ impl Database {
         MIGRATIONS.run(pool).await.context("the migrations could not be applied")?;
         Ok(())
     }
+}
+
+/// How long ago a connection may have been laid back, which tests it, to be taken without another test: a walk to the
+/// server less for each transaction of a busy process.
+const TESTED_WITHIN: Duration = Duration::from_secs(1);
+
+/// Pools of so many connections.
+fn pool_of(connections: u32) -> PgPoolOptions {
+    PgPoolOptions::new()
+        .max_connections(connections)
+        .acquire_timeout(Duration::from_secs(10))
+        .test_before_acquire(false)
+        .before_acquire(|connection, lay| {
+            let fresh = lay.idle_for <= TESTED_WITHIN;
+            Box::pin(async move { Ok(fresh || connection.ping().await.is_ok()) })
+        })
 }
 
 /// How many statements a connection keeps prepared.

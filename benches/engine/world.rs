@@ -141,8 +141,12 @@ impl World {
 
     async fn at(url: &str, name: &str, server: PgConnectOptions, connections: u32) -> Result<Self> {
         let options = PgConnectOptions::from_str(url)?;
-        let db =
-            PgPoolOptions::new().max_connections(connections).connect_with(options.clone()).await?;
+        // As salesos takes connections that it used a moment ago.
+        let db = PgPoolOptions::new()
+            .max_connections(connections)
+            .test_before_acquire(false)
+            .connect_with(options.clone())
+            .await?;
         sqlx::migrate!().run(&db).await?;
         let (tell, begun) = mpsc::unbounded_channel();
         let told = Told {
