@@ -25,6 +25,7 @@ mod service;
 mod tenant;
 mod work;
 
+use std::ops::Deref;
 use std::sync::Arc;
 
 use axum::Router;
@@ -80,22 +81,33 @@ pub struct Services {
 /// Asks a broker whether it answers.
 pub type Broker = Arc<dyn Fn() -> BoxFuture<'static, bool> + Send + Sync>;
 
-/// What handlers share.
+/// What handlers share: one thing, which each request holds several times over.
 #[derive(Clone)]
-pub(crate) struct State {
+pub(crate) struct State(Arc<Held>);
+
+impl Deref for State {
+    type Target = Held;
+
+    fn deref(&self) -> &Held {
+        &self.0
+    }
+}
+
+/// What there is to share.
+pub(crate) struct Held {
     pub(crate) pool: Pool,
     pub(crate) definitions: Definitions,
-    pub(crate) settings: Arc<Settings>,
+    pub(crate) settings: Settings,
     pub(crate) metrics: fn() -> String,
     pub(crate) broker: Option<Broker>,
-    pub(crate) tokens: Arc<auth::access_token::Tokens>,
-    pub(crate) passwords: Arc<auth::password::Passwords>,
+    pub(crate) tokens: auth::access_token::Tokens,
+    pub(crate) passwords: auth::password::Passwords,
     /// How often somebody may try to log in.
-    pub(crate) tries: Arc<auth::tries::Tries>,
+    pub(crate) tries: auth::tries::Tries,
     /// Who comes in, how often, and where the services are.
     pub(crate) edge: Arc<gateway::Edge>,
     /// What each route asks of whoever comes.
-    pub(crate) doors: Arc<gateway::guard::Doors>,
+    pub(crate) doors: gateway::guard::Doors,
     /// The document, as it is served.
     pub(crate) document: Arc<str>,
     /// Signs the cursors of listings.
@@ -136,23 +148,23 @@ fn state(services: Services, document: &Value, edge: gateway::Edge) -> State {
     let Services { pool, definitions, settings, metrics, broker, vault, outside: _ } = services;
     let tokens =
         auth::access_token::Tokens::new(Arc::clone(&settings.keys), settings.access_seconds);
-    State {
+    State(Arc::new(Held {
         pool,
         definitions,
         metrics,
         broker,
         edge: Arc::new(edge),
-        doors: Arc::new(gateway::guard::Doors::of(document)),
+        doors: gateway::guard::Doors::of(document),
         document: document.to_string().into(),
         cursor_key: settings.keys.derived("cursors of listings"),
-        tokens: Arc::new(tokens),
-        passwords: Arc::default(),
-        tries: Arc::default(),
+        tokens,
+        passwords: auth::password::Passwords::default(),
+        tries: auth::tries::Tries::default(),
         vault,
         simulations: Arc::new(Semaphore::new(1)),
         imports: Arc::new(Semaphore::new(1)),
-        settings: Arc::new(settings),
-    }
+        settings,
+    }))
 }
 
 /// The document of the API (OpenAPI 3.1).
