@@ -4,11 +4,10 @@
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
-use rdkafka::admin::AdminClient;
 use rdkafka::config::ClientConfig;
 use rdkafka::error::KafkaError;
 
-use super::{Heard, metadata, topic_setting};
+use super::{Heard, topic_setting};
 
 /// How long what is known is believed.
 const BELIEVED_FOR: Duration = Duration::from_secs(30);
@@ -70,15 +69,8 @@ impl Known {
 
     /// Asks the broker.
     pub(super) async fn ask(config: &ClientConfig) -> Result<Self, KafkaError> {
-        let admin: AdminClient<Heard> = config.create_with_context(Heard::default())?;
-        let asked = tokio::task::spawn_blocking(move || {
-            let said = metadata(admin.inner());
-            let said = said.map_err(|error| {
-                KafkaError::ClientCreation(admin.inner().context().reason(&error))
-            });
-            said.map(|topics| (admin, topics))
-        });
-        let (admin, topics) = asked.await.map_err(|_| KafkaError::Canceled)??;
+        let admin = config.create_with_context(Heard::default())?;
+        let (admin, topics) = super::ask(admin).await?;
         let names = topics.iter().map(|(name, _)| name.as_str());
         // Who may not read a topic's settings may write to it all the same.
         let most = topic_setting(&admin, names, "max.message.bytes").await.unwrap_or_default();

@@ -13,13 +13,13 @@ use std::str::FromStr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result, bail};
 use futures_util::FutureExt;
 use rdkafka::admin::{AdminClient, AdminOptions, OwnedResourceSpecifier, ResourceSpecifier};
 use rdkafka::client::{Client, ClientContext};
 use rdkafka::config::{ClientConfig, FromClientConfigAndContext, RDKafkaLogLevel};
 use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext};
-use rdkafka::error::KafkaError;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::statistics::Statistics;
 
 use crate::settings::{Authority, KafkaSettings};
@@ -33,6 +33,8 @@ pub(crate) use topics::{Topic, Topics, apply, wanted};
 const ANSWERS_WITHIN: Duration = Duration::from_secs(10);
 /// The same where somebody waits for a word on it.
 const PROBED_WITHIN: Duration = Duration::from_secs(2);
+/// How many of its words are read of a client that got no answer.
+const WORDS: usize = 100;
 /// The group whose members share the reading of events.
 const GROUP: &str = "salesos-activities";
 
@@ -83,18 +85,46 @@ fn client<T: FromClientConfigAndContext<Heard>>(config: &ClientConfig) -> Result
 /// Asks the broker whether it answers.
 ///
 /// # Errors
-/// What it said, or that nobody did.
+/// Why it does not, and what to look at.
 pub(crate) async fn check(settings: &KafkaSettings) -> Result<()> {
-    let asking: BaseConsumer<Heard> = client(&config(settings))?;
-    let asked = tokio::task::spawn_blocking(move || {
-        let answer = asking.client().fetch_metadata(None, ANSWERS_WITHIN).map(drop);
-        answer.map_err(|error| asking.client().context().reason(&error))
-    });
-    asked.await?.map_err(|reason| away(&settings.brokers, &reason))
+    reach(settings).await.map(drop)
 }
 
-fn away(brokers: &str, reason: &str) -> anyhow::Error {
-    anyhow!("Kafka does not answer at {brokers}: {reason}; is it started, and KAFKA_BROKERS right?")
+/// Which topics the broker has, in how many partitions each; with the client that asked, which may ask more.
+type Answer = (AdminClient<Heard>, Vec<(String, usize)>);
+
+/// [`ask`] for people, who want to know why nobody answers.
+async fn reach(settings: &KafkaSettings) -> Result<Answer> {
+    let config = config(settings);
+    let error = match ask(client(&config)?).await {
+        Ok(answer) => return Ok(answer),
+        Err(error) => error,
+    };
+    let reason = tokio::task::spawn_blocking(move || why(&config, &error)).await?;
+    bail!(
+        "Kafka does not answer at {}: {reason}; is it started, and do KAFKA_BROKERS, KAFKA_SECURITY_PROTOCOL, \
+         KAFKA_SSL_CA and KAFKA_SASL_… fit it?",
+        settings.brokers
+    )
+}
+
+/// Asks the broker which topics it has.
+async fn ask(admin: AdminClient<Heard>) -> Result<Answer, KafkaError> {
+    let asked = tokio::task::spawn_blocking(move || {
+        let there = metadata(admin.inner())?;
+        Ok((admin, there))
+    });
+    asked.await.unwrap_or(Err(KafkaError::Canceled))
+}
+
+/// Why the broker did not answer. A client says that only to who polls it, as nobody does with an admin's.
+fn why(config: &ClientConfig, error: &KafkaError) -> String {
+    let Ok(asking) = client::<BaseConsumer<Heard>>(config) else { return error.to_string() };
+    let _unanswered = asking.client().fetch_metadata(None, PROBED_WITHIN);
+    for _ in 0..WORDS {
+        let _heard = asking.poll(Duration::ZERO);
+    }
+    asking.client().context().last().unwrap_or_else(|| error.to_string())
 }
 
 /// Asks again and again whether the broker answers, for who looks whether this process is ready.
@@ -119,12 +149,16 @@ pub(crate) struct Heard {
 }
 
 impl Heard {
-    /// An error, with what the client said of its cause.
+    /// An error, with what the client said last.
     fn reason(&self, error: &KafkaError) -> String {
-        match &*self.last.lock().unwrap_or_else(PoisonError::into_inner) {
+        match self.last() {
             Some(last) => format!("{error} ({last})"),
             None => error.to_string(),
         }
+    }
+
+    fn last(&self) -> Option<String> {
+        self.last.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
@@ -135,6 +169,10 @@ impl ClientContext for Heard {
 
     fn error(&self, error: KafkaError, reason: &str) {
         tracing::debug!(%error, reason, "kafka");
+        // That all brokers are down follows on the reason of each.
+        if error.rdkafka_error_code() == Some(RDKafkaErrorCode::AllBrokersDown) {
+            return;
+        }
         *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(reason.to_owned());
     }
 

@@ -111,7 +111,7 @@ impl Producer {
             Age::Old => self.look_meanwhile(),
             Age::TooOld => {
                 let asked = Known::ask(&self.config).await;
-                *known = asked.map_err(|error| Failed::Away(error.to_string()))?;
+                *known = asked.map_err(|error| Failed::Away(self.heard.reason(&error)))?;
             }
         }
         Ok(known)

@@ -8,7 +8,7 @@ use engine::definition_store;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use sqlx::PgPool;
 
-use super::{ANSWERS_WITHIN, Heard, away, client, config, dead_letter, metadata, topic_setting};
+use super::{ANSWERS_WITHIN, Heard, dead_letter, reach, topic_setting};
 use crate::settings::KafkaSettings;
 
 /// How topics are made.
@@ -58,14 +58,7 @@ pub(crate) async fn apply(
     wanted: &BTreeSet<String>,
     make: Option<&Topics>,
 ) -> Result<Vec<Topic>> {
-    let admin: AdminClient<Heard> = client(&config(settings))?;
-    let (admin, there) = tokio::task::spawn_blocking(move || {
-        let there = metadata(admin.inner());
-        let there = there.map_err(|error| admin.inner().context().reason(&error));
-        (admin, there)
-    })
-    .await?;
-    let there = there.map_err(|reason| away(&settings.brokers, &reason))?;
+    let (admin, there) = reach(settings).await?;
     let there: BTreeMap<String, usize> = there.into_iter().collect();
     let dead: Vec<String> = wanted.iter().map(|topic| dead_letter::topic(topic)).collect();
     let all: BTreeSet<&String> = wanted.iter().chain(&dead).collect();

@@ -252,4 +252,5 @@ async fn a_bad_setting_or_a_broker_that_is_not_there_stops_the_start_with_one_li
     publisher.env("KAFKA_ENABLED", "true").env("KAFKA_BROKERS", "127.0.0.1:1");
     let refused = said(publisher).await.refused(1);
     assert!(refused.starts_with("Kafka does not answer at 127.0.0.1:1: "), "{refused}");
+    assert!(refused.contains("Connection refused"), "{refused}");
 }
