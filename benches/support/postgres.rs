@@ -32,7 +32,10 @@ impl Postgres {
             .env_remove("DATABASE_URL")
             .env("SALESOS_DATA_DIR", folder)
             .output()?;
-        Ok(Self { dev, url: String::from_utf8(printed.stdout)?.trim().to_owned() })
+        let url = String::from_utf8(printed.stdout)?;
+        // By its port, as the peers go, and as most do whose Postgres is their own.
+        let url = url.trim().split('?').next().unwrap_or_default().to_owned();
+        Ok(Self { dev, url })
     }
 }
 
