@@ -18,8 +18,9 @@ use futures_util::FutureExt;
 use rdkafka::admin::{AdminClient, AdminOptions, OwnedResourceSpecifier, ResourceSpecifier};
 use rdkafka::client::{Client, ClientContext};
 use rdkafka::config::{ClientConfig, FromClientConfigAndContext, RDKafkaLogLevel};
-use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext};
+use rdkafka::consumer::ConsumerContext;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::producer::{FutureProducer, Producer as _};
 use rdkafka::statistics::Statistics;
 
 use crate::settings::{Authority, KafkaSettings};
@@ -33,8 +34,6 @@ pub(crate) use topics::{Topic, Topics, apply, wanted};
 const ANSWERS_WITHIN: Duration = Duration::from_secs(10);
 /// The same where somebody waits for a word on it.
 const PROBED_WITHIN: Duration = Duration::from_secs(2);
-/// How many of its words are read of a client that got no answer.
-const WORDS: usize = 100;
 /// The group whose members share the reading of events.
 const GROUP: &str = "salesos-activities";
 
@@ -117,24 +116,24 @@ async fn ask(admin: AdminClient<Heard>) -> Result<Answer, KafkaError> {
     asked.await.unwrap_or(Err(KafkaError::Canceled))
 }
 
-/// Why the broker did not answer. A client says that only to who polls it, as nobody does with an admin's.
+/// Why the broker did not answer. A client says that only to who polls it, as a producer's own thread does.
 fn why(config: &ClientConfig, error: &KafkaError) -> String {
-    let Ok(asking) = client::<BaseConsumer<Heard>>(config) else { return error.to_string() };
-    let _unanswered = asking.client().fetch_metadata(None, PROBED_WITHIN);
-    for _ in 0..WORDS {
-        let _heard = asking.poll(Duration::ZERO);
+    let heard = Heard::default();
+    if let Ok(asking) = sink::make(config, &heard) {
+        let _unanswered = asking.client().fetch_metadata(None, PROBED_WITHIN);
     }
-    asking.client().context().last().unwrap_or_else(|| error.to_string())
+    heard.last().unwrap_or_else(|| error.to_string())
 }
 
-/// Asks again and again whether the broker answers, for who looks whether this process is ready.
+/// Asks again and again whether the broker answers, for who looks whether this process is ready. A producer, though it
+/// sends nothing: what a client that nobody polls has to say, it keeps.
 ///
 /// # Errors
 /// A setting that the client does not understand.
 pub(crate) fn probe(settings: &KafkaSettings) -> Result<api::Broker> {
-    let asking: Arc<BaseConsumer<Heard>> = Arc::new(client(&config(settings))?);
+    let asking: FutureProducer<Heard> = client(&config(settings))?;
     Ok(Arc::new(move || {
-        let asking = Arc::clone(&asking);
+        let asking = asking.clone();
         let asked = tokio::task::spawn_blocking(move || {
             asking.client().fetch_metadata(None, PROBED_WITHIN).is_ok()
         });

@@ -260,7 +260,8 @@ impl Producer {
     }
 }
 
-fn make(config: &ClientConfig, heard: &Heard) -> Result<FutureProducer<Heard>> {
+/// A producer, whose own thread polls it.
+pub(super) fn make(config: &ClientConfig, heard: &Heard) -> Result<FutureProducer<Heard>> {
     config.create_with_context(heard.clone()).context("the settings of Kafka")
 }
 
