@@ -16,15 +16,20 @@ use crate::{Amounts, Figure};
 /// without a backlog, and behind the other's backlog.
 pub(crate) async fn fair(url: &str, amounts: &Amounts) -> Result<Vec<Figure>> {
     let mut world = World::new(url, "bench_fair").await?;
+    world.start(world.one, amounts.sequences).await?;
+    let drained = Duration::from_secs_f64(world.drain(amounts.sequences).await?);
+    // Half of what the machine drains now.
+    let half = amounts.sequences * PACE_MILLISECONDS / 2 / usize::try_from(drained.as_millis())?;
     let working = world.work();
     paced(&mut world, 100, 0).await?;
     let alone = paced(&mut world, 2 * amounts.starts, 0).await?;
-    // Half of what one machine drains.
-    let busy = paced(&mut world, 2 * amounts.starts, 115).await?;
+    let busy = paced(&mut world, 2 * amounts.starts, half).await?;
     world.idle().await?;
     working.stop().await?;
     world.start(world.one, amounts.backlog).await?;
     let working = world.work();
+    // Its first claims are not what is measured, as they are not above.
+    paced(&mut world, 100, 0).await?;
     let behind = paced(&mut world, 2 * amounts.starts, 0).await?;
     let left: bool = sqlx::query_scalar("select exists (select from engine.jobs offset 1000)")
         .fetch_one(&world.db)
@@ -42,13 +47,16 @@ pub(crate) async fn fair(url: &str, amounts: &Amounts) -> Result<Vec<Figure>> {
     ])
 }
 
-/// Starts runs of the other customer every five milliseconds, each beside so many of the first; gives the
-/// 99th percentile of their delays in milliseconds.
+/// How often a run of the customer of few is started.
+const PACE_MILLISECONDS: usize = 5;
+
+/// Starts runs of the other customer at that pace, each beside so many of the first; gives the 99th percentile of their
+/// delays in milliseconds.
 async fn paced(world: &mut World, count: usize, beside: usize) -> Result<f64> {
     world.told.telling.store(true, Ordering::Relaxed);
     let mut started: HashMap<Uuid, Instant> = HashMap::new();
     let mut delays = Vec::with_capacity(count);
-    let mut pace = tokio::time::interval(Duration::from_millis(5));
+    let mut pace = tokio::time::interval(Duration::from_millis(PACE_MILLISECONDS as u64));
     while delays.len() < count {
         tokio::select! {
             _ = pace.tick() => {
