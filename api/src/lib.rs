@@ -105,18 +105,18 @@ pub(crate) struct Held {
     /// How often somebody may try to log in.
     pub(crate) tries: auth::tries::Tries,
     /// Who comes in, how often, and where the services are.
-    pub(crate) edge: Arc<gateway::Edge>,
+    pub(crate) edge: gateway::Edge,
     /// What each route asks of whoever comes.
     pub(crate) doors: gateway::guard::Doors,
     /// The document, as it is served.
-    pub(crate) document: Arc<str>,
+    pub(crate) document: String,
     /// Signs the cursors of listings.
     pub(crate) cursor_key: hmac::Key,
     pub(crate) vault: Vault,
     /// Whose turn it is to look ahead: that takes a core for a second.
-    pub(crate) simulations: Arc<Semaphore>,
+    pub(crate) simulations: Semaphore,
     /// Whose turn it is to read a file: that takes a core, and some times the file's size of memory.
-    pub(crate) imports: Arc<Semaphore>,
+    pub(crate) imports: Semaphore,
 }
 
 /// All services behind the gateway, in one process.
@@ -153,16 +153,16 @@ fn state(services: Services, document: &Value, edge: gateway::Edge) -> State {
         definitions,
         metrics,
         broker,
-        edge: Arc::new(edge),
+        edge,
         doors: gateway::guard::Doors::of(document),
-        document: document.to_string().into(),
+        document: document.to_string(),
         cursor_key: settings.keys.derived("cursors of listings"),
         tokens,
         passwords: auth::password::Passwords::default(),
         tries: auth::tries::Tries::default(),
         vault,
-        simulations: Arc::new(Semaphore::new(1)),
-        imports: Arc::new(Semaphore::new(1)),
+        simulations: Semaphore::new(1),
+        imports: Semaphore::new(1),
         settings,
     }))
 }

@@ -1,7 +1,5 @@
 //! Gives every request an id and every error its problem, and tells browsers what holds of every answer.
 
-use std::sync::Arc;
-
 use axum::body::Body;
 use axum::extract::{MatchedPath, Request, State as Shared};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
@@ -10,8 +8,8 @@ use axum::response::Response;
 use engine::{clock, id};
 
 use super::browser;
-use super::edge::Edge;
 use super::trace::{self, Trace};
+use crate::State;
 use crate::problem::{Kind, Problem};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -21,11 +19,7 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 pub(super) struct Passed;
 
 /// Runs the request and completes its answer.
-pub(super) async fn finish(
-    Shared(edge): Shared<Arc<Edge>>,
-    request: Request,
-    next: Next,
-) -> Response {
+pub(super) async fn finish(Shared(state): Shared<State>, request: Request, next: Next) -> Response {
     let (mut parts, body) = request.into_parts();
     let request_id = given(&parts.headers).unwrap_or_else(|| id::show("req", clock::new_id()));
     // The services behind the gateway take it over.
@@ -36,7 +30,7 @@ pub(super) async fn finish(
         parts.headers.insert(trace::HEADER, trace.header());
         parts.extensions.insert(trace);
     }
-    let client = edge.client(&parts);
+    let client = state.edge.client(&parts);
     parts.extensions.insert(client);
     let (method, path) = (parts.method.clone(), parts.uri.path().to_owned());
     let route = parts.extensions.get::<MatchedPath>().cloned();
@@ -56,7 +50,7 @@ pub(super) async fn finish(
         "answered"
     );
     response.headers_mut().insert(REQUEST_ID, value);
-    browser::secure(response.headers_mut(), &path, edge.outside.production);
+    browser::secure(response.headers_mut(), &path, state.edge.outside.production);
     response
 }
 

@@ -10,7 +10,7 @@ use crate::State;
 
 /// The document as JSON.
 pub(super) async fn document(Shared(state): Shared<State>) -> impl IntoResponse {
-    ([(CONTENT_TYPE, "application/json")], state.document.to_string())
+    ([(CONTENT_TYPE, "application/json")], state.document.clone())
 }
 
 /// Its pages, at `/docs`.

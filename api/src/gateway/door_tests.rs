@@ -1,6 +1,8 @@
 //! What holds of every answer, whoever asked and whatever became of it. No database is asked.
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
+use std::sync::Arc;
+
 use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::http::request::Builder;

@@ -18,7 +18,6 @@ pub(crate) mod trace;
 mod upstream;
 
 use std::any::Any;
-use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::DefaultBodyLimit;
@@ -82,16 +81,15 @@ fn with_checks(routes: Router<State>) -> Router<State> {
 
 /// The layers, outermost last: whatever lies inside is answered with a request id and a problem.
 fn behind_the_door(routes: Router<State>, state: State, within: Duration) -> Router {
-    let edge = Arc::clone(&state.edge);
     let mut routes = routes
-        .with_state(state)
+        .with_state(state.clone())
         .layer(DefaultBodyLimit::max(BODY_BYTES))
         .layer(TimeoutLayer::with_status_code(StatusCode::SERVICE_UNAVAILABLE, within))
         .layer(CatchPanicLayer::custom(panicked));
-    if edge.is_public() {
-        routes = routes.layer(browser::cors(&edge.outside.origins));
+    if state.edge.is_public() {
+        routes = routes.layer(browser::cors(&state.edge.outside.origins));
     }
-    routes.layer(middleware::from_fn_with_state(edge, answer::finish))
+    routes.layer(middleware::from_fn_with_state(state, answer::finish))
 }
 
 /// A panic is told to the log alone.
