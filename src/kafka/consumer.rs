@@ -101,7 +101,7 @@ impl Reader {
         sink: Arc<dyn Sink>,
         stop: CancellationToken,
     ) -> Result<Self> {
-        let stream = client(&group(settings))?;
+        let stream = client(&group(settings), &Heard::default())?;
         let (producer, away) = (Producer::new(settings)?, AtomicBool::new(false));
         Ok(Self { stream, producer, sink, db, stop, away })
     }

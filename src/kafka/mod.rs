@@ -73,12 +73,12 @@ pub(crate) fn config(settings: &KafkaSettings) -> ClientConfig {
     config
 }
 
-/// A client of the broker.
+/// A client of the broker, and what hears it.
 ///
 /// # Errors
 /// A setting that the client does not understand.
-fn client<T: FromClientConfigAndContext<Heard>>(config: &ClientConfig) -> Result<T> {
-    config.create_with_context(Heard::default()).context("the settings of Kafka")
+fn client<T: FromClientConfigAndContext<Heard>>(config: &ClientConfig, heard: &Heard) -> Result<T> {
+    config.create_with_context(heard.clone()).context("the settings of Kafka")
 }
 
 /// Asks the broker whether it answers.
@@ -95,7 +95,7 @@ type Answer = (AdminClient<Heard>, Vec<(String, usize)>);
 /// [`ask`] for people, who want to know why nobody answers.
 async fn reach(settings: &KafkaSettings) -> Result<Answer> {
     let config = config(settings);
-    let error = match ask(client(&config)?).await {
+    let error = match ask(client(&config, &Heard::default())?).await {
         Ok(answer) => return Ok(answer),
         Err(error) => error,
     };
@@ -119,7 +119,7 @@ async fn ask(admin: AdminClient<Heard>) -> Result<Answer, KafkaError> {
 /// Why the broker did not answer. A client says that only to who polls it, as a producer's own thread does.
 fn why(config: &ClientConfig, error: &KafkaError) -> String {
     let heard = Heard::default();
-    if let Ok(asking) = sink::make(config, &heard) {
+    if let Ok(asking) = client::<FutureProducer<Heard>>(config, &heard) {
         let _unanswered = asking.client().fetch_metadata(None, PROBED_WITHIN);
     }
     heard.last().unwrap_or_else(|| error.to_string())
@@ -131,7 +131,7 @@ fn why(config: &ClientConfig, error: &KafkaError) -> String {
 /// # Errors
 /// A setting that the client does not understand.
 pub(crate) fn probe(settings: &KafkaSettings) -> Result<api::Broker> {
-    let asking: FutureProducer<Heard> = client(&config(settings))?;
+    let asking: FutureProducer<Heard> = client(&config(settings), &Heard::default())?;
     Ok(Arc::new(move || {
         let asking = asking.clone();
         let asked = tokio::task::spawn_blocking(move || {

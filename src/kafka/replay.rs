@@ -28,7 +28,7 @@ pub(crate) async fn replay(
     topics: BTreeSet<String>,
     from: From,
 ) -> Result<usize> {
-    let asking: BaseConsumer<Heard> = client(&consumer::group(settings))?;
+    let asking: BaseConsumer<Heard> = client(&consumer::group(settings), &Heard::default())?;
     tokio::task::spawn_blocking(move || set_back(&asking, &topics, from)).await?
 }
 

@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use engine::outbox::Event;
 use engine::relay::{OutOfReach, Sink, Taken};
 use futures_util::FutureExt;
@@ -18,7 +18,7 @@ use rdkafka::producer::{DeliveryFuture, FutureProducer, FutureRecord, Producer a
 use tokio::sync::MutexGuard;
 
 use super::known::{Age, Known, Unsent};
-use super::{Heard, config, envelope};
+use super::{Heard, client, config, envelope};
 use crate::settings::KafkaSettings;
 
 /// The most bytes of a message that the client takes; a topic may take fewer.
@@ -79,7 +79,7 @@ impl Producer {
             // As Kafka's own clients choose a key's partition.
             .set("partitioner", "murmur2_random");
         let heard = Heard::default();
-        let first = make(&config, &heard)?;
+        let first = client(&config, &heard)?;
         Ok(Self {
             config,
             inner: Mutex::new(Some(first)),
@@ -95,8 +95,8 @@ impl Producer {
             return Ok(producer.clone());
         }
         tracing::warn!("the producer failed for good; a new one begins");
-        let new =
-            make(&self.config, &self.heard).map_err(|error| Failed::Away(format!("{error:#}")))?;
+        let new = client(&self.config, &self.heard)
+            .map_err(|error| Failed::Away(format!("{error:#}")))?;
         Ok(inner.insert(new).clone())
     }
 
@@ -258,11 +258,6 @@ impl Producer {
             _ => Failed::Away(self.heard.reason(error)),
         }
     }
-}
-
-/// A producer, whose own thread polls it.
-pub(super) fn make(config: &ClientConfig, heard: &Heard) -> Result<FutureProducer<Heard>> {
-    config.create_with_context(heard.clone()).context("the settings of Kafka")
 }
 
 impl Sink for Producer {

@@ -81,7 +81,7 @@ fn crash(folder: &Folder) {
     let backend = children
         .split_whitespace()
         .filter_map(|child| child.parse().ok())
-        .find(|child| crate::salesos::command_line(*child).contains("[local]"));
+        .find(|child| crate::salesos::command_line(*child).contains("postgres: salesos "));
     signal(backend.expect("somebody is connected"), "KILL");
 }
 
