@@ -18,7 +18,7 @@ impl World {
             step: step.into(),
             iteration: 0,
             seq: 1,
-            at: "2026-11-24T10:00:00Z".parse().unwrap(),
+            at: self.began_at,
             data,
         }
     }

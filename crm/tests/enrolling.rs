@@ -143,7 +143,7 @@ async fn what_a_workflow_publishes_names_its_own_schema_or_the_first_of_its_topi
         step: "first".into(),
         iteration: 0,
         seq: 1,
-        at: "2026-11-24T10:00:00Z".parse().unwrap(),
+        at: world.began_at,
         data,
     };
     // The first as the version before wrote it, without a key for the schema.

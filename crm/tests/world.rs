@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use crm::contact::{self, Contact, NewContact};
 use crm::enrollment::{self, EnrollReport, NewEnrollments, Sender, enroll};
 use crm::sequence::{self, Existing, Sequence};
@@ -51,6 +52,8 @@ pub(crate) struct World {
     pub(crate) customer_id: Uuid,
     pub(crate) sequence: Sequence,
     pub(crate) definition: Definition,
+    /// The database's instant when the customer was made: facts of a fixed date would depend on today.
+    pub(crate) began_at: DateTime<Utc>,
 }
 
 /// A customer in Berlin with an active sequence; `keys` are put on top of its document.
@@ -70,8 +73,9 @@ pub(crate) async fn world(keys: &str) -> World {
     let kept = sequence::keep(&mut tx, customer_id, &definition, &source, Existing::Refuse).await;
     let id = kept.unwrap().id;
     let sequence = sequence::activate(&mut *tx, customer_id, id).await.unwrap().unwrap();
+    let began_at = clock::now(&mut *tx).await.unwrap();
     tx.commit().await.unwrap();
-    World { database, customer_id, sequence, definition }
+    World { database, customer_id, sequence, definition, began_at }
 }
 
 impl World {
