@@ -1,6 +1,6 @@
 # What each target does stands in CONTRIBUTING.md.
 .DEFAULT_GOAL := run
-.PHONY: run run-kafka test check bench bench-http bench-outbox bench-quick bench-records chaos coverage dist fuzz migration schemathesis sqlx setup
+.PHONY: run run-kafka test check bench bench-http bench-outbox bench-quick bench-records chaos coverage dist fuzz migration schemathesis sqlx setup test-dates
 
 setup:
 	@scripts/setup
@@ -13,6 +13,9 @@ run-kafka: setup
 
 test: setup
 	@scripts/test
+
+test-dates: setup
+	@scripts/test-dates $(DATES)
 
 chaos: setup
 	@scripts/chaos

@@ -37,6 +37,8 @@ pub(crate) struct Crew {
     outside: u16,
     /// The library that shifts a process's wall clock, where it is installed.
     faketime: Option<PathBuf>,
+    /// By how many seconds the suite's own wall clock is moved.
+    shift_seconds: i64,
     hands: Mutex<Vec<Option<Hand>>>,
     frozen: Mutex<Vec<Frozen>>,
 }
@@ -44,12 +46,14 @@ pub(crate) struct Crew {
 impl Crew {
     /// Starts all, each with its own way to the database.
     pub(crate) fn start(folder: &Path, group: i32, databases: Vec<u16>, outside: u16) -> Self {
+        let shift = crate::setting("SALESOS_CLOCK_SHIFT");
         let crew = Self {
             folder: folder.to_path_buf(),
             group,
             databases,
             outside,
             faketime: faketime(),
+            shift_seconds: shift.map_or(0, |seconds| seconds.parse().expect("a number of seconds")),
             hands: Mutex::new((0..WORKERS).map(|_| None).collect()),
             frozen: Mutex::default(),
         };
@@ -88,11 +92,12 @@ impl Crew {
         // Steps panic on purpose, too often for a page of frames each.
         command.env("RUST_BACKTRACE", "0");
         if let Some(library) = &self.faketime {
-            let clock = self.clock(place);
-            if !clock.exists() {
-                fs::write(&clock, "+0").unwrap();
+            if !self.clock(place).exists() {
+                self.set_clock(place, 0);
             }
-            command.env("LD_PRELOAD", library).env("FAKETIME_TIMESTAMP_FILE", clock);
+            command.env("LD_PRELOAD", library).env("FAKETIME_TIMESTAMP_FILE", self.clock(place));
+            // Where the tests themselves run on another date, this would win over the file.
+            command.env_remove("FAKETIME");
             command.env("FAKETIME_CACHE_DURATION", "1");
             // What a process waits for runs on; only the time of day is another.
             command.env("FAKETIME_DONT_FAKE_MONOTONIC", "1").env("DONT_FAKE_MONOTONIC", "1");
@@ -105,9 +110,10 @@ impl Crew {
         self.folder.join(format!("clock-{place}"))
     }
 
-    /// Moves the wall clock of a worker, also while it runs: `+3600` is an hour ahead.
-    pub(crate) fn set_clock(&self, place: usize, shift: &str) {
-        fs::write(self.clock(place), shift).unwrap();
+    /// Moves the wall clock of a worker, also while it runs: by how many seconds it is ahead of the suite's own.
+    pub(crate) fn set_clock(&self, place: usize, ahead_seconds: i64) {
+        let shift = self.shift_seconds + ahead_seconds;
+        fs::write(self.clock(place), format!("{shift:+}")).unwrap();
     }
 
     /// Kills a worker where it stands.

@@ -109,7 +109,7 @@ impl Faults {
         self.proxies.iter().for_each(|proxy| proxy.calm_down());
         self.cluster.start().await;
         for place in 0..WORKERS {
-            self.crew.set_clock(place, "+0");
+            self.crew.set_clock(place, 0);
         }
         self.crew.fill_up();
     }
@@ -134,7 +134,7 @@ impl Faults {
             Fault::Kill => self.crew.kill(place),
             Fault::Dismiss => self.crew.dismiss(place),
             Fault::Clock => {
-                let shift = if self.dice.one_in(2) { "+3600" } else { "-3600" };
+                let shift = if self.dice.one_in(2) { 3_600 } else { -3_600 };
                 self.crew.set_clock(place, shift);
             }
             Fault::Freeze => {
