@@ -16,8 +16,10 @@ use crate::step::{CHILD_ENDED, NewChild, Outcome, StepError, Verdict};
 use crate::timing::{Opening, Zone};
 
 mod look;
+mod resume;
 
 pub use look::{Delivered, Look, heard, look};
+pub use resume::{Rest, Resumed, Rule, resume};
 
 /// How often a run may turn back before it is held: a loop that never ends shows itself.
 pub const MAX_ITERATIONS: i32 = 1_000;

@@ -4,6 +4,7 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 use sqlx::PgPool;
 
+use crate::decision::Resumed;
 use crate::definition::Definition;
 use crate::definition_store::{Definitions, LoadError};
 use crate::limit::Line;
@@ -86,8 +87,17 @@ pub async fn explain(
     rules.extend(closures);
     let line = limit::line_of(db, run.run_id).await?;
     rules.extend(line.map(in_line));
-    let next_eligible_at = opens_at.or(run.next_at);
-    let would_change = would_change(run, wait.as_deref(), &definition.exit_on);
+    // A person moves it, no instant does.
+    let rests = matches!(run.state.as_str(), "paused" | "held");
+    let next_eligible_at = opens_at.or(run.next_at).filter(|_| !rests);
+    let resumed = match run.state.as_str() {
+        "paused" => {
+            let mut db = db.acquire().await?;
+            run::would_resume(&mut db, definitions, run.run_id).await?
+        }
+        _other => None,
+    };
+    let would_change = would_change(run, resumed.as_ref(), wait.as_deref(), &definition.exit_on);
     Ok(Explanation {
         state: run.state.clone(),
         step: run.step.clone(),
@@ -167,13 +177,18 @@ fn standing(run: &RunRow, wait: Option<&str>, now: DateTime<Utc>) -> Binding {
     }
 }
 
-fn would_change(run: &RunRow, wait: Option<&str>, exits: &[String]) -> Vec<String> {
+fn would_change(
+    run: &RunRow,
+    resumed: Option<&Resumed>,
+    wait: Option<&str>,
+    exits: &[String],
+) -> Vec<String> {
     if run.ended_at.is_some() {
         return Vec::new();
     }
     let mut changes = Vec::new();
     match run.state.as_str() {
-        "paused" => changes.push("resume: it goes on".into()),
+        "paused" => changes.push(format!("resume: {}", continues(run, resumed))),
         "held" => changes.push("retry: the step is tried again".into()),
         _live => {}
     }
@@ -183,4 +198,19 @@ fn would_change(run: &RunRow, wait: Option<&str>, exits: &[String]) -> Vec<Strin
     let ends = exits.iter().filter(|exit| wait != Some(exit.as_str()));
     changes.extend(ends.map(|exit| format!("{exit}: it ends")));
     changes
+}
+
+/// What a paused run does once it is resumed.
+fn continues(run: &RunRow, resumed: Option<&Resumed>) -> String {
+    let local = |at: &DateTime<Utc>| {
+        Zone::parse(&run.zone).map_or_else(|_| at.to_rfc3339(), |zone| zone.local(*at))
+    };
+    match resumed {
+        Some(Resumed::Waits { until, .. }) => format!("it continues {}", local(until)),
+        Some(Resumed::Passed { until }) => {
+            format!("it continues at once, as {} has passed", local(until))
+        }
+        Some(Resumed::Anew { path }) => format!("it waits until the date that `{path}` then holds"),
+        Some(Resumed::Now) | None => "it continues at once".into(),
+    }
 }

@@ -14,6 +14,7 @@ use uuid::Uuid;
 use crate::context::Context;
 use crate::fact::Fact;
 use crate::limit;
+use crate::timing::Delay;
 
 /// What repeating a step that may already have acted would do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -94,6 +95,12 @@ pub trait Step: Send + Sync {
     /// Whether the step always lets time pass, so that a loop through it is no busy loop.
     fn waits(&self) -> bool {
         false
+    }
+
+    /// The delay for which it stops, or after which it no longer waits for its signal, if it has one. By it a person's
+    /// pause is made up for; without one, what was left of the wait continues after the pause.
+    fn delay(&self) -> Option<&Delay> {
+        None
     }
 
     /// Whether the run never goes on to the step's `next` from here (`exit`, or a branch with both targets).

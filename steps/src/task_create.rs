@@ -144,4 +144,8 @@ impl Step for TaskCreate {
     fn waits(&self) -> bool {
         self.wait_until_done.is_some()
     }
+
+    fn delay(&self) -> Option<&Delay> {
+        self.wait_until_done.as_ref().map(|length| &length.0)
+    }
 }

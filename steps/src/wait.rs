@@ -26,7 +26,8 @@ struct Keys {
     /// How long, such as `2 hours`, `4 days` (the same local time) or `3 business days`.
     #[schemars(extend("x-change" = "timing"))]
     r#for: Option<String>,
-    /// Until when, such as `next tuesday 09:30` or `contact.created_on + 14 days 09:00`.
+    /// Until when, such as `next tuesday 09:30` or `contact.created_on + 14 days 09:00`. If that has passed, the run
+    /// continues at once; if the contact lacks the date, the run is held.
     #[schemars(extend("x-change" = "timing"))]
     until: Option<String>,
 }
@@ -70,19 +71,54 @@ impl TryFrom<Keys> for Wait {
 }
 
 impl Wait {
-    /// The date that the delay counts from, where it names a field; an empty field has passed.
+    /// The date that the delay counts from, where it names a field. A date that is not there can't be waited for.
     async fn date(&self, cx: &Context) -> Result<Option<NaiveDate>, StepError> {
         match &self.delay {
-            Delay::Date { path, .. } => {
-                let variables = cx.variables().await?;
-                let value = path.split('.').try_fold(&variables, |value, field| value.get(field));
-                Ok(value.and_then(Value::as_str).and_then(|text| text.get(..10)?.parse().ok()))
-            }
+            Delay::Date { path, .. } => read_date(cx, path).await.map(Some),
             Delay::Elapsed(_) | Delay::Days(_) | Delay::BusinessDays(_) | Delay::Next { .. } => {
                 Ok(None)
             }
         }
     }
+}
+
+async fn read_date(cx: &Context, path: &str) -> Result<NaiveDate, StepError> {
+    let fail = |lacks: &str| {
+        let step = cx.step();
+        let reason = format!(
+            "{lacks}, so step `{step}` does not know until when to wait; write a date such as `2027-09-30` into \
+             `{path}`, then retry"
+        );
+        StepError::Fail { reason }
+    };
+    let variables = cx.variables().await.map_err(|error| match error {
+        StepError::Fail { reason } => StepError::Fail {
+            reason: format!("{reason}, so step `{}` can't read `{path}`", cx.step()),
+        },
+        error @ (StepError::Retry { .. } | StepError::Unknown { .. } | StepError::Superseded) => {
+            error
+        }
+    })?;
+    match path.split('.').try_fold(&variables, |value, field| value.get(field)) {
+        None | Some(Value::Null) => Err(fail(&format!("`{path}` is empty"))),
+        Some(Value::String(text)) if text.trim().is_empty() => {
+            Err(fail(&format!("`{path}` is empty")))
+        }
+        Some(Value::String(text)) => {
+            date_of(text).ok_or_else(|| fail(&format!("`{path}` is not a date")))
+        }
+        Some(Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_)) => {
+            Err(fail(&format!("`{path}` is not a date")))
+        }
+    }
+}
+
+/// A date such as `2027-09-30`, also where a time of day follows.
+fn date_of(text: &str) -> Option<NaiveDate> {
+    let date = text.trim().split(['T', ' ']).next()?;
+    let year = date.split_once('-')?.0;
+    let four_digits = year.len() == 4 && year.bytes().all(|byte| byte.is_ascii_digit());
+    four_digits.then(|| date.parse().ok()).flatten()
 }
 
 impl Step for Wait {
@@ -114,5 +150,9 @@ impl Step for Wait {
 
     fn waits(&self) -> bool {
         true
+    }
+
+    fn delay(&self) -> Option<&Delay> {
+        Some(&self.delay)
     }
 }

@@ -110,6 +110,10 @@ impl Step for WaitSignal {
         true
     }
 
+    fn delay(&self) -> Option<&Delay> {
+        self.timeout.as_ref().map(|length| &length.0)
+    }
+
     fn diverts(&self) -> bool {
         self.then.is_some() && (self.on_timeout.is_some() || self.timeout.is_none())
     }

@@ -88,7 +88,7 @@ impl Mover<'_> {
         let (index, step) = self.step(to)?;
         let stance = match self.wait_anew(row, &memory, index, to).await {
             Some(anew) => {
-                let stance = memory.waiting.as_ref().map(|was| moved_wait(row, was, &anew));
+                let stance = memory.waiting.as_ref().map(|was| moved_wait(row, step, was, &anew));
                 memory.waiting = Some(anew);
                 stance.unwrap_or(Stance::Keep)
             }
@@ -150,7 +150,7 @@ impl Mover<'_> {
     /// When its window opens, where it slept until then and the window differs.
     fn window(&self, row: &Row, memory: &Memory, step: usize, to: &str) -> Option<Stance> {
         let touched = self.route.difference.of(to)?;
-        let sleeps = memory.waiting.is_none() && row.state == "live" && deferred(row);
+        let sleeps = memory.waiting.is_none() && row.state == "live" && row.waited.deferred;
         if !sleeps || !touched.touches(&WINDOW_KEYS) {
             return None;
         }
@@ -231,7 +231,7 @@ impl Mover<'_> {
         if !renamed.is_empty() {
             told.insert("renamed".into(), json!(renamed));
         }
-        if deferred(row) && matches!(stance, Stance::Keep | Stance::Wait { .. }) {
+        if row.waited.deferred && matches!(stance, Stance::Keep | Stance::Wait { .. }) {
             told.insert("rule".into(), json!("window"));
         }
         Moving {
@@ -259,18 +259,18 @@ impl Mover<'_> {
     }
 }
 
-/// Whether it sleeps until a window opens.
-fn deferred(row: &Row) -> bool {
-    row.last_data.as_ref().is_some_and(|data| data["rule"] == "window")
-}
-
-/// Where a wait goes on: by so much later, or earlier, as its end moved. What a pause or a failed attempt had
-/// added stays added.
-fn moved_wait(row: &Row, was: &Waiting, is: &Waiting) -> Stance {
+/// Where a wait goes on in its new version: at its end, which makes up for pauses. What a failed attempt had added
+/// stays added, and what a pause had added to a wait of which no more is known.
+fn moved_wait(row: &Row, step: &StepDefinition, was: &Waiting, is: &Waiting) -> Stance {
     let signal = match is {
         Waiting::Signal { signal, .. } => Some(signal.clone()),
         Waiting::Timer { .. } => None,
     };
+    if row.attempt == 0 && step.step.delay().is_some() {
+        let left = until(is).zip(row.waited.paused_at).map(|(end, paused_at)| end - paused_at);
+        let remaining = left.and_then(|left| left.num_microseconds());
+        return Stance::Wait { next_at: until(is), remaining, signal };
+    }
     let (end, shift) = (until(is), shift(was, is));
     let next_at = match (row.next_at, shift) {
         (Some(at), Some(shift)) => Some(at + shift),

@@ -8,6 +8,8 @@ use serde_json::Value;
 use sqlx::{PgConnection, PgExecutor};
 use uuid::Uuid;
 
+use crate::run::{self, Waited};
+
 /// A run as its row and the last of its history say.
 pub(super) struct Row {
     pub(super) id: Uuid,
@@ -24,33 +26,31 @@ pub(super) struct Row {
     pub(super) next_at: Option<DateTime<Utc>>,
     /// What a pause left of the delay, in microseconds.
     pub(super) remaining: Option<i64>,
+    /// The attempts that its step has used.
+    pub(super) attempt: i16,
     pub(super) changed_at: DateTime<Utc>,
     pub(super) intends: bool,
     pub(super) leased: bool,
     pub(super) data: Value,
-    /// Since when it waits for what its memory names.
-    pub(super) waits_since: Option<DateTime<Utc>>,
+    /// What its history says of its wait.
+    pub(super) waited: Waited,
     /// The last row of its history.
     pub(super) last_kind: String,
     pub(super) last_data: Option<Value>,
 }
 
-/// These runs, those that are open, in the order of their ids. An instant since when a run waits is that
-/// from which its step counted, where the history has it.
+/// These runs, those that are open, in the order of their ids.
 pub(super) async fn rows(
     db: &mut PgConnection,
     customer_id: Uuid,
     ids: &[Uuid],
 ) -> Result<Vec<Row>, sqlx::Error> {
-    sqlx::query_as!(
-        Row,
+    let mut waited = run::waited(&mut *db, ids).await?;
+    let rows = sqlx::query!(
         r#"select r.id, r.customer_id, r.subject_id, r.root_id, r.definition_id, r.zone, r.state, r.step,
              r.iteration, r.seq, r.inbox, r.next_at,
-             (extract(epoch from r.remaining) * 1000000)::bigint as remaining, r.changed_at,
+             (extract(epoch from r.remaining) * 1000000)::bigint as remaining, r.attempt, r.changed_at,
              r.intent is not null as "intends!", j.worker is not null as "leased!", r.data,
-             (select coalesce((h.data ->> 'from')::timestamptz, h.at) from engine.history h
-              where h.run_id = r.id and h.kind = 'step.waiting' and h.iteration = r.iteration and r.data ? 'waiting'
-              order by h.seq desc limit 1) as waits_since,
              l.kind as last_kind, l.data as last_data
            from engine.runs r
            join engine.history l on l.run_id = r.id and l.seq = r.seq
@@ -60,7 +60,33 @@ pub(super) async fn rows(
         customer_id,
     )
     .fetch_all(db)
-    .await
+    .await?;
+    Ok(rows
+        .into_iter()
+        .map(|row| Row {
+            id: row.id,
+            customer_id: row.customer_id,
+            subject_id: row.subject_id,
+            root_id: row.root_id,
+            definition_id: row.definition_id,
+            zone: row.zone,
+            state: row.state,
+            step: row.step,
+            iteration: row.iteration,
+            seq: row.seq,
+            inbox: row.inbox,
+            next_at: row.next_at,
+            remaining: row.remaining,
+            attempt: row.attempt,
+            changed_at: row.changed_at,
+            intends: row.intends,
+            leased: row.leased,
+            data: row.data,
+            waited: waited.remove(&row.id).unwrap_or_default(),
+            last_kind: row.last_kind,
+            last_data: row.last_data,
+        })
+        .collect())
 }
 
 /// The steps that runs have done, by the ids that these have in the version that each run follows now.

@@ -1,5 +1,6 @@
 //! For what a run waits in its new version: the step is asked again, as of the instant at which it began to
-//! wait. What people meant by the delay decides, not what was left of the old one.
+//! wait. What people meant by the delay decides, not what was left of the old one; pauses are made up for as a
+//! resume makes up for them.
 
 use std::sync::Arc;
 
@@ -9,9 +10,9 @@ use serde_json::{Map, Value};
 use super::read::Row;
 use crate::context::{Context, Parts};
 use crate::decision::Waiting;
-use crate::definition::Definition;
+use crate::definition::{Definition, StepDefinition};
 use crate::step::{CHILD_ENDED, Effect, Registry, Verdict};
-use crate::timing::Zone;
+use crate::timing::{Delay, Zone};
 
 /// What a run waits for in the new version, where that differs; `None` where it waits on as it did. A step
 /// whose repetition would do something is never asked.
@@ -27,7 +28,8 @@ pub(super) async fn rewait(
     if is_child || asked.effect != Effect::Pure {
         return None;
     }
-    let since = run.waits_since?;
+    let since = run.waited.since?;
+    let zone = Zone::parse(&run.zone).ok()?;
     let subject = registry.subject_kind(&definition.subject)?;
     let context = Context::new(Parts {
         run_id: run.id,
@@ -39,7 +41,7 @@ pub(super) async fn rewait(
         iteration: run.iteration,
         attempt: 1,
         now: since,
-        zone: Zone::parse(&run.zone).ok()?,
+        zone: zone.clone(),
         outputs: outputs(run).into(),
         observed: None,
         wake: None,
@@ -48,21 +50,39 @@ pub(super) async fn rewait(
         intents: None,
     });
     let outcome = asked.step.run(&context).await.ok()?;
+    let due = |until| paused(definition, asked, run, (since, until), &zone);
     let anew = match outcome.verdict {
-        Verdict::Sleep { until } => Waiting::Timer { until },
+        Verdict::Sleep { until } => Waiting::Timer { until: due(until) },
         Verdict::Wait { signal, key, until } => {
             // A step that was given another id still hears what was told to the old one.
             let old_key = match waiting {
                 Waiting::Signal { signal: old, key, .. } if *old == signal => key.clone(),
                 Waiting::Signal { .. } | Waiting::Timer { .. } => key,
             };
-            Waiting::Signal { signal, key: old_key, until }
+            Waiting::Signal { signal, key: old_key, until: until.map(due) }
         }
         // It would not have waited at all: it is over since it began.
         Verdict::Done | Verdict::Goto { .. } => over(waiting, since),
         Verdict::Exit { .. } | Verdict::Start { .. } => return None,
     };
     (anew != *waiting).then_some(anew)
+}
+
+/// When a wait is over that would be over at `until` if nobody had paused the run.
+fn paused(
+    definition: &Definition,
+    asked: &StepDefinition,
+    run: &Row,
+    (since, until): (DateTime<Utc>, DateTime<Utc>),
+    zone: &Zone,
+) -> DateTime<Utc> {
+    let window = definition.timing.window.as_ref();
+    match asked.step.delay() {
+        None | Some(Delay::Next { .. } | Delay::Date { .. }) => until,
+        Some(delay @ (Delay::Elapsed(_) | Delay::Days(_) | Delay::BusinessDays(_))) => {
+            delay.due_after(&run.waited.pauses, since, zone, window, None).at
+        }
+    }
 }
 
 fn outputs(run: &Row) -> Map<String, Value> {

@@ -10,16 +10,16 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::queue::{self, Unqueued};
-use super::{State, family, moving};
+use super::{State, family, moving, resuming};
 use crate::definition_store::Definitions;
 
 /// What a person wants of a run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "action", rename_all = "snake_case")]
 pub enum Action {
-    /// Stop where it stands, and keep what is left of its delay.
+    /// Stop it at its step.
     Pause,
-    /// Go on after a pause: after what was left of the delay, or at once.
+    /// Let it continue after a pause: a length of time keeps its rest, a date is not moved.
     Resume,
     /// End.
     Cancel,
@@ -88,7 +88,7 @@ pub(super) struct Locked {
     pub(super) iteration: i32,
     pub(super) state: State,
     /// Whether it has a job: one in its turn, or one that came back from a worker that died.
-    queued: bool,
+    pub(super) queued: bool,
     /// Whether a worker holds that job.
     pub(super) leased: bool,
 }
@@ -107,10 +107,10 @@ pub async fn act(
 ) -> Result<Vec<Change>, sqlx::Error> {
     let locked = lock(tx, customer_id, run_ids).await?;
     let movable: Vec<&Locked> = locked.iter().filter(|run| action.moves(run.state)).collect();
-    let mut refused = HashMap::new();
+    let (mut refused, mut waits) = (HashMap::new(), HashMap::new());
     match action {
         Action::Pause => pause(tx, &movable).await?,
-        Action::Resume => resume(tx, &movable).await?,
+        Action::Resume => waits = resuming::resume(tx, definitions, &movable).await?,
         Action::Cancel => cancel(tx, &movable).await?,
         Action::Retry => retry(tx, &movable).await?,
         Action::Skip => {
@@ -125,7 +125,7 @@ pub async fn act(
     }
     let moved: Vec<&Locked> =
         movable.into_iter().filter(|run| !refused.contains_key(&run.run_id)).collect();
-    let states = tell(tx, &moved, action, actor).await?;
+    let states = tell(tx, &moved, action, actor, &waits).await?;
     family::note_ends(tx, &ids(&moved)).await?;
     let locked: HashMap<Uuid, State> = locked.iter().map(|run| (run.run_id, run.state)).collect();
     let answer = |run_id: &Uuid| match (locked.get(run_id), states.get(run_id)) {
@@ -212,35 +212,6 @@ fn columns(off: &[Unqueued]) -> Columns {
     (ids, attempts, off.iter().map(|run| run.due_at).collect())
 }
 
-/// A run that has a job keeps it: a worker holds it, or one that died while the run was paused has left it.
-async fn resume(tx: &mut PgConnection, runs: &[&Locked]) -> Result<(), sqlx::Error> {
-    let queued: Vec<bool> = runs.iter().map(|run| run.queued).collect();
-    sqlx::query!(
-        "with resting as (
-           select r.id, w.queued, coalesce(r.remaining > interval '0', false) and not w.queued
-             and not exists (select from engine.inbox i where i.run_id = r.id and i.name = r.wait_signal) as later
-           from unnest($1::uuid[], $2::bool[]) as w(id, queued) join engine.runs r on r.id = w.id
-         ), going as (
-           update engine.runs r set state = 'live', place = case when s.later then 'timer' else 'job' end,
-             next_at = case when s.later then engine.now() + r.remaining end, remaining = null,
-             changed_at = engine.now(), seq = r.seq + 1
-           from resting s where r.id = s.id
-           returning r.id, r.customer_id, r.queue, r.step, r.iteration, r.attempt, r.boost, r.next_at, s.later, s.queued
-         ), timed as (
-           insert into engine.timers (run_id, due_at, customer_id, queue, step, iteration, attempt, boost)
-           select id, next_at, customer_id, queue, step, iteration, attempt, boost from going where later
-         )
-         insert into engine.jobs (run_id, customer_id, queue, step, iteration, attempt, boost, pass)
-         select id, customer_id, queue, step, iteration, attempt, boost, engine.pass() - boost from going
-         where not later and not queued",
-        &ids(runs),
-        &queued,
-    )
-    .execute(tx)
-    .await?;
-    Ok(())
-}
-
 /// A step that is running finishes and is recorded; nothing follows it.
 async fn cancel(tx: &mut PgConnection, runs: &[&Locked]) -> Result<(), sqlx::Error> {
     queue::leave(tx, &ids(runs)).await?;
@@ -274,12 +245,14 @@ async fn retry(tx: &mut PgConnection, runs: &[&Locked]) -> Result<(), sqlx::Erro
     Ok(())
 }
 
-/// Appends the rows of history for changes that have just raised their runs' sequences; gives the states.
+/// Appends the rows of history for changes that have just raised their runs' sequences, with what is to be said of
+/// how resumed runs wait; gives the states.
 async fn tell(
     tx: &mut PgConnection,
     moved: &[&Locked],
     action: &Action,
     actor: &str,
+    waits: &HashMap<Uuid, Value>,
 ) -> Result<HashMap<Uuid, State>, sqlx::Error> {
     if moved.is_empty() {
         return Ok(HashMap::new());
@@ -293,18 +266,20 @@ async fn tell(
         Action::Jump { .. } => "run.jumped",
         Action::Undo => "run.undoing",
     };
-    let from = |run: &&Locked| match action {
+    let data = |run: &&Locked| match action {
         Action::Skip | Action::Jump { .. } | Action::Undo => Some(json!({ "from": run.step })),
-        Action::Pause | Action::Resume | Action::Cancel | Action::Retry => None,
+        Action::Resume => waits.get(&run.run_id).cloned(),
+        Action::Pause | Action::Cancel | Action::Retry => None,
     };
-    let data: Vec<Option<Value>> = moved.iter().map(from).collect();
+    let data: Vec<Option<Value>> = moved.iter().map(data).collect();
     let rows = sqlx::query!(
         r#"with told as (
              insert into engine.history (run_id, seq, at, kind, step, iteration, actor, data)
              select r.id, r.seq, engine.now(),
                case when r.state in ('completed', 'exited') then 'run.' || r.state else $3 end, r.step, r.iteration,
-               $4, case when r.ended_at is null then w.data || jsonb_build_object('to', r.step)
-                 else coalesce(w.data, '{}') || jsonb_build_object('reason', r.reason) end
+               $4, case when r.ended_at is not null then coalesce(w.data, '{}') || jsonb_build_object('reason', r.reason)
+                 when w.data ? 'from' then w.data || jsonb_build_object('to', r.step)
+                 else w.data end
              from unnest($1::uuid[], $2::jsonb[]) as w(id, data) join engine.runs r on r.id = w.id
            )
            select r.id, r.state from engine.runs r, pg_notify('engine', '') where r.id = any($1)"#,

@@ -5,20 +5,26 @@
 
 mod control;
 mod family;
+mod meant;
 mod migrating;
 mod moving;
 pub(crate) mod queue;
 mod read;
 mod redact;
+mod resuming;
 mod start;
 mod subject;
+mod waited;
 
 pub use control::{Action, Change, act, observe};
 pub(crate) use family::{note_ends, pass_on};
+pub(crate) use meant::Meant;
 pub(crate) use migrating::{Moving, Stance, write as write_migrated};
 pub use read::{
     Count, Filter, HistoryRow, RunRow, State, by_customer, counts, find, history, list, waits_for,
 };
 pub use redact::{About, Redacted, redact};
+pub(crate) use resuming::would_resume;
 pub use start::{NewRun, Parent, Priority, StartError, start};
 pub use subject::{rebind, rebind_some};
+pub(crate) use waited::{Waited, waited};

@@ -115,7 +115,7 @@ fn relative(date: NaiveDate, offset_days: i32) -> Option<NaiveDate> {
 
 /// Whether `date` is a business day here. A date that the zone skips is none, also where its window would go on past
 /// midnight.
-fn works(date: NaiveDate, zone: &Zone, window: Option<&Window>, days_off: &DaysOff) -> bool {
+pub(super) fn works(date: NaiveDate, zone: &Zone, window: Option<&Window>, days_off: &DaysOff) -> bool {
     let day = date.succ_opt().map(|next| (midnight(date, zone), midnight(next, zone)));
     let Some(day) = day.filter(|(begins, ends)| begins < ends) else { return false };
     match window {
@@ -127,7 +127,7 @@ fn works(date: NaiveDate, zone: &Zone, window: Option<&Window>, days_off: &DaysO
 }
 
 /// The `count`th business day after `date`; the last day looked at where there is none.
-fn business_day(
+pub(super) fn business_day(
     date: NaiveDate,
     count: u32,
     works: impl Fn(&NaiveDate) -> bool,

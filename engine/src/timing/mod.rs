@@ -12,6 +12,7 @@ mod holiday;
 mod local_time;
 #[cfg(test)]
 mod oracle;
+mod paused;
 mod place;
 mod spelling;
 mod window;
@@ -24,5 +25,6 @@ pub use delay::Delay;
 pub use duration::{duration, write_duration};
 pub use holiday::Calendar;
 pub use local_time::{LocalTime, weekday, weekday_name};
+pub use paused::{Due, Pause};
 pub use window::{Closed, Closure, Opening, Window};
 pub use zone::{TZDB_VERSION, UnknownZone, Zone, tzdb_version};

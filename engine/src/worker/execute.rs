@@ -16,7 +16,7 @@ use crate::decision::{self, Delivered, Input, Look, Memory, Position, Situation,
 use crate::definition::Definition;
 use crate::definition_store::LoadError;
 use crate::step::{Effect, Outcome, Reconciled, StepError, Verdict, Wake};
-use crate::timing::Zone;
+use crate::timing::{Delay, Zone};
 
 /// After how many deaths of its worker a job is under suspicion: it may have killed them, or have been near.
 pub(super) const SUSPECT_AFTER: i16 = 3;
@@ -241,10 +241,32 @@ async fn enter(shared: &Arc<Shared>, job: &StepJob, work: &Work) -> (Input, Vec<
 }
 
 async fn holds(shared: &Shared, job: &StepJob, work: &Work) -> Result<bool, StepError> {
-    let Some(when) = &work.definition.steps[work.position.step].when else { return Ok(true) };
+    let step = &work.definition.steps[work.position.step];
+    let Some(when) = &step.when else { return Ok(true) };
+    // A wait whose date is read again after a pause is still the one that its condition let in.
+    if matches!(step.step.delay(), Some(Delay::Date { .. })) && has_waited(shared, job).await? {
+        return Ok(true);
+    }
     let variables = context(shared, job, work, None).variables().await?;
     when.evaluate(&variables)
         .map_err(|reason| StepError::Fail { reason: format!("`when`: {reason}") })
+}
+
+/// Whether the step has stopped to wait before, in this iteration.
+async fn has_waited(shared: &Shared, job: &StepJob) -> Result<bool, StepError> {
+    let waited = sqlx::query_scalar!(
+        r#"select exists (select from engine.history
+             where run_id = $1 and kind = 'step.waiting' and step = $2 and iteration = $3) as "waited!""#,
+        job.run_id,
+        job.step,
+        job.iteration,
+    )
+    .fetch_one(&shared.worker.db)
+    .await;
+    waited.map_err(|error| StepError::Retry {
+        reason: format!("its history could not be read: {error}"),
+        after: None,
+    })
 }
 
 /// Runs the step in a task of its own, so that neither its panic nor a thread that it blocks stops others.

@@ -8,12 +8,11 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::execute::{Work, situation};
-use super::replan::Meant;
 use super::{Shared, StepJob};
 use crate::decision::{self, Detail, Input, Intent, Memory, Next, Transition};
 use crate::definition_store;
 use crate::fact::Fact;
-use crate::run::{NewRun, Parent, Priority};
+use crate::run::{Meant, NewRun, Parent, Priority};
 use crate::step::{Outcome, StepError, Verdict};
 use crate::timing::Zone;
 use crate::{id, limit};

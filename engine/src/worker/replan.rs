@@ -9,13 +9,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use chrono::{DateTime, NaiveDateTime, Utc};
-use serde::{Deserialize, Serialize};
+use chrono::{DateTime, Utc};
+use serde::Serialize;
 use serde_json::{Value, json};
 use sqlx::{PgConnection, PgExecutor};
 use uuid::Uuid;
 
 use super::{Shared, WorkerError, begins_again, lost};
+use crate::run::Meant;
 use crate::timing::{Zone, tzdb_version};
 use crate::transaction;
 
@@ -25,23 +26,6 @@ const EVERY: Duration = Duration::from_secs(600);
 const PAUSE: Duration = Duration::from_millis(20);
 /// How many timers are looked at in one transaction.
 const PAGE: i64 = 500;
-
-/// The local time from which a timer was resolved; the `meant` of its run.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Meant {
-    /// What the clock on the wall was to show.
-    pub(super) local: NaiveDateTime,
-    /// The instant that it was resolved to.
-    pub(super) until: DateTime<Utc>,
-    /// The version of the tz database that resolved it.
-    pub(super) tz: String,
-}
-
-impl Meant {
-    pub(super) fn now(local: NaiveDateTime, until: DateTime<Utc>) -> Self {
-        Self { local, until, tz: tzdb_version().into() }
-    }
-}
 
 /// A timer on a page.
 struct Timer {

@@ -13,6 +13,7 @@ mod limits;
 mod many;
 mod moves;
 mod operations;
+mod paused;
 mod races;
 mod relayed;
 mod replanned;

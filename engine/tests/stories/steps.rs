@@ -12,7 +12,7 @@ use engine::step::{
     Effect, FieldType, NewChild, Outcome, Output, Reconciled, Reference, Registry, Step, StepError,
     StepType, Subject, Verdict, Wake,
 };
-use engine::timing::Delay;
+use engine::timing::{DaysOff, Delay};
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use schemars::JsonSchema;
@@ -29,6 +29,8 @@ pub(crate) struct Board {
     pub(crate) blocked: Semaphore,
     /// When steps acted, by the engine's clock.
     pub(crate) acted: Mutex<Vec<DateTime<Utc>>>,
+    /// What runs are about: the fields of each thing.
+    pub(crate) thing: Mutex<Value>,
     /// What reconcilers answer: 0 nobody knows, 1 it happened, 2 it did not.
     pub(crate) answer: AtomicU32,
 }
@@ -40,6 +42,7 @@ impl Board {
             gate: Semaphore::new(0),
             blocked: Semaphore::new(0),
             acted: Mutex::default(),
+            thing: Mutex::new(json!({ "name": "one" })),
             answer: AtomicU32::new(0),
         })
     }
@@ -87,7 +90,9 @@ struct Keys {
     kilobytes: Option<usize>,
     #[schemars(extend("x-change" = "timing"))]
     minutes: Option<i64>,
+    #[schemars(extend("x-change" = "timing"))]
     length: Option<String>,
+    #[schemars(extend("x-change" = "timing"))]
     until: Option<String>,
 }
 
@@ -107,6 +112,8 @@ enum Kind {
 
 struct Acting {
     keys: Keys,
+    /// What `length` or `until` says.
+    delay: Option<Delay>,
     kind: Kind,
     board: Arc<Board>,
 }
@@ -156,17 +163,33 @@ impl Acting {
         Ok(Outcome { verdict, ..Outcome::default() })
     }
 
-    fn delay(&self, cx: &Context) -> Outcome {
+    async fn wait_out(&self, cx: &Context) -> Result<Outcome, StepError> {
         if cx.wake().is_some() {
-            return Outcome::default();
+            return Ok(Outcome::default());
         }
-        let delay = match (&self.keys.length, &self.keys.until) {
-            (Some(length), _) => Delay::parse_for(length).unwrap(),
-            (None, until) => Delay::parse_until(until.as_deref().unwrap_or_default()).unwrap(),
+        if self.keys.does == Does::Block {
+            self.block().await;
+        }
+        let delay = self.delay.as_ref().unwrap();
+        let date = match delay {
+            Delay::Date { .. } => {
+                let day = cx.subject().await?["day"].as_str().and_then(|day| day.parse().ok());
+                let missing = || StepError::Fail { reason: "`thing.day` is empty".into() };
+                Some(day.ok_or_else(missing)?)
+            }
+            Delay::Elapsed(_) | Delay::Days(_) | Delay::BusinessDays(_) | Delay::Next { .. } => {
+                None
+            }
         };
         let window = cx.definition().timing.window.as_ref();
-        let until = delay.due(cx.now(), cx.zone(), window, None);
-        Outcome { verdict: Verdict::Sleep { until }, ..Outcome::default() }
+        let until = delay.due(cx.now(), cx.zone(), window, date);
+        let local = delay.local(&DaysOff::NONE, cx.now(), cx.zone(), window, date);
+        let verdict = match &self.keys.signal {
+            _ if until <= cx.now() => Verdict::Done,
+            None => Verdict::Sleep { until },
+            Some(signal) => Verdict::Wait { signal: signal.clone(), key: None, until: Some(until) },
+        };
+        Ok(Outcome { verdict, local, ..Outcome::default() })
     }
 
     fn toss(&self, cx: &Context) -> Outcome {
@@ -210,7 +233,7 @@ impl Step for Acting {
         match self.kind {
             Kind::Act | Kind::Send => self.act(cx).boxed(),
             Kind::Sleep | Kind::Listen => std::future::ready(Ok(self.wait(cx))).boxed(),
-            Kind::Delay => std::future::ready(Ok(self.delay(cx))).boxed(),
+            Kind::Delay => self.wait_out(cx).boxed(),
             Kind::Toss => std::future::ready(Ok(self.toss(cx))).boxed(),
             Kind::Spawn => std::future::ready(self.spawn(cx)).boxed(),
             Kind::Leave => {
@@ -244,6 +267,10 @@ impl Step for Acting {
         matches!(self.kind, Kind::Sleep | Kind::Listen | Kind::Delay)
     }
 
+    fn delay(&self) -> Option<&Delay> {
+        self.delay.as_ref()
+    }
+
     fn starts_runs(&self) -> bool {
         self.kind == Kind::Spawn
     }
@@ -265,7 +292,14 @@ fn step_type(name: &'static str, kind: Kind, board: &Arc<Board>) -> StepType {
         example: "",
         schema: || schemars::schema_for!(Keys),
         parse: Arc::new(move |value| match serde_json::from_value::<Keys>(value) {
-            Ok(keys) => Ok(Arc::new(Acting { keys, kind, board: Arc::clone(&board) })),
+            Ok(keys) => {
+                let delay = match (&keys.length, &keys.until) {
+                    (Some(length), _) => Some(Delay::parse_for(length)?),
+                    (None, Some(until)) => Some(Delay::parse_until(until)?),
+                    (None, None) => None,
+                };
+                Ok(Arc::new(Acting { keys, delay, kind, board: Arc::clone(&board) }))
+            }
             Err(error) => Err(error.to_string()),
         }),
     }
@@ -286,8 +320,14 @@ pub(crate) fn registry(board: &Arc<Board>) -> Registry {
         .limit("pool")
         .subject(Subject {
             name: "thing",
-            fields: &[("name", FieldType::Text)],
-            load: Arc::new(|_, _| Box::pin(async { Ok(Some(json!({ "name": "one" }))) })),
+            fields: &[("name", FieldType::Text), ("day", FieldType::Date)],
+            load: {
+                let board = Arc::clone(board);
+                Arc::new(move |_, _| {
+                    let thing = board.thing.lock().unwrap().clone();
+                    Box::pin(async { Ok(Some(thing)) })
+                })
+            },
         })
         .signal("stop")
         .signal("ping")

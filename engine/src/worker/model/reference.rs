@@ -107,6 +107,8 @@ pub(super) struct Run {
     pub(super) inbox: Vec<Delivered>,
     pub(super) intent: bool,
     pub(super) remaining: Option<Minutes>,
+    /// When it was last paused.
+    pub(super) paused_at: Minutes,
     pub(super) history: Vec<&'static str>,
     pub(super) facts: i64,
     pub(super) job: Option<Job>,

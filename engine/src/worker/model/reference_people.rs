@@ -21,6 +21,7 @@ impl Model {
                 inbox: Vec::new(),
                 intent: false,
                 remaining: None,
+                paused_at: 0,
                 history: vec!["run.started"],
                 facts: 0,
                 job: None,
@@ -137,20 +138,30 @@ impl Run {
         self.next_at = None;
         self.attempt = off.map_or(self.attempt, |(attempt, _)| attempt);
         self.remaining = off.map(|(_, due)| due.map_or(0, |due| (due - now).max(0)));
+        self.paused_at = now;
         self.history.push("run.paused");
     }
 
     fn resume(&mut self, now: i64, pass: i64) {
-        let leased = self.is_leased();
+        let stays = self.job.is_some() || self.listens && has_ping(self);
         let rest = self.remaining.take().filter(|rest| *rest > 0);
-        let later = rest.filter(|_| !(leased || self.listens && has_ping(self)));
+        let kind = WORKFLOWS[self.workflow][self.step];
+        let due = match self.waiting {
+            // What a failed attempt put off, and what a nap has left, goes on from now.
+            _ if self.attempt > 0 => rest.map(|rest| now + rest),
+            Some(Waiting::Timer { until }) if kind == Kind::Until => Some(until),
+            Some(_) => rest.map(|rest| now + rest),
+            // A start in the future stays where it is.
+            None => rest.map(|rest| self.paused_at + rest),
+        };
+        let later = due.filter(|due| !stays && *due > now);
         self.state = State::Live;
         self.history.push("run.resumed");
         match later {
-            Some(rest) => {
+            Some(due) => {
                 self.place = Place::Timer;
-                self.next_at = Some(now + rest);
-                self.timer = Some(Timer { due: now + rest, attempt: self.attempt });
+                self.next_at = Some(due);
+                self.timer = Some(Timer { due, attempt: self.attempt });
             }
             None => {
                 self.place = Place::Job;
@@ -211,10 +222,18 @@ impl Run {
     }
 }
 
+/// The next Tuesday, 12:00; a case begins on a Tuesday at 10:00.
+fn next_noon(now: i64) -> i64 {
+    const FIRST: i64 = 120;
+    const WEEK: i64 = 7 * 24 * 60;
+    FIRST + (now - FIRST).div_euclid(WEEK) * WEEK + WEEK
+}
+
 /// What a step stops for; `None` for one that does not stop.
 pub(super) fn stops_for(kind: Kind, now: i64) -> Option<Waiting> {
     match kind {
         Kind::Nap => Some(Waiting::Timer { until: now + super::world::NAP_MINUTES }),
+        Kind::Until => Some(Waiting::Timer { until: next_noon(now) }),
         Kind::Ear => Some(Waiting::Ping { until: Some(now + super::world::EAR_MINUTES) }),
         Kind::Endless => Some(Waiting::Ping { until: None }),
         Kind::Act | Kind::Flaky | Kind::Refuse | Kind::Send | Kind::Blind | Kind::Turn => None,

@@ -64,7 +64,7 @@ impl Model {
             Kind::Send | Kind::Blind => return Phase::Wishing,
             Kind::Flaky if *calls <= 2 => failed(held, false),
             Kind::Refuse => Finished { kind: Some("step.failed"), ..plain(Next::Hold, false) },
-            Kind::Nap => self.stop(held),
+            Kind::Nap | Kind::Until => self.stop(held),
             Kind::Ear | Kind::Endless => match ping {
                 Some(ping) => Finished { consumed: Some(ping), ..self.done(held) },
                 None => self.stop(held),

@@ -15,6 +15,7 @@ use crate::step::{
     Effect, FieldType, Outcome, Reconciled, Reference, Registry, Step, StepError, StepType,
     Subject, Verdict, Wake,
 };
+use crate::timing::Delay;
 
 /// What a step of the model does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,6 +32,8 @@ pub(super) enum Kind {
     Blind,
     /// It sleeps.
     Nap,
+    /// It sleeps until the next Tuesday, 12:00.
+    Until,
     /// It waits for a ping, but not for ever.
     Ear,
     /// It waits for a ping.
@@ -39,26 +42,28 @@ pub(super) enum Kind {
     Turn,
 }
 
-const KINDS: [Kind; 9] = [
+const KINDS: [Kind; 10] = [
     Kind::Act,
     Kind::Flaky,
     Kind::Refuse,
     Kind::Send,
     Kind::Blind,
     Kind::Nap,
+    Kind::Until,
     Kind::Ear,
     Kind::Endless,
     Kind::Turn,
 ];
 
 /// The workflows, each by its steps. A ping is heard by those with an ear, a stop ends all.
-pub(super) const WORKFLOWS: [&[Kind]; 6] = [
+pub(super) const WORKFLOWS: [&[Kind]; 7] = [
     &[Kind::Send, Kind::Nap, Kind::Ear, Kind::Act],
     &[Kind::Turn, Kind::Flaky, Kind::Endless, Kind::Act],
     &[Kind::Nap, Kind::Turn, Kind::Send],
     &[Kind::Blind, Kind::Refuse],
     &[Kind::Act, Kind::Act, Kind::Send, Kind::Act],
     &[Kind::Ear, Kind::Turn, Kind::Turn],
+    &[Kind::Until, Kind::Flaky, Kind::Until],
 ];
 
 pub(super) const NAP_MINUTES: i64 = 60;
@@ -80,6 +85,7 @@ impl Kind {
             Self::Send => "send",
             Self::Blind => "blind",
             Self::Nap => "nap",
+            Self::Until => "until",
             Self::Ear => "ear",
             Self::Endless => "endless",
             Self::Turn => "turn",
@@ -140,8 +146,14 @@ impl Outside {
     }
 }
 
+/// The delay of [`Kind::Until`].
+fn noon() -> Delay {
+    Delay::parse_until("next tuesday 12:00").expect("an instant")
+}
+
 struct Modelled {
     kind: Kind,
+    delay: Option<Delay>,
     outside: Arc<Outside>,
 }
 
@@ -163,7 +175,7 @@ impl Modelled {
                 self.outside.look(|seen| *seen.acts.entry(key).or_default() += 1);
                 Ok(done())
             }
-            Kind::Nap | Kind::Ear | Kind::Endless => Ok(self.wait(cx, &key)),
+            Kind::Nap | Kind::Until | Kind::Ear | Kind::Endless => Ok(self.wait(cx, &key)),
         }
     }
 
@@ -176,8 +188,11 @@ impl Modelled {
             return done();
         }
         let minutes = if self.kind == Kind::Nap { NAP_MINUTES } else { EAR_MINUTES };
-        let until = cx.now() + TimeDelta::minutes(minutes);
-        let verdict = if self.kind == Kind::Nap {
+        let until = match &self.delay {
+            Some(delay) => delay.due(cx.now(), cx.zone(), None, None),
+            None => cx.now() + TimeDelta::minutes(minutes),
+        };
+        let verdict = if matches!(self.kind, Kind::Nap | Kind::Until) {
             Verdict::Sleep { until }
         } else {
             let until = (self.kind == Kind::Ear).then_some(until);
@@ -220,7 +235,11 @@ impl Step for Modelled {
     }
 
     fn waits(&self) -> bool {
-        matches!(self.kind, Kind::Nap | Kind::Ear | Kind::Endless)
+        matches!(self.kind, Kind::Nap | Kind::Until | Kind::Ear | Kind::Endless)
+    }
+
+    fn delay(&self) -> Option<&Delay> {
+        self.delay.as_ref()
     }
 }
 
@@ -244,7 +263,8 @@ pub(super) fn registry(outside: &Arc<Outside>) -> Registry {
             example: "",
             schema: || schemars::schema_for!(()),
             parse: Arc::new(move |_| {
-                Ok(Arc::new(Modelled { kind, outside: Arc::clone(&outside) }))
+                let delay = (kind == Kind::Until).then(noon);
+                Ok(Arc::new(Modelled { kind, delay, outside: Arc::clone(&outside) }))
             }),
         })
     })
