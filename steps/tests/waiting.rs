@@ -147,3 +147,107 @@ async fn a_subject_that_is_gone_or_not_loaded_fails_or_is_tried_again() {
     let retried = Parts { load_subject: Arc::new(load), ..parts };
     assert_eq!(run(retried).await, Err(busy));
 }
+
+/// The parts of a wait until ninety days before the contact's renewal; the contact holds this.
+fn renewal(custom: &Value) -> Parts {
+    let parts = entered("type = \"wait\"\nuntil = \"contact.custom.renewal_on - 90 days 09:00\"");
+    let contact = json!({ "first_name": "Ada", "custom": custom });
+    let load = move |_, _| -> futures_util::future::BoxFuture<'static, _> {
+        let contact = contact.clone();
+        Box::pin(async move { Ok(Some(contact)) })
+    };
+    Parts { load_subject: Arc::new(load), ..parts }
+}
+
+#[tokio::test]
+async fn a_wait_until_a_date_is_over_at_once_when_that_has_passed() {
+    let sleeps = |until: &str| Verdict::Sleep { until: until.parse().unwrap() };
+    for (date, wanted) in [
+        ("2027-09-30", sleeps("2027-07-02T09:00:00Z")),
+        ("2027-09-30T17:00:00Z", sleeps("2027-07-02T09:00:00Z")),
+        (" 2027-09-30 ", sleeps("2027-07-02T09:00:00Z")),
+        ("2027-02-23", sleeps("2026-11-25T09:00:00Z")),
+        ("2027-02-22", Verdict::Done),
+        ("1999-01-01", Verdict::Done),
+    ] {
+        assert_eq!(verdict(renewal(&json!({ "renewal_on": date }))).await, wanted, "{date}");
+    }
+}
+
+#[tokio::test]
+async fn a_date_that_a_contact_lacks_is_not_now() {
+    let empty = "`contact.custom.renewal_on` is empty";
+    let no_date = "`contact.custom.renewal_on` is not a date";
+    for (custom, fact) in [
+        (Value::Null, empty),
+        (json!({}), empty),
+        (json!({ "renewal_on": null }), empty),
+        (json!({ "renewal_on": "" }), empty),
+        (json!({ "renewal_on": "  " }), empty),
+        (json!({ "renewal_on": "soon" }), no_date),
+        (json!({ "renewal_on": "2027-02-30" }), no_date),
+        (json!({ "renewal_on": "2027-13-01" }), no_date),
+        (json!({ "renewal_on": "30.09.2027" }), no_date),
+        (json!({ "renewal_on": "2027-09-300" }), no_date),
+        (json!({ "renewal_on": "+262142-12-31" }), no_date),
+        (json!({ "renewal_on": 20_270_930 }), no_date),
+        (json!({ "renewal_on": true }), no_date),
+        (json!({ "renewal_on": ["2027-09-30"] }), no_date),
+    ] {
+        let reason = format!(
+            "{fact}, so step `first` does not know until when to wait; write a date such as `2027-09-30` into \
+             `contact.custom.renewal_on`, then retry"
+        );
+        assert_eq!(run(renewal(&custom)).await, Err(StepError::Fail { reason }), "{custom}");
+    }
+}
+
+#[tokio::test]
+async fn a_date_of_a_contact_that_is_gone_or_not_loaded_is_not_now() {
+    let parts = renewal(&json!({}));
+    let gone =
+        Parts { load_subject: Arc::new(|_, _| Box::pin(async { Ok(None) })), ..parts.clone() };
+    let reason =
+        "the contact is gone, so step `first` can't read `contact.custom.renewal_on`".to_owned();
+    assert_eq!(run(gone).await, Err(StepError::Fail { reason }));
+    let busy = StepError::Retry { reason: "busy".into(), after: None };
+    let error = busy.clone();
+    let load = move |_, _| -> futures_util::future::BoxFuture<'static, _> {
+        let error = error.clone();
+        Box::pin(async move { Err(error) })
+    };
+    assert_eq!(run(Parts { load_subject: Arc::new(load), ..parts }).await, Err(busy));
+}
+
+#[tokio::test]
+async fn a_rehearsal_holds_a_run_whose_contact_lacks_the_date() {
+    let body = "[[steps]]\nid = \"first\"\ntype = \"wait\"\nuntil = \"contact.custom.renewal_on\"\n\
+                [[scenario]]\nname = \"no date\"\n[[scenario.then]]\nends = \"held\"\n";
+    let definition = definition(&services_without_database(), body);
+    let played = engine::rehearsal::play(&definition, &definition.scenarios[0]);
+    assert_eq!(played.failures, Vec::<String>::new());
+    let held = played.acts.last().unwrap();
+    assert!(held.reason().unwrap().starts_with("`contact.custom.renewal_on` is empty"), "{held:?}");
+}
+
+#[tokio::test]
+async fn every_step_that_waits_tells_its_delay() {
+    use engine::timing::Delay;
+    for (keys, delay) in [
+        ("type = \"wait\"\nfor = \"3 business days\"", Some(Delay::BusinessDays(3))),
+        (
+            "type = \"wait.signal\"\nsignal = \"email.replied\"\ntimeout = \"6 days\"",
+            Some(Delay::Days(6)),
+        ),
+        ("type = \"wait.signal\"\nsignal = \"email.replied\"", None),
+        (
+            "type = \"task.create\"\ntitle = \"Call\"\nwait_until_done = \"2 weeks\"",
+            Some(Delay::Days(14)),
+        ),
+        ("type = \"task.create\"\ntitle = \"Call\"", None),
+        ("type = \"activity.log\"\ntitle = \"Called\"", None),
+    ] {
+        let parts = entered(keys);
+        assert_eq!(parts.definition.steps[0].step.delay(), delay.as_ref(), "{keys}");
+    }
+}
