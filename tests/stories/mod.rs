@@ -15,6 +15,7 @@ mod held;
 mod hooks;
 mod importing;
 mod life;
+mod pausing;
 mod records;
 mod schedules;
 mod services;

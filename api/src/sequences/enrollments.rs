@@ -146,7 +146,7 @@ async fn history(
     Ok(Json(Page::of(rows, limit, |row| cursors.after_number(row.seq.into()), |row| row)))
 }
 
-/// Pauses it; the remaining delay is kept.
+/// Pauses it. After a resume a length of time keeps its rest, and a date is not moved.
 #[utoipa::path(
     post, path = "/enrollments/{id}/pause",
     responses((status = 200, description = "As asked", body = EnrollmentBody)),

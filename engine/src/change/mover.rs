@@ -12,7 +12,7 @@ use super::delays::Moved;
 use super::difference::Kind;
 use super::fate::{Fate, Standing, Stays, fate};
 use super::read::Row;
-use super::rewait::{rewait, shift, until};
+use super::rewait::{Anew, rewait, shift, until};
 use super::route::{Lead, Route};
 use crate::decision::{self, Memory, Position, Situation, Waiting};
 use crate::definition::StepDefinition;
@@ -89,7 +89,7 @@ impl Mover<'_> {
         let stance = match self.wait_anew(row, &memory, index, to).await {
             Some(anew) => {
                 let stance = memory.waiting.as_ref().map(|was| moved_wait(row, step, was, &anew));
-                memory.waiting = Some(anew);
+                memory.waiting = Some(anew.waiting);
                 stance.unwrap_or(Stance::Keep)
             }
             None => self.window(row, &memory, index, to).unwrap_or(Stance::Keep),
@@ -113,8 +113,8 @@ impl Mover<'_> {
         let (index, _) = self.step(&to)?;
         let (seconds, is) = match self.wait_anew(row, &memory, index, &to).await {
             Some(anew) => {
-                let moved = shift(memory.waiting.as_ref()?, &anew);
-                (moved.map(|moved| moved.num_seconds()), until(&anew))
+                let moved = shift(memory.waiting.as_ref()?, &anew.waiting);
+                (moved.map(|moved| moved.num_seconds()), until(&anew.waiting))
             }
             None => match self.window(row, &memory, index, &to)? {
                 Stance::Wait { next_at: Some(at), .. } if row.next_at != Some(at) => {
@@ -131,13 +131,7 @@ impl Mover<'_> {
     }
 
     /// For what it waits from now on, where that differs.
-    async fn wait_anew(
-        &self,
-        row: &Row,
-        memory: &Memory,
-        index: usize,
-        to: &str,
-    ) -> Option<Waiting> {
+    async fn wait_anew(&self, row: &Row, memory: &Memory, index: usize, to: &str) -> Option<Anew> {
         let waiting = memory.waiting.as_ref()?;
         let kind = self.route.difference.of(to).map(|step| step.kind);
         let may_differ = to != row.step || kind >= Some(Kind::Timing);
@@ -164,8 +158,9 @@ impl Mover<'_> {
             // Nothing fails here, so nothing is drawn.
             subject_id: Uuid::nil(),
         };
-        let next_at = Some(decision::opening(situation, step).unwrap_or(self.now));
-        Some(Stance::Wait { next_at, remaining: row.remaining, signal: None })
+        let at = decision::opening(situation, step).unwrap_or(self.now);
+        let local = Some(zone.wall(at));
+        Some(Stance::Wait { next_at: Some(at), remaining: row.remaining, signal: None, local })
     }
 
     /// To a step that it enters anew. What it leaves is told, so that the way back can restore it.
@@ -261,7 +256,8 @@ impl Mover<'_> {
 
 /// Where a wait goes on in its new version: at its end, which makes up for pauses. What a failed attempt had added
 /// stays added, and what a pause had added to a wait of which no more is known.
-fn moved_wait(row: &Row, step: &StepDefinition, was: &Waiting, is: &Waiting) -> Stance {
+fn moved_wait(row: &Row, step: &StepDefinition, was: &Waiting, anew: &Anew) -> Stance {
+    let is = &anew.waiting;
     let signal = match is {
         Waiting::Signal { signal, .. } => Some(signal.clone()),
         Waiting::Timer { .. } => None,
@@ -269,7 +265,7 @@ fn moved_wait(row: &Row, step: &StepDefinition, was: &Waiting, is: &Waiting) -> 
     if row.attempt == 0 && step.step.delay().is_some() {
         let left = until(is).zip(row.waited.paused_at).map(|(end, paused_at)| end - paused_at);
         let remaining = left.and_then(|left| left.num_microseconds());
-        return Stance::Wait { next_at: until(is), remaining, signal };
+        return Stance::Wait { next_at: until(is), remaining, signal, local: anew.local };
     }
     let (end, shift) = (until(is), shift(was, is));
     let next_at = match (row.next_at, shift) {
@@ -281,5 +277,6 @@ fn moved_wait(row: &Row, step: &StepDefinition, was: &Waiting, is: &Waiting) -> 
         (None, None, Some(end)) => (end - row.changed_at).num_microseconds(),
         (_, _, _) => None,
     };
-    Stance::Wait { next_at, remaining, signal }
+    let local = anew.local.filter(|_| next_at == end);
+    Stance::Wait { next_at, remaining, signal, local }
 }

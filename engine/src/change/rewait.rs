@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, NaiveDateTime, TimeDelta, Utc};
 use serde_json::{Map, Value};
 
 use super::read::Row;
@@ -12,7 +12,14 @@ use crate::context::{Context, Parts};
 use crate::decision::Waiting;
 use crate::definition::{Definition, StepDefinition};
 use crate::step::{CHILD_ENDED, Effect, Registry, Verdict};
-use crate::timing::{Delay, Zone};
+use crate::timing::{Delay, Due, Zone};
+
+/// For what a run waits from now on.
+pub(super) struct Anew {
+    pub(super) waiting: Waiting,
+    /// The local time that is meant by its end.
+    pub(super) local: Option<NaiveDateTime>,
+}
 
 /// What a run waits for in the new version, where that differs; `None` where it waits on as it did. A step
 /// whose repetition would do something is never asked.
@@ -22,7 +29,7 @@ pub(super) async fn rewait(
     step: usize,
     run: &Row,
     waiting: &Waiting,
-) -> Option<Waiting> {
+) -> Option<Anew> {
     let is_child = matches!(waiting, Waiting::Signal { signal, .. } if signal == CHILD_ENDED);
     let asked = &definition.steps[step];
     if is_child || asked.effect != Effect::Pure {
@@ -50,37 +57,42 @@ pub(super) async fn rewait(
         intents: None,
     });
     let outcome = asked.step.run(&context).await.ok()?;
-    let due = |until| paused(definition, asked, run, (since, until), &zone);
-    let anew = match outcome.verdict {
-        Verdict::Sleep { until } => Waiting::Timer { until: due(until) },
+    let due = |at| paused(definition, asked, run, (since, Due { at, local: outcome.local }), &zone);
+    let (anew, local) = match outcome.verdict {
+        Verdict::Sleep { until } => {
+            let due = due(until);
+            (Waiting::Timer { until: due.at }, due.local)
+        }
         Verdict::Wait { signal, key, until } => {
             // A step that was given another id still hears what was told to the old one.
             let old_key = match waiting {
                 Waiting::Signal { signal: old, key, .. } if *old == signal => key.clone(),
                 Waiting::Signal { .. } | Waiting::Timer { .. } => key,
             };
-            Waiting::Signal { signal, key: old_key, until: until.map(due) }
+            let due = until.map(due);
+            let until = due.map(|due| due.at);
+            (Waiting::Signal { signal, key: old_key, until }, due.and_then(|due| due.local))
         }
         // It would not have waited at all: it is over since it began.
-        Verdict::Done | Verdict::Goto { .. } => over(waiting, since),
+        Verdict::Done | Verdict::Goto { .. } => (over(waiting, since), None),
         Verdict::Exit { .. } | Verdict::Start { .. } => return None,
     };
-    (anew != *waiting).then_some(anew)
+    (anew != *waiting).then_some(Anew { waiting: anew, local })
 }
 
-/// When a wait is over that would be over at `until` if nobody had paused the run.
+/// When a wait is over that would be over as `due` says if nobody had paused the run.
 fn paused(
     definition: &Definition,
     asked: &StepDefinition,
     run: &Row,
-    (since, until): (DateTime<Utc>, DateTime<Utc>),
+    (since, due): (DateTime<Utc>, Due),
     zone: &Zone,
-) -> DateTime<Utc> {
+) -> Due {
     let window = definition.timing.window.as_ref();
     match asked.step.delay() {
-        None | Some(Delay::Next { .. } | Delay::Date { .. }) => until,
+        None | Some(Delay::Next { .. } | Delay::Date { .. }) => due,
         Some(delay @ (Delay::Elapsed(_) | Delay::Days(_) | Delay::BusinessDays(_))) => {
-            delay.due_after(&run.waited.pauses, since, zone, window, None).at
+            delay.due_after(&run.waited.pauses, since, zone, window, None)
         }
     }
 }

@@ -110,9 +110,7 @@ fn waits(situation: Situation<'_>, rest: &Rest, until: Option<DateTime<Utc>>) ->
 /// What was left goes on from now.
 fn kept(situation: Situation<'_>, rest: &Rest) -> Resumed {
     match rest.left.filter(|left| *left > TimeDelta::zero()) {
-        Some(left) => {
-            Resumed::Waits { until: situation.now + left, local: None, rule: Rule::Rest }
-        }
+        Some(left) => Resumed::Waits { until: situation.now + left, local: None, rule: Rule::Rest },
         None => Resumed::Now,
     }
 }

@@ -2,12 +2,13 @@
 //! for, but for what the change says. One that a worker holds, or whose history has grown since it was read,
 //! is left as it is.
 
-use chrono::{DateTime, Utc};
-use serde_json::Value;
+use chrono::{DateTime, NaiveDateTime, Utc};
+use serde_json::{Value, json};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::family;
+use super::meant::Meant;
 
 /// A run on its way into another version.
 #[derive(Debug, Clone, PartialEq)]
@@ -33,8 +34,14 @@ pub(crate) struct Moving {
 pub(crate) enum Stance {
     /// As it stood.
     Keep,
-    /// Where it slept or listened, until another instant or for another signal.
-    Wait { next_at: Option<DateTime<Utc>>, remaining: Option<i64>, signal: Option<String> },
+    /// Where it slept or listened, until another instant or for another signal; with the local time that is meant by
+    /// the instant.
+    Wait {
+        next_at: Option<DateTime<Utc>>,
+        remaining: Option<i64>,
+        signal: Option<String>,
+        local: Option<NaiveDateTime>,
+    },
     /// Asleep, listening, or due where neither is said; at once where it has heard something since.
     Put {
         next_at: Option<DateTime<Utc>>,
@@ -46,6 +53,19 @@ pub(crate) enum Stance {
     Look,
     /// At its end.
     End { reason: String },
+}
+
+impl Stance {
+    fn meant(&self) -> Option<Value> {
+        match self {
+            Self::Wait { next_at: Some(at), local: Some(local), .. } => {
+                Some(json!(Meant::now(*local, *at)))
+            }
+            Self::Wait { .. } | Self::Keep | Self::Put { .. } | Self::Look | Self::End { .. } => {
+                None
+            }
+        }
+    }
 }
 
 /// A run that was written.
@@ -65,6 +85,7 @@ struct Columns {
     modes: Vec<&'static str>,
     nexts: Vec<Option<DateTime<Utc>>>,
     remaining: Vec<Option<i64>>,
+    meant: Vec<Option<Value>>,
     signals: Vec<Option<String>>,
     reasons: Vec<Option<String>>,
     relane: Vec<bool>,
@@ -84,7 +105,7 @@ impl Columns {
     fn push(&mut self, run: &Moving) {
         let (mode, next_at, remaining, signal, reason) = match &run.stance {
             Stance::Keep => ("keep", None, None, None, None),
-            Stance::Wait { next_at, remaining, signal } => {
+            Stance::Wait { next_at, remaining, signal, local: _ } => {
                 ("wait", *next_at, *remaining, signal.clone(), None)
             }
             Stance::Put { next_at, remaining, signal, heard } => {
@@ -103,6 +124,7 @@ impl Columns {
         self.modes.push(mode);
         self.nexts.push(next_at);
         self.remaining.push(remaining);
+        self.meant.push(run.stance.meant());
         self.signals.push(signal);
         self.reasons.push(reason);
         self.relane.push(run.relane);
@@ -142,9 +164,10 @@ pub(crate) async fn write(
         r#"with w as (
              select w.*, r.place, r.state = 'live' as live
              from unnest($1::uuid[], $2::int[], $3::bigint[], $4::text[], $5::text[], $6::int[], $7::text[],
-               $8::timestamptz[], $9::bigint[], $10::text[], $11::text[], $12::bool[], $13::jsonb[], $14::jsonb[])
+               $8::timestamptz[], $9::bigint[], $10::text[], $11::text[], $12::bool[], $13::jsonb[], $14::jsonb[],
+               $16::jsonb[])
                as w(id, seq, definition_id, step, queue, iteration, mode, next_at, remaining, wait_signal, reason,
-                 relane, data, told)
+                 relane, data, told, meant)
              join engine.runs r on r.id = w.id and r.seq = w.seq and r.ended_at is null
              where not exists (select from engine.jobs j where j.run_id = w.id and j.worker is not null)
            ), queued as (
@@ -196,6 +219,7 @@ pub(crate) async fn write(
                  when g.mode = 'keep' then r.remaining
                  when g.mode = 'look' then interval '0'
                  else g.remaining * interval '1 microsecond' end,
+               meant = coalesce(g.meant, r.meant),
                attempt = case when g.mode in ('keep', 'wait') then r.attempt else 0 end,
                intent = case when g.mode in ('keep', 'wait') then r.intent end,
                reason = case when g.mode = 'end' then g.reason else r.reason end,
@@ -249,6 +273,7 @@ pub(crate) async fn write(
         &columns.data,
         &columns.told,
         actor,
+        &columns.meant as &[Option<Value>],
     )
     .fetch_all(&mut *tx)
     .await?;

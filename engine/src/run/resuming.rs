@@ -174,11 +174,9 @@ fn going(row: &Row, resumed: &Resumed) -> Going {
             }),
             ..still
         },
-        Resumed::Anew { path } => Going {
-            data: remember(row, None),
-            told: Some(json!({ "field": path })),
-            ..still
-        },
+        Resumed::Anew { path } => {
+            Going { data: remember(row, None), told: Some(json!({ "field": path })), ..still }
+        }
     }
 }
 

@@ -115,7 +115,12 @@ fn relative(date: NaiveDate, offset_days: i32) -> Option<NaiveDate> {
 
 /// Whether `date` is a business day here. A date that the zone skips is none, also where its window would go on past
 /// midnight.
-pub(super) fn works(date: NaiveDate, zone: &Zone, window: Option<&Window>, days_off: &DaysOff) -> bool {
+pub(super) fn works(
+    date: NaiveDate,
+    zone: &Zone,
+    window: Option<&Window>,
+    days_off: &DaysOff,
+) -> bool {
     let day = date.succ_opt().map(|next| (midnight(date, zone), midnight(next, zone)));
     let Some(day) = day.filter(|(begins, ends)| begins < ends) else { return false };
     match window {

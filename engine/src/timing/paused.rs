@@ -90,9 +90,7 @@ fn continued(
     // It would have ended on the date of the pause: it ends at the next such time of a day that counts.
     let today = day(0).filter(|date| counts(*date)).map(|date| date.and_time(local.time()));
     let ahead = today.filter(|local| zone.resolve(*local) >= pause.until);
-    ahead.or_else(|| {
-        Some(business_day(resumed, 1, |date| counts(*date))?.and_time(local.time()))
-    })
+    ahead.or_else(|| Some(business_day(resumed, 1, |date| counts(*date))?.and_time(local.time())))
 }
 
 #[cfg(test)]

@@ -53,6 +53,46 @@ async fn all_that_a_filter_matches_is_done_once_and_what_came_later_is_left() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_operation_resumes_each_run_by_what_it_waits_for() {
+    let story = Story::begin().await;
+    story.sql("update engine.virtual_clock set virtual_at = '2027-03-08T08:00:00Z'").await;
+    let wait = |keys| format!("[[steps]]\nid = \"wait\"\ntype = \"delay\"\n{keys}\n");
+    for (name, keys) in [
+        ("weekday", "until = \"next tuesday 10:00\""),
+        ("length", "length = \"25 hours\""),
+        ("field", "until = \"thing.day 10:00\""),
+    ] {
+        *story.board.thing.lock().unwrap() = json!({ "name": "one", "day": "2027-03-09" });
+        let definition = story.define_as(name, &wait(keys)).await;
+        story.start_many(definition, 300).await;
+    }
+    let worker = story.worker().await;
+    // All at 10:00 in Berlin on Tuesday.
+    let due = "select count(*) from engine.timers where due_at = '2027-03-09T09:00:00Z'";
+    story.until_count(due, 900).await;
+    order(&story, Wish::Act(Action::Pause), of(&story), None).await;
+    story.until_count("select count(*) from engine.runs where state = 'paused'", 900).await;
+    story.pass(22.0 * 60.0).await;
+    *story.board.thing.lock().unwrap() = json!({ "name": "one", "day": "2027-03-10" });
+    order(&story, Wish::Act(Action::Resume), of(&story), None).await;
+    story.until_count(due, 300).await;
+    for (name, due) in [
+        ("weekday", "2027-03-09T09:00:00Z"),
+        ("length", "2027-03-10T07:00:00Z"),
+        ("field", "2027-03-10T09:00:00Z"),
+    ] {
+        let count = format!(
+            "select count(*) from engine.timers t join engine.runs r on r.id = t.run_id
+             join engine.definitions d on d.id = r.definition_id
+             where d.name = '{name}' and t.due_at = '{due}' and r.next_at = t.due_at"
+        );
+        story.until_count(&count, 300).await;
+    }
+    worker.stop().await;
+    story.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_paced_operation_takes_its_time_and_can_be_stopped() {
     let story = Story::begin().await;
     let nap = story.define(NAP).await;

@@ -47,28 +47,13 @@ fn what_a_pause_leaves_of_a_delay_goes_by_the_kind_of_the_delay() {
         ("1 day", "2027-03-02T07:00:00Z", "2027-03-02T10:00:00Z", "2027-03-03T09:00:00Z"),
         ("1 day", "2027-03-02T07:00:00Z", "2027-03-09T06:00:00Z", "2027-03-09T09:00:00Z"),
         // Business days: over a weekend, from a weekend, onto the last of them.
-        (
-            "3 business days",
-            "2027-03-02T11:00:00Z",
-            "2027-03-05T11:00:00Z",
-            "2027-03-09T09:00:00Z",
-        ),
-        (
-            "3 business days",
-            "2027-03-02T11:00:00Z",
-            "2027-03-06T11:00:00Z",
-            "2027-03-09T09:00:00Z",
-        ),
+        ("3 business days", "2027-03-02T11:00:00Z", "2027-03-05T11:00:00Z", "2027-03-09T09:00:00Z"),
+        ("3 business days", "2027-03-02T11:00:00Z", "2027-03-06T11:00:00Z", "2027-03-09T09:00:00Z"),
         ("1 business day", "2027-03-02T08:00:00Z", "2027-03-05T10:00:00Z", "2027-03-08T09:00:00Z"),
         ("1 business day", "2027-03-02T08:00:00Z", "2027-03-06T07:00:00Z", "2027-03-08T09:00:00Z"),
         ("1 business day", "2027-03-02T08:00:00Z", "2027-03-04T07:00:00Z", "2027-03-04T09:00:00Z"),
         // Around a holiday: Memorial Day is Monday, 31 May.
-        (
-            "2 business days",
-            "2027-03-02T08:00:00Z",
-            "2027-05-29T10:00:00Z",
-            "2027-06-01T08:00:00Z",
-        ),
+        ("2 business days", "2027-03-02T08:00:00Z", "2027-05-29T10:00:00Z", "2027-06-01T08:00:00Z"),
         // A weekday stays where it is, also when it is over.
         (
             "next friday 10:00",
@@ -96,7 +81,11 @@ fn a_pause_that_ends_in_a_night_when_the_clock_changes_keeps_the_local_time() {
     let vienna = zone("Europe/Vienna");
     // To Sunday, 28 March, at 02:30, which the zone skips; and to Sunday, 31 October, when it comes twice.
     for (from, paused, expected) in [
-        (half_past_two, pause("2027-03-26T20:00:00Z", "2027-03-27T20:00:00Z"), "2027-03-28T01:00:00Z"),
+        (
+            half_past_two,
+            pause("2027-03-26T20:00:00Z", "2027-03-27T20:00:00Z"),
+            "2027-03-28T01:00:00Z",
+        ),
         (
             at("2027-10-29T00:30:00Z"),
             pause("2027-10-29T20:00:00Z", "2027-10-30T20:00:00Z"),
