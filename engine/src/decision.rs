@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, NaiveDateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use uuid::Uuid;
@@ -126,6 +126,9 @@ pub struct Detail {
     /// Until when it waits.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub until: Option<DateTime<Utc>>,
+    /// Whether that had passed already, so that it did not wait.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub passed: bool,
     /// From when that counts.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub from: Option<DateTime<Utc>>,
@@ -251,9 +254,9 @@ pub fn advance(situation: Situation<'_>, input: Input) -> Transition {
 }
 
 fn settled(situation: Situation<'_>, outcome: Outcome) -> Transition {
-    let Outcome { verdict, output, facts: _, local: _ } = outcome;
+    let Outcome { verdict, output, facts: _, local } = outcome;
     match verdict {
-        Verdict::Done => done(situation, output),
+        Verdict::Done => passed(done(situation, output), local, situation.zone),
         Verdict::Start { child, wait: false } => {
             Transition { child: Some(child), ..done(situation, output) }
         }
@@ -285,6 +288,14 @@ fn settled(situation: Situation<'_>, outcome: Outcome) -> Transition {
 fn done(situation: Situation<'_>, output: Option<Value>) -> Transition {
     let memory = completed(situation, output);
     onward(situation, "step.done", memory)
+}
+
+/// A step that had nothing to wait for tells which local time has passed.
+fn passed(mut transition: Transition, local: Option<NaiveDateTime>, zone: &Zone) -> Transition {
+    if let (Some(local), Some(detail)) = (local, &mut transition.detail) {
+        (detail.until, detail.passed) = (Some(zone.resolve(local)), true);
+    }
+    transition
 }
 
 /// The memory of a step that was done: what can be undone is noted.

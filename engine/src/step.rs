@@ -141,7 +141,8 @@ pub struct Outcome {
     /// What the domain is to write in the same transaction.
     pub facts: Vec<Fact>,
     /// The local time that the verdict's instant was resolved from, where people meant one: should the
-    /// zone's rules change while the run waits, it is resolved anew. `None` for a length of time.
+    /// zone's rules change while the run waits, it is resolved anew. `None` for a length of time. Of a step that is
+    /// done as it had nothing to wait for, the local time that has passed.
     pub local: Option<NaiveDateTime>,
 }
 

@@ -146,7 +146,7 @@ async fn history(
     Ok(Json(Page::of(rows, limit, |row| cursors.after_number(row.seq.into()), |row| row)))
 }
 
-/// Pauses it. After a resume a length of time keeps its rest, and a date is not moved.
+/// Pauses it; a pause moves no date for which it waits, and a length of time keeps its rest.
 #[utoipa::path(
     post, path = "/enrollments/{id}/pause",
     responses((status = 200, description = "As asked", body = EnrollmentBody)),

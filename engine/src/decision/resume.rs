@@ -103,7 +103,7 @@ fn waits(situation: Situation<'_>, rest: &Rest, until: Option<DateTime<Utc>>) ->
             let due = delay.due_after(&rest.pauses, since, situation.zone, window, None);
             timed(situation, due.at, due.local, Rule::Wait)
         }
-        (Some(_), _, _) => kept(situation, rest),
+        (Some(_), Some(_), None) | (Some(_), None, _) => kept(situation, rest),
     }
 }
 
@@ -127,3 +127,6 @@ fn timed(
         Resumed::Passed { until }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -284,6 +284,9 @@ async fn a_wait_until_a_date_that_passed_or_went_missing_during_a_pause_is_over_
     story.ask(runs[0], Action::Resume).await;
     story.until(runs[0], "completed").await;
     assert_eq!(acted(&story), Some(instant("2027-03-20T10:00:00Z")));
+    let rows = story.history(runs[0]).await;
+    let over = rows.into_iter().find(|row| row.kind == "step.done").unwrap().data.unwrap();
+    assert_eq!((&over["until"], &over["passed"]), (&json!("2027-03-18T08:00:00Z"), &json!(true)));
     set_day(&story, Value::Null);
     story.ask(runs[1], Action::Resume).await;
     let held = story.until(runs[1], "held").await;
