@@ -67,6 +67,9 @@ enum Command {
     /// What SalesOS tells of: JSON Schemas and the reference of all topics.
     #[command(subcommand)]
     Events(commands::events::Command),
+    /// Act on a contact: unsubscribe it
+    #[command(subcommand)]
+    Contacts(commands::contacts::Command),
     /// Imports contacts from a CSV file.
     Import(commands::import::Args),
     /// Imports the contacts of a CSV file and enrolls them in a sequence.
@@ -137,6 +140,7 @@ async fn run(command: Command, settings: Settings) -> anyhow::Result<Ending> {
         Command::Doctor(args) => commands::doctor::run(args, settings).await,
         Command::Workflows(command) => commands::workflows::run(command, settings).await,
         Command::Events(command) => commands::events::run(command),
+        Command::Contacts(command) => commands::contacts::run(command, settings).await,
         Command::Import(args) => commands::import::run(args, settings).await,
         Command::Enroll(args) => commands::enroll::run(args, settings).await,
         Command::Runs(command) => commands::runs::run(command, settings).await,

@@ -1,4 +1,4 @@
-//! The HTTP surface, one folder per service: gateway, auth, crm, sequences, activities, ops. They stand in one
+//! The HTTP surface, one folder per service: gateway, auth, crm, email, sequences, activities, ops. They stand in one
 //! process, or each in its own (`service`).
 //!
 //! Handlers begin and commit; rules and statements are the domain's. Whatever belongs to a customer is read
@@ -6,6 +6,7 @@
 
 mod activities;
 mod auth;
+mod email;
 mod gateway;
 mod hex;
 mod idempotency;

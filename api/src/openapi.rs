@@ -152,14 +152,17 @@ fn problems(
             ("412", "It was changed meanwhile"),
             ("428", "`If-Match` is missing"),
         ]),
-        "delete" => problems.push(("412", "It was changed meanwhile")),
+        "delete" => problems.extend([
+            ("409", "The state forbids it"),
+            ("412", "It was changed meanwhile"),
+        ]),
         _other => {}
     }
     problems
 }
 
 /// The kinds of ids that stand in paths, by what stands before them.
-const IDS: [(&str, &str); 22] = [
+const IDS: [(&str, &str); 23] = [
     ("accounts", "acc"),
     ("activities", "act"),
     ("activities/tasks", "tsk"),
@@ -178,6 +181,7 @@ const IDS: [(&str, &str); 22] = [
     ("ops/schedules", "sch"),
     ("pipelines", "pip"),
     ("sequences", "seq"),
+    ("suppressions", "sup"),
     ("teams", "team"),
     ("users", "usr"),
     ("webhooks", "whk"),

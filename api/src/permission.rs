@@ -20,7 +20,7 @@ pub(crate) struct Permission {
 }
 
 /// All permissions, by resource.
-pub(crate) const TABLE: [Permission; 34] = [
+pub(crate) const TABLE: [Permission; 36] = [
     row("me:read", Role::Viewer, "who is logged in"),
     row("me:write", Role::Viewer, "one's own password and logins"),
     row("users:read", Role::Viewer, "users and teams"),
@@ -32,6 +32,8 @@ pub(crate) const TABLE: [Permission; 34] = [
     row("accounts:write", Role::Rep, "make, change, delete and restore accounts"),
     row("contacts:read", Role::Viewer, "contacts"),
     row("contacts:write", Role::Rep, "make, change, delete and restore contacts"),
+    row("suppressions:read", Role::Viewer, "suppressed addresses and domains"),
+    row("suppressions:write", Role::Manager, "suppress addresses and domains; remove suppressions"),
     row("imports:read", Role::Rep, "imports and the rows that they refused"),
     row("imports:write", Role::Manager, "import contacts from files"),
     row("erasures:read", Role::Admin, "certificates of erasures"),

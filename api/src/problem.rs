@@ -7,6 +7,7 @@ use std::time::Duration;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use crm::own_run::OwnRunError;
+use crm::reach::Refusal;
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -247,6 +248,11 @@ impl Problem {
         self
     }
 
+    /// Each thing that is wrong.
+    pub(crate) fn faults(self) -> Vec<Fault> {
+        self.errors
+    }
+
     /// The same with when it is worth trying again.
     #[must_use]
     pub fn retry_after(mut self, left: Duration) -> Self {
@@ -339,14 +345,15 @@ impl From<OwnRunError> for Problem {
 
 impl From<sqlx::Error> for Problem {
     fn from(error: sqlx::Error) -> Self {
-        if let Some(database) = error.as_database_error() {
-            if let Some(constraint) = database.constraint() {
-                return violated(constraint);
+        match Refusal::of(&error) {
+            Some(Refusal::Constraint(constraint)) => return violated(&constraint),
+            Some(refusal @ Refusal::Value) => {
+                return Self::new(Kind::Invalid).detail(refusal.reason());
             }
-            // Class 22: a value that no column can hold, such as a NUL in a text.
-            if database.code().is_some_and(|code| code.starts_with("22")) {
-                return Self::new(Kind::Invalid).detail("a value can't be stored as it is");
+            Some(refusal @ Refusal::OutOfReach) => {
+                return Self::new(Kind::Forbidden).detail(refusal.reason());
             }
+            None => {}
         }
         let code = error.as_database_error().and_then(|error| error.code());
         let gone = code.is_some_and(|code| passes(&code))

@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use utoipa_axum::router::OpenApiRouter;
 
-use crate::{State, activities, auth, ops, records, sequences};
+use crate::{State, activities, auth, email, ops, records, sequences};
 
 /// The port of the gateway, the only public door.
 pub const GATEWAY_PORT: u16 = 3000;
@@ -17,7 +17,7 @@ pub enum Service {
     Auth,
     /// The records that people keep.
     Crm,
-    /// Mails and mailboxes; it has no routes yet.
+    /// Mail: suppressed addresses and domains.
     Email,
     /// Meetings; it has no routes yet.
     Calendar,
@@ -85,7 +85,8 @@ impl Service {
         match self {
             Self::Auth => auth::router(),
             Self::Crm => records::router(),
-            Self::Email | Self::Calendar => OpenApiRouter::new(),
+            Self::Email => email::router(),
+            Self::Calendar => OpenApiRouter::new(),
             Self::Sequences => sequences::router().merge(ops::of_enrollments()),
             Self::Activities => activities::router(),
             Self::Ops => ops::router(),

@@ -11,8 +11,10 @@ mod merging;
 mod operators;
 #[path = "../../tests/support/promises.rs"]
 mod promises;
+mod reach;
 mod records;
 mod schedules;
+mod suppressions;
 
 use std::sync::Arc;
 

@@ -371,6 +371,11 @@ pub async fn list(
             sql.push(format!(" and {column} = ")).push_bind(id);
         }
     }
+    // The account's own timeline: its contacts may be in reach where the account is not.
+    if let Some(id) = account_id {
+        sql.push(" and crm.reaches_about(").push_bind(customer_id);
+        sql.push(", null, ").push_bind(id).push(", null)");
+    }
     if let Some(kind) = &filter.kind {
         sql.push(" and kind = ").push_bind(kind.clone());
     }

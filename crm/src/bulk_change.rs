@@ -5,12 +5,15 @@ use chrono::{DateTime, Utc};
 use engine::clock;
 use serde::{Deserialize, Serialize};
 use sqlx::types::Json;
-use sqlx::{PgConnection, PgExecutor, QueryBuilder};
+use sqlx::{Connection, PgConnection, PgExecutor, QueryBuilder};
 use uuid::Uuid;
 
+use crate::account::AccountError;
 use crate::contact::Changing;
 use crate::custom_field::{self, Entity};
 use crate::filter::{self, Checked, Field, Filter};
+use crate::opportunity::OpportunityError;
+use crate::reach::Refusal;
 use crate::{account, contact, opportunity};
 
 /// How many records one transaction changes.
@@ -82,6 +85,8 @@ pub struct BulkChange {
     pub changed: i64,
     /// How many stayed as they were.
     pub skipped: i64,
+    /// Why it failed, or why the first of those that were refused stayed as it was.
+    pub error: Option<String>,
     /// When it was ordered.
     pub created_at: DateTime<Utc>,
     /// When it last went on.
@@ -200,7 +205,7 @@ pub async fn find(
 ) -> Result<Option<BulkChange>, sqlx::Error> {
     sqlx::query_as!(
         BulkChange,
-        "select id, entity, status, total, changed, skipped, created_at, updated_at, ended_at
+        "select id, entity, status, total, changed, skipped, error, created_at, updated_at, ended_at
          from bulk_changes where customer_id = $1 and id = $2",
         customer_id,
         id,
@@ -254,14 +259,16 @@ pub async fn advance(
     };
     let from = (found.after_id, Some(found.before_at));
     let ids = page(&mut *tx, customer_id, entity, &checked, from, PAGE).await?;
-    let changed = apply(&mut *tx, customer_id, &ids, &wanted).await?;
+    let Applied { changed, refused } = apply(&mut *tx, customer_id, &ids, &wanted).await?;
     let whole = i64::try_from(ids.len()).unwrap_or(i64::MAX);
     let is_left = whole == PAGE;
     let changed = i64::try_from(changed).unwrap_or(i64::MAX);
     sqlx::query!(
         "update bulk_changes set after_id = coalesce($3, after_id), changed = changed + $4, skipped = skipped + $5,
-           status = case when $6 then 'running' else 'done' end, updated_at = engine.now(),
-           ended_at = case when not $6 then engine.now() end
+           error = coalesce(error, $7),
+           status = case when $6 then 'running' when changed + $4 = 0 and coalesce(error, $7) is not null then 'failed'
+             else 'done' end,
+           updated_at = engine.now(), ended_at = case when not $6 then engine.now() end
          where customer_id = $1 and id = $2",
         customer_id,
         id,
@@ -269,6 +276,7 @@ pub async fn advance(
         changed,
         whole - changed,
         is_left,
+        refused,
     )
     .execute(tx)
     .await?;
@@ -312,7 +320,16 @@ async fn fail(
     Ok(false)
 }
 
-/// Changes records; gives how many became others. One that can't become so stays as it is.
+/// What a bulk change did to some records.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Applied {
+    /// How many became others.
+    pub changed: usize,
+    /// Why the first of those that were refused stayed as it is.
+    pub refused: Option<String>,
+}
+
+/// Changes records in the caller's transaction. One that can't become so stays as it is, and stops no other.
 ///
 /// # Errors
 /// What the statements returned.
@@ -321,7 +338,91 @@ pub async fn apply(
     customer_id: Uuid,
     ids: &[Uuid],
     wanted: &Wanted,
-) -> Result<usize, sqlx::Error> {
+) -> Result<Applied, sqlx::Error> {
+    if let Ok(changed) = attempt(&mut *tx, customer_id, ids, wanted).await? {
+        return Ok(Applied { changed, refused: None });
+    }
+    let mut applied = Applied::default();
+    for id in ids {
+        match attempt(&mut *tx, customer_id, std::slice::from_ref(id), wanted).await? {
+            Ok(changed) => applied.changed += changed,
+            Err(reason) => applied.refused = applied.refused.or(Some(reason)),
+        }
+    }
+    Ok(applied)
+}
+
+/// Why some records were not changed.
+enum ChangeError {
+    /// One of them can't become so; the text says why.
+    Refused(String),
+    /// The database failed.
+    Database(sqlx::Error),
+}
+
+impl From<sqlx::Error> for ChangeError {
+    fn from(error: sqlx::Error) -> Self {
+        match Refusal::of(&error) {
+            Some(refusal) => Self::Refused(refusal.reason()),
+            None => Self::Database(error),
+        }
+    }
+}
+
+impl From<AccountError> for ChangeError {
+    fn from(error: AccountError) -> Self {
+        match error {
+            AccountError::Database(error) => error.into(),
+            AccountError::OutOfReach => Self::Refused(Refusal::OutOfReach.reason()),
+            AccountError::NameTaken | AccountError::UnknownOwner => {
+                Self::Refused(error.to_string())
+            }
+        }
+    }
+}
+
+impl From<OpportunityError> for ChangeError {
+    fn from(error: OpportunityError) -> Self {
+        match error {
+            OpportunityError::Database(error) => error.into(),
+            OpportunityError::OutOfReach => Self::Refused(Refusal::OutOfReach.reason()),
+            OpportunityError::UnknownStage
+            | OpportunityError::UnknownAccount
+            | OpportunityError::UnknownContact
+            | OpportunityError::UnknownOwner
+            | OpportunityError::NotLost => Self::Refused(error.to_string()),
+        }
+    }
+}
+
+/// Changes all of these records or none: gives how many became others, or why one can't.
+async fn attempt(
+    tx: &mut PgConnection,
+    customer_id: Uuid,
+    ids: &[Uuid],
+    wanted: &Wanted,
+) -> Result<Result<usize, String>, sqlx::Error> {
+    let mut part = tx.begin().await?;
+    match change(&mut part, customer_id, ids, wanted).await {
+        Ok(changed) => {
+            part.commit().await?;
+            Ok(Ok(changed))
+        }
+        Err(ChangeError::Refused(reason)) => {
+            part.rollback().await?;
+            Ok(Err(reason))
+        }
+        Err(ChangeError::Database(error)) => Err(error),
+    }
+}
+
+async fn change(
+    tx: &mut PgConnection,
+    customer_id: Uuid,
+    ids: &[Uuid],
+    wanted: &Wanted,
+) -> Result<usize, ChangeError> {
+    let mut changed = 0;
     match wanted {
         Wanted::Contact(change) => {
             let changing = |contact_id: &Uuid| Changing {
@@ -330,39 +431,27 @@ pub async fn apply(
                 change: change.clone(),
             };
             let changing: Vec<Changing> = ids.iter().map(changing).collect();
-            contact::change(tx, &changing, "bulk").await
+            changed = contact::change(tx, &changing, "bulk").await?;
         }
         Wanted::Account(change) => {
-            let mut changed = 0;
             for id in ids {
-                let Some(locked) = account::lock(&mut *tx, customer_id, *id).await? else {
-                    continue;
-                };
+                let found = account::lock(&mut *tx, customer_id, *id).await?;
+                let Some(locked) = found else { continue };
                 let before = locked.updated_at;
-                match account::change(&mut *tx, customer_id, locked, change.clone()).await {
-                    Ok(now) => changed += usize::from(now.updated_at != before),
-                    Err(account::AccountError::Database(error)) => return Err(error),
-                    Err(account::AccountError::NameTaken | account::AccountError::UnknownOwner) => {
-                    }
-                }
+                let now = account::change(&mut *tx, customer_id, locked, change.clone()).await?;
+                changed += usize::from(now.updated_at != before);
             }
-            Ok(changed)
         }
         Wanted::Opportunity(change) => {
-            let mut changed = 0;
             for id in ids {
-                let Some(locked) = opportunity::lock(&mut *tx, customer_id, *id).await? else {
-                    continue;
-                };
+                let found = opportunity::lock(&mut *tx, customer_id, *id).await?;
+                let Some(locked) = found else { continue };
                 let before = locked.updated_at;
-                match opportunity::change(&mut *tx, customer_id, locked, change.clone()).await {
-                    Ok(now) => changed += usize::from(now.updated_at != before),
-                    Err(opportunity::OpportunityError::Database(error)) => return Err(error),
-                    // A stage of another pipeline than this one's: it stays where it is.
-                    Err(_) => {}
-                }
+                let now =
+                    opportunity::change(&mut *tx, customer_id, locked, change.clone()).await?;
+                changed += usize::from(now.updated_at != before);
             }
-            Ok(changed)
         }
     }
+    Ok(changed)
 }

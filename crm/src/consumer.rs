@@ -251,7 +251,8 @@ fn activity(event: &Event) -> Option<NewActivity> {
         title,
         body: None,
         about: about(event)?,
-        actor: "system".into(),
+        // An event that names who caused it leaves their name in the timeline.
+        actor: event.data.get("actor").and_then(Value::as_str).unwrap_or("system").to_owned(),
         occurred_at: event.at,
         data: json!({ "event": event.topic, "key": event.key, "data": event.data }),
         source: Some(format!("event:{}", event.id)),

@@ -14,6 +14,7 @@ use crate::consumer;
 use crate::contact;
 use crate::event::email::{self as event, Bounce, Heard};
 use crate::suppression::{self, Reason};
+use crate::unsubscription;
 
 /// Names the consumer under which inbound causes are applied once.
 const CONSUMER: &str = "inbound";
@@ -97,13 +98,31 @@ pub async fn apply(
             contact::mark_bounced(tx, customer_id, message.contact_id).await?;
         }
         Kind::Unsubscribed => {
+            let actor = format!("signal:{}", unsubscription::SIGNAL);
+            unsubscription::end(tx, customer_id, message.contact_id, &actor, None).await?;
             suppression::add(tx, customer_id, &message.recipient, Reason::Unsubscribed).await?;
-            contact::mark_unsubscribed(tx, customer_id, message.contact_id).await?;
         }
     }
     let event_sequence = touch(tx, customer_id, inbound).await?;
     tell(tx, customer_id, inbound, &message, event_sequence).await?;
     Ok(Applied::Now)
+}
+
+/// Marks a contact as bounced and suppresses its address, for an operator who knows of it and signals [`BOUNCED`]. An id
+/// that is no contact's changes nothing.
+///
+/// # Errors
+/// What the statements returned.
+pub async fn mark_bounced(
+    tx: &mut PgConnection,
+    customer_id: Uuid,
+    contact_id: Uuid,
+) -> Result<(), sqlx::Error> {
+    contact::mark_bounced(&mut *tx, customer_id, contact_id).await?;
+    let Some(contact) = contact::find(&mut *tx, customer_id, contact_id).await? else {
+        return Ok(());
+    };
+    suppression::add(tx, customer_id, &contact.email, Reason::Bounced).await
 }
 
 async fn find(
@@ -211,9 +230,9 @@ async fn notify(
         Kind::Clicked => "email.clicked",
         Kind::Replied => "email.replied",
         Kind::AutoReplied => "email.auto_replied",
-        Kind::BouncedHard => "email.bounced.hard",
+        Kind::BouncedHard => BOUNCED,
         Kind::BouncedSoft => "email.bounced.soft",
-        Kind::Unsubscribed => "contact.unsubscribed",
+        Kind::Unsubscribed => unsubscription::SIGNAL,
     };
     let signal = NewSignal {
         customer_id,
@@ -226,13 +245,16 @@ async fn notify(
     Ok(())
 }
 
+/// The signal of an address that takes no mail.
+pub const BOUNCED: &str = "email.bounced.hard";
+
 /// The names of the signals that come from mail.
 pub const SIGNALS: &[&str] = &[
     "email.opened",
     "email.clicked",
     "email.replied",
     "email.auto_replied",
-    "email.bounced.hard",
+    BOUNCED,
     "email.bounced.soft",
-    "contact.unsubscribed",
+    unsubscription::SIGNAL,
 ];

@@ -272,6 +272,11 @@ pub async fn list(
             sql.push(format!(" and {column} = ")).push_bind(id);
         }
     }
+    // The account's own tasks: its contacts may be in reach where the account is not.
+    if let Some(id) = account_id {
+        sql.push(" and crm.reaches_about(").push_bind(customer_id);
+        sql.push(", null, ").push_bind(id).push(", null)");
+    }
     if let Some(due_before) = filter.due_before {
         sql.push(" and coalesce(due_at, 'infinity') < ").push_bind(due_before);
     }

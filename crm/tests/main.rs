@@ -11,4 +11,5 @@ mod mail;
 #[path = "../../tests/support/promises.rs"]
 mod promises;
 mod tenants;
+mod unsubscribing;
 mod world;

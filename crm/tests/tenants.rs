@@ -53,6 +53,27 @@ async fn every_table_of_a_customer_is_under_row_level_security() {
 }
 
 #[tokio::test]
+async fn every_table_of_what_somebody_reaches_has_the_policy_and_checks_what_is_written() {
+    let world = world("").await;
+    // Certificates of erasures are for admins alone, who reach everything.
+    let open: Vec<String> = sqlx::query_scalar(
+        "select distinct c.oid::regclass::text from pg_class c
+         join pg_attribute a on a.attrelid = c.oid and not a.attisdropped
+           and a.attname in ('owner_id', 'contact_id', 'account_id', 'opportunity_id', 'activity_id')
+         where c.relnamespace = 'public'::regnamespace and c.relkind in ('r', 'p')
+           and c.oid <> 'erasures'::regclass
+           and not exists (select from pg_policy p where p.polrelid = c.oid and p.polname = 'reach'
+             and not p.polpermissive and pg_get_expr(p.polqual, c.oid) like '%reaches%'
+             and pg_get_expr(p.polwithcheck, c.oid) like '%reaches%')",
+    )
+    .fetch_all(world.pool())
+    .await
+    .unwrap();
+    assert_eq!(open, Vec::<String>::new());
+    world.database.drop().await;
+}
+
+#[tokio::test]
 async fn nothing_is_written_for_another_customer() {
     let world = world("").await;
     let mut db = PgConnection::connect_with(&world.database.options).await.unwrap();

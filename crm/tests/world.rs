@@ -28,7 +28,7 @@ impl Step for Rest {
 }
 
 /// Knows one step type and the signals of mail.
-fn registry() -> Registry {
+pub(crate) fn registry() -> Registry {
     let rest = StepType {
         name: "rest",
         effect: Effect::Pure,

@@ -3,6 +3,7 @@
 mod background;
 pub(crate) mod bulk;
 pub(crate) mod consumer;
+pub(crate) mod contacts;
 pub(crate) mod db;
 pub(crate) mod demo;
 pub(crate) mod dev;

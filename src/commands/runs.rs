@@ -5,7 +5,7 @@ use std::str::FromStr;
 use anyhow::{Result, bail};
 use chrono::{DateTime, Utc};
 use clap::builder::PossibleValuesParser;
-use crm::enrollment;
+use crm::{enrollment, inbound, unsubscription};
 use engine::definition_store::Definitions;
 use engine::explain;
 use engine::id;
@@ -94,7 +94,8 @@ pub(crate) enum Command {
     },
     /// Undoes what runs did, last step first, by the steps that their `compensate` names; then they end.
     Undo(Bulk),
-    /// Signals a run, as if it had come from outside.
+    /// Signal a run, as if the signal had come from outside; `contact.unsubscribed` unsubscribes
+    /// its contact, `email.bounced.hard` marks it as bounced
     Signal {
         /// The run (`run_…` or `enr_…`).
         id: String,
@@ -324,18 +325,37 @@ async fn signal(
         println!("{text}: unchanged, it is {}", found.state);
         return Ok(Ending::NothingMatched);
     }
-    let signal = NewSignal {
-        customer_id: found.customer_id,
-        target: Target::Run(found.run_id),
-        name,
-        key: format!("cli:{}", engine::clock::new_id()),
-        data,
-    };
+    if name == unsubscription::SIGNAL
+        && let Some(ending) = unsubscribe(db, &found).await?
+    {
+        return Ok(ending);
+    }
+    // A bounce is the contact's as well: its address takes no mail, in no sequence.
+    let bounced = name == inbound::BOUNCED;
+    let target =
+        if bounced { Target::Subject(found.subject_id) } else { Target::Run(found.run_id) };
+    let key = format!("cli:{}", engine::clock::new_id());
+    let signal = NewSignal { customer_id: found.customer_id, target, name, key, data };
     let mut tx = db.begin().await?;
     signal::send(&mut tx, &[signal]).await?;
+    if bounced {
+        inbound::mark_bounced(&mut tx, found.customer_id, found.subject_id).await?;
+    }
     tx.commit().await?;
     println!("sent");
     Ok(Ending::Done)
+}
+
+/// Unsubscribes the contact that a run is about; `None` if it is about something else. The signal says that a person
+/// wants no more mail: to end this run alone would leave them to be written to by the next.
+async fn unsubscribe(db: &PgPool, found: &RunRow) -> Result<Option<Ending>> {
+    let mut tx = db.begin().await?;
+    let (customer_id, contact_id) = (found.customer_id, found.subject_id);
+    let done = unsubscription::unsubscribe(&mut tx, customer_id, contact_id, "cli").await?;
+    let Some(done) = done else { return Ok(None) };
+    tx.commit().await?;
+    println!("unsubscribed {}; {} of its runs ended", id::show("con", contact_id), done.runs);
+    Ok(Some(Ending::Done))
 }
 
 /// Refuses a signal that no workflow can hear, as a misspelled one.

@@ -95,6 +95,8 @@ struct BulkBody {
     changed: i64,
     /// How many stayed as they were.
     skipped: i64,
+    /// Why it failed, or why the first of those that were refused stayed as it was.
+    error: Option<String>,
     created_at: DateTime<Utc>,
     updated_at: DateTime<Utc>,
     ended_at: Option<DateTime<Utc>>,
@@ -108,6 +110,7 @@ fn show(change: BulkChange) -> BulkBody {
         total: change.total,
         changed: change.changed,
         skipped: change.skipped,
+        error: change.error,
         created_at: change.created_at,
         updated_at: change.updated_at,
         ended_at: change.ended_at,
@@ -121,6 +124,9 @@ enum Bulk {
     Changed {
         changed: usize,
         skipped: usize,
+        /// Why the first of those that were refused stayed as it was.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        error: Option<String>,
     },
     Matched {
         /// Counted up to 10,000.
@@ -211,9 +217,11 @@ async fn order(
                 let matched = i64::try_from(ids.len()).unwrap_or(i64::MAX);
                 return Ok(Json(Bulk::Matched { matched, more: false, sample }).into_response());
             }
-            let changed = bulk_change::apply(tx, customer_id, &ids, &wanted).await?;
-            let skipped = ids.len() - changed;
-            Ok(Json(Bulk::Changed { changed, skipped }).into_response())
+            let applied = bulk_change::apply(tx, customer_id, &ids, &wanted).await?;
+            let skipped = ids.len() - applied.changed;
+            let answer =
+                Bulk::Changed { changed: applied.changed, skipped, error: applied.refused };
+            Ok(Json(answer).into_response())
         }
         (None, Some(filter)) if !filter.is_empty() => {
             let matching = checked(&mut *tx, customer_id, entity, &filter).await?;

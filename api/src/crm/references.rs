@@ -4,7 +4,7 @@ use engine::id;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use crate::problem::Problem;
+use crate::problem::{Fault, Kind, Problem};
 
 /// The account of a field, where one is named.
 pub(super) async fn account(
@@ -23,7 +23,7 @@ pub(super) async fn account(
 }
 
 /// The active user of a field, where one is named.
-pub(super) async fn user(
+async fn user(
     tx: &mut PgConnection,
     customer_id: Uuid,
     field: &str,
@@ -36,6 +36,31 @@ pub(super) async fn user(
     found
         .map(|found| Some(found.id))
         .ok_or_else(|| Problem::invalid(field, "there is no such user"))
+}
+
+/// The owner of a field, where one is named: a user whose records the caller reaches. Whoever gave a record to somebody
+/// else would lose sight of it.
+pub(super) async fn owner(
+    tx: &mut PgConnection,
+    customer_id: Uuid,
+    named: Option<&str>,
+) -> Result<Option<Uuid>, Problem> {
+    let owner = user(&mut *tx, customer_id, "owner_id", named).await?;
+    match owner {
+        Some(owner) if !crm::reach::reaches(tx, owner).await? => Err(out_of_reach()),
+        Some(_) | None => Ok(owner),
+    }
+}
+
+/// Refuses an owner of another team.
+pub(super) fn out_of_reach() -> Problem {
+    let message = "belongs to another team; name yourself, somebody of your team or `null`, or ask an admin to \
+        hand the record over";
+    Problem::new(Kind::Forbidden).detail("you would not reach the record any more").fault(Fault {
+        field: Some("owner_id".into()),
+        message: message.into(),
+        ..Fault::default()
+    })
 }
 
 /// The contacts of a field, all of them.

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use sqlx::PgPool;
 use tower::ServiceExt;
 
+use crate::reach::Teams;
 use crate::{call, database, door, sign_up};
 
 /// The methods of a path and what each needs; none where it is open to all.
@@ -189,6 +190,8 @@ async fn one_of_everything(db: &PgPool, customer: &str) -> BTreeMap<&'static str
              select customer_id, gen_random_uuid(), 'todo', 'Think', 'test' from c returning id),
            ers as (insert into erasures (customer_id, id, contact_id, removed, actor)
              select c.customer_id, gen_random_uuid(), con.id, '{}', 'test' from c, con returning id),
+           sup as (insert into suppressions (customer_id, id, domain, reason)
+             select customer_id, gen_random_uuid(), 'rival.example', 'manual' from c returning id),
            whk as (insert into webhooks (customer_id, id, url, events, secret)
              select customer_id, gen_random_uuid(), 'https://hooks.example.com', '{*}', 'sealed' from c returning id),
            whd as (insert into webhook_deliveries (customer_id, id, webhook_id, event_id, topic, body)
@@ -200,6 +203,7 @@ async fn one_of_everything(db: &PgPool, customer: &str) -> BTreeMap<&'static str
          union all select 'team', id from team union all select 'op', id from op union all select 'sch', id from sch
          union all select 'key', id from key union all select 'acc', id from acc union all select 'fld', id from fld
          union all select 'imp', id from imp union all select 'ers', id from ers union all select 'whk', id from whk union all select 'whd', id from whd union all select 'act', id from act union all select 'tsk', id from tsk union all select 'blk', id from blk union all select 'lst', id from lst union all select 'pip', id from pip
+         union all select 'sup', id from sup
          union all select 'usr', id from users where customer_id = $1::uuid",
     )
     .bind(customer)
@@ -209,7 +213,7 @@ async fn one_of_everything(db: &PgPool, customer: &str) -> BTreeMap<&'static str
     let of = |kind: &str| ids.iter().find(|(one, _)| one == kind).unwrap().1;
     let mut shown: BTreeMap<&'static str, String> = [
         "con", "seq", "team", "op", "sch", "key", "usr", "acc", "act", "blk", "ers", "whk", "whd",
-        "tsk", "fld", "imp", "lst", "pip",
+        "tsk", "fld", "imp", "lst", "pip", "sup",
     ]
     .into_iter()
     .map(|kind| (kind, engine::id::show(kind, of(kind))))
@@ -295,6 +299,126 @@ async fn another_customers_id_answers_404_and_changes_nothing() {
     assert!(asked > 25, "only {asked} routes");
     assert_eq!(all_of(&database.pool, &customer).await, before);
     database.drop().await;
+}
+
+/// Bodies that name another team's things, for a route that takes them.
+fn bodies(method: &str, path: &str, ids: &BTreeMap<&'static str, String>, sam: &str) -> Vec<Value> {
+    let (con, acc, opp, pip) = (&ids["con"], &ids["acc"], &ids["opp"], &ids["pip"]);
+    let about = [
+        json!({ "contact_id": con }),
+        json!({ "account_id": acc }),
+        json!({ "opportunity_id": opp }),
+    ];
+    let with = |fields: Value| {
+        let whole = |about: &Value| {
+            let mut body = fields.clone();
+            body.as_object_mut().unwrap().extend(about.as_object().unwrap().clone());
+            body
+        };
+        about.iter().map(whole).collect::<Vec<_>>()
+    };
+    let set = [json!({ "owner_id": sam }), json!({ "tags": ["x"] })];
+    let bulk = |id: &str| {
+        let all = json!({ "created_at": { "gt": "2000-01-01T00:00:00Z" } });
+        let which = [json!({ "ids": [id] }), json!({ "filter": all })];
+        let each = |which: Value| {
+            set.clone().map(|set| {
+                let mut body = which.clone();
+                body["set"] = set;
+                body
+            })
+        };
+        which.into_iter().flat_map(each).collect::<Vec<_>>()
+    };
+    match (method, path.trim_start_matches("/api/v1")) {
+        ("POST", "/contacts") => vec![
+            json!({ "email": "eve@lead.example" }),
+            json!({ "email": "new@lead.example", "owner_id": sam }),
+            json!({ "email": "new@lead.example", "account_id": acc }),
+            json!({ "email": "new@lead.example", "company": "Lead Ltd" }),
+        ],
+        ("POST", "/accounts") => {
+            vec![json!({ "name": "Lead Ltd" }), json!({ "name": "New", "owner_id": sam })]
+        }
+        ("POST", "/opportunities") => {
+            let new = |fields: Value| {
+                let mut body = json!({ "name": "New", "pipeline_id": pip, "stage_id": ids["stg"] });
+                body.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
+                body
+            };
+            let fields = [
+                json!({ "owner_id": sam }),
+                json!({ "account_id": acc }),
+                json!({ "contact_ids": [con] }),
+            ];
+            fields.map(new).into()
+        }
+        ("PATCH", "/contacts/{id}" | "/accounts/{id}" | "/opportunities/{id}") => set.into(),
+        ("POST", "/contacts/bulk") => bulk(con),
+        ("POST", "/accounts/bulk") => bulk(acc),
+        ("POST", "/opportunities/bulk") => bulk(opp),
+        ("POST", "/contacts/{id}/merge") => vec![json!({ "from_id": con })],
+        ("POST", "/activities/notes") => with(json!({ "body": "hello" })),
+        ("POST", "/activities/calls") => with(json!({ "outcome": "reached" })),
+        ("POST", "/activities/tasks") => with(json!({ "title": "call", "assignee_id": sam })),
+        ("PATCH", "/activities/{id}") => vec![json!({ "body": "mine" })],
+        ("PATCH", "/activities/tasks/{id}") => vec![json!({ "title": "mine", "assignee_id": sam })],
+        ("POST", "/sequences/{id}/enrollments") => vec![json!({ "contact_ids": [con] })],
+        (_, _) => vec![body(method, path)],
+    }
+}
+
+#[tokio::test]
+async fn a_rep_with_another_teams_things_is_answered_properly_and_changes_none_of_them() {
+    let teams = Teams::open().await;
+    let pool = &teams.desk.database.pool;
+    let customer: uuid::Uuid =
+        sqlx::query_scalar("select id from customers").fetch_one(pool).await.unwrap();
+    let mut ids = one_of_everything(pool, &customer.to_string()).await;
+    let sam = engine::id::read("usr", teams.id("sam")).unwrap();
+    for statement in [
+        "update contacts set owner_id = $1",
+        "update accounts set owner_id = $1",
+        "update opportunities set owner_id = $1",
+        "update activities set account_id = (select id from accounts) where $1::uuid is not null",
+        "update tasks set opportunity_id = (select id from opportunities) where $1::uuid is not null",
+    ] {
+        sqlx::query(statement).bind(sam).execute(pool).await.unwrap();
+    }
+    let stage: uuid::Uuid =
+        sqlx::query_scalar("select id from stages").fetch_one(pool).await.unwrap();
+    ids.insert("stg", engine::id::show("stg", stage));
+    let theirs = "select (select string_agg(c::text, ';') from contacts c where owner_id is not null)
+        || (select string_agg(a::text, ';') from accounts a where owner_id is not null)
+        || (select string_agg(o::text, ';') from opportunities o where owner_id is not null)
+        || (select string_agg(a::text, ';') from activities a) || (select string_agg(t::text, ';') from tasks t)";
+    let before: String = sqlx::query_scalar(theirs).fetch_one(pool).await.unwrap();
+    let hidden = ["con", "acc", "opp", "act", "tsk", "mrg", "enr"];
+    let mut asked = 0;
+    for (method, path, word) in routes() {
+        if word.is_none() {
+            continue;
+        }
+        let kind =
+            path.contains("{id}").then(|| example(&path).split('_').next().unwrap().to_owned());
+        let real = match kind.as_deref() {
+            Some(kind) => path.replace("{id}", &ids[kind]),
+            None => path.clone(),
+        };
+        for body in bodies(&method, &path, &ids, teams.id("sam")) {
+            let (status, answer) =
+                call(&teams.desk.door, &method, &real, teams.token("nora"), body.clone()).await;
+            assert!(status < 500, "{method} {path} {body}: {status} {answer}");
+            if status != 403 && kind.as_deref().is_some_and(|kind| hidden.contains(&kind)) {
+                assert_eq!(status, 404, "{method} {path} {body}: {answer}");
+            }
+            asked += 1;
+        }
+    }
+    assert!(asked > 90, "only {asked} requests");
+    let after: String = sqlx::query_scalar(theirs).fetch_one(pool).await.unwrap();
+    assert_eq!(after, before);
+    teams.desk.database.drop().await;
 }
 
 /// A POST under a key; gives the status, the headers and the body.

@@ -15,6 +15,7 @@ use super::{Account, Address, find};
 use crate::change::present;
 use crate::custom_field::Entity;
 use crate::event::account::{self as event, Created, Deleted, Updated};
+use crate::reach::Refusal;
 use crate::search;
 
 /// Why an account was not written.
@@ -26,6 +27,9 @@ pub enum AccountError {
     /// The customer has no such user.
     #[error("there is no such user")]
     UnknownOwner,
+    /// The owner's records are out of the caller's reach.
+    #[error("the owner belongs to another team")]
+    OutOfReach,
     /// The database refused.
     #[error(transparent)]
     Database(sqlx::Error),
@@ -33,10 +37,13 @@ pub enum AccountError {
 
 impl From<sqlx::Error> for AccountError {
     fn from(error: sqlx::Error) -> Self {
-        match error.as_database_error().and_then(|error| error.constraint()) {
-            Some("accounts_name") => Self::NameTaken,
-            Some("accounts_customer_id_owner_id_fkey") => Self::UnknownOwner,
-            Some(_) | None => Self::Database(error),
+        match Refusal::of(&error) {
+            Some(Refusal::OutOfReach) => Self::OutOfReach,
+            Some(Refusal::Constraint(name)) if name == "accounts_name" => Self::NameTaken,
+            Some(Refusal::Constraint(name)) if name == "accounts_customer_id_owner_id_fkey" => {
+                Self::UnknownOwner
+            }
+            Some(Refusal::Constraint(_) | Refusal::Value) | None => Self::Database(error),
         }
     }
 }
@@ -104,7 +111,7 @@ pub struct Change {
 /// Makes an account, and the event `account.created`.
 ///
 /// # Errors
-/// `NameTaken`, `UnknownOwner`, or what the statements returned.
+/// `NameTaken`, `UnknownOwner`, `OutOfReach`, or what the statements returned.
 pub async fn create(
     tx: &mut PgConnection,
     customer_id: Uuid,
@@ -133,8 +140,7 @@ pub async fn create(
     search::learn(&mut *tx, Entity::Account, &[customer_id], &[id]).await?;
     let told = Created { account: event::Account::of(id), name: new.name };
     tell(&mut *tx, customer_id, &event::CREATED, &[(id, 1, told)]).await?;
-    let made = find(tx, customer_id, id).await?;
-    Ok(made.expect("an account made in this transaction is seen by it"))
+    find(tx, customer_id, id).await?.ok_or(AccountError::OutOfReach)
 }
 
 /// A live account by id, locked against other changes.
@@ -197,8 +203,7 @@ pub async fn change(
     }
     let told = Updated { account: event::Account::of(id), changed };
     tell(&mut *tx, customer_id, &event::UPDATED, &[(id, sequence, told)]).await?;
-    let found = find(tx, customer_id, id).await?;
-    Ok(found.expect("an account that is locked is there"))
+    find(tx, customer_id, id).await?.ok_or(AccountError::OutOfReach)
 }
 
 /// Makes a change; gives the names of the fields that are others than before.

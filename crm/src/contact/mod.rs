@@ -17,8 +17,8 @@ use uuid::Uuid;
 pub use change::{Change, Changing, change};
 pub use list::{FIELDS as LISTED, SORTS, active, list, search};
 pub(crate) use wipe::{erase, erased_among, lock_all};
-pub use write::{ContactError, create, delete, lock, mark_bounced, mark_unsubscribed, restore};
-pub(crate) use write::{count_events, insert_placed, rename_company};
+pub use write::{ContactError, create, delete, lock, mark_bounced, restore};
+pub(crate) use write::{count_events, hold, insert_placed, mark_unsubscribed, rename_company};
 pub use zone::ZoneSource;
 
 /// The most rows of one page.
@@ -148,6 +148,25 @@ pub async fn find_all(
         ids,
     )
     .fetch_all(db)
+    .await
+}
+
+/// The live contact of an address.
+///
+/// # Errors
+/// What the statement returned.
+pub async fn find_by_email(
+    db: impl PgExecutor<'_>,
+    customer_id: Uuid,
+    email: &str,
+) -> Result<Option<Uuid>, sqlx::Error> {
+    sqlx::query_scalar!(
+        r#"select id as "id!" from crm.contacts_in_reach
+           where customer_id = $1 and lower(email) = lower($2) and deleted_at is null"#,
+        customer_id,
+        email,
+    )
+    .fetch_optional(db)
     .await
 }
 

@@ -8,14 +8,14 @@ use engine::topic::Topic;
 use engine::{clock, id};
 use serde::Serialize;
 use serde_json::{Value, json};
-use sqlx::PgConnection;
+use sqlx::{PgConnection, PgExecutor};
 use uuid::Uuid;
 
 use super::zone::{self, ZoneSource};
 use super::{Contact, NewContact, find};
 use crate::custom_field::Entity;
 use crate::event::contact::{self as event, Created, Deleted, Unsubscribed, Updated};
-use crate::{account, address, search};
+use crate::{account, address, reach, search};
 
 /// Why no contact was made.
 #[derive(Debug, thiserror::Error)]
@@ -23,9 +23,12 @@ pub enum ContactError {
     /// What was given as address is none.
     #[error("`{0}` is no email address; write it as name@domain.tld")]
     InvalidEmail(String),
-    /// The customer has the address already.
+    /// The customer has the address already; the contact is named where the caller reaches it.
     #[error("there is a contact with this address already")]
-    Duplicate { contact_id: Uuid },
+    Duplicate { contact_id: Option<Uuid> },
+    /// The owner's records are out of the caller's reach.
+    #[error("the owner belongs to another team")]
+    OutOfReach,
     /// There is no such zone.
     #[error(transparent)]
     UnknownZone(#[from] engine::timing::UnknownZone),
@@ -37,7 +40,7 @@ pub enum ContactError {
 /// Makes a contact, its account where it names a new company, and the event `contact.created`.
 ///
 /// # Errors
-/// `InvalidEmail`, `UnknownZone`, `Duplicate`, or what the statements returned.
+/// `InvalidEmail`, `UnknownZone`, `Duplicate`, `OutOfReach`, or what the statements returned.
 pub async fn create(
     tx: &mut PgConnection,
     customer_id: Uuid,
@@ -52,12 +55,10 @@ pub async fn create(
     let batch = insert_batch(tx, customer_id, vec![new], "api").await?;
     match batch.created.first() {
         Some(contact_id) => {
-            let made = find(&mut *tx, customer_id, *contact_id).await?;
-            Ok(made.expect("a contact made in this transaction is seen by it"))
+            find(&mut *tx, customer_id, *contact_id).await?.ok_or(ContactError::OutOfReach)
         }
         None => {
             let contact_id = batch.by_email.get(&email.to_lowercase()).copied();
-            let contact_id = contact_id.ok_or(sqlx::Error::RowNotFound)?;
             Err(ContactError::Duplicate { contact_id })
         }
     }
@@ -237,6 +238,25 @@ pub async fn lock(
     find(tx, customer_id, id).await
 }
 
+/// Keeps contacts as they are until the transaction ends; others may do the same.
+///
+/// # Errors
+/// What the statement returned.
+pub(crate) async fn hold(
+    db: impl PgExecutor<'_>,
+    customer_id: Uuid,
+    ids: &[Uuid],
+) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "select from contacts where customer_id = $1 and id = any($2) order by id for share",
+        customer_id,
+        ids,
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
 /// Deletes a contact that [`lock`] gave; it can be restored. `contact.deleted` tells of it.
 ///
 /// # Errors
@@ -312,33 +332,33 @@ pub(crate) async fn count_events(
     Ok(counted.into_iter().map(|row| ((row.customer_id, row.id), row.event_sequence)).collect())
 }
 
-/// Gives an account's contacts its new name as their company.
+/// Gives all of an account's contacts its new name as their company, also those that the caller does not reach.
 pub(crate) async fn rename_company(
     tx: &mut PgConnection,
     customer_id: Uuid,
     account_id: Uuid,
     name: &str,
 ) -> Result<(), sqlx::Error> {
+    let lifted = reach::lift(&mut *tx).await?;
     sqlx::query!(
         "update contacts set company = $3 where customer_id = $1 and account_id = $2 and company is distinct from $3",
         customer_id,
         account_id,
         name,
     )
-    .execute(tx)
+    .execute(&mut *tx)
     .await?;
-    Ok(())
+    reach::restore(tx, lifted).await
 }
 
-/// Marks a contact as one who wants no more mail; tells of it once.
-///
-/// # Errors
-/// What the statements returned.
-pub async fn mark_unsubscribed(
+/// Marks a contact as one who wants no more mail, and publishes it once; says whether it is new. `actor` is published
+/// where it was not the person's own doing.
+pub(crate) async fn mark_unsubscribed(
     tx: &mut PgConnection,
     customer_id: Uuid,
     contact_id: Uuid,
-) -> Result<(), sqlx::Error> {
+    actor: Option<&str>,
+) -> Result<bool, sqlx::Error> {
     let sequence = sqlx::query_scalar!(
         "update contacts set status = 'unsubscribed', event_sequence = event_sequence + 1, updated_at = engine.now()
          where customer_id = $1 and id = $2 and status in ('active', 'bounced') returning event_sequence",
@@ -347,9 +367,11 @@ pub async fn mark_unsubscribed(
     )
     .fetch_optional(&mut *tx)
     .await?;
-    let Some(sequence) = sequence else { return Ok(()) };
-    let told = Unsubscribed { contact_id: id::show("con", contact_id) };
-    tell(tx, customer_id, contact_id, &event::UNSUBSCRIBED, sequence, &told).await
+    let Some(sequence) = sequence else { return Ok(false) };
+    let told =
+        Unsubscribed { contact_id: id::show("con", contact_id), actor: actor.map(str::to_owned) };
+    tell(tx, customer_id, contact_id, &event::UNSUBSCRIBED, sequence, &told).await?;
+    Ok(true)
 }
 
 /// Marks a contact whose address takes no mail.

@@ -57,6 +57,31 @@ pub async fn end_all(
     Ok(())
 }
 
+/// Ends all open runs about a contact, in whatever state they are and of whatever workflow; gives how many. A step that
+/// is running finishes, but can no longer act.
+///
+/// # Errors
+/// What the statements returned; the caller rolls back.
+pub(crate) async fn exit_all(
+    tx: &mut PgConnection,
+    customer_id: Uuid,
+    contact_id: Uuid,
+    reason: &str,
+    actor: &str,
+) -> Result<usize, sqlx::Error> {
+    let ended = run::exit_all(&mut *tx, customer_id, contact_id, reason, actor).await?;
+    let change = || event::Change {
+        step: None,
+        reason: Some(reason.to_owned()),
+        actor: Some(actor.to_owned()),
+    };
+    let told = |id: &Uuid| Told { id: *id, what: What::Changed(&event::EXITED, change()) };
+    for ids in ended.chunks(AT_ONCE) {
+        tell(&mut *tx, customer_id, ids.iter().map(told).collect()).await?;
+    }
+    Ok(ended.len())
+}
+
 /// All enrollments of contacts, which are runs; why those ended that did not exit is forgotten.
 pub(crate) async fn erase(
     tx: &mut PgConnection,

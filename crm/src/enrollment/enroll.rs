@@ -191,6 +191,8 @@ async fn judge(
     new: &NewEnrollments<'_>,
     report: &mut EnrollReport,
 ) -> Result<Vec<Contact>, sqlx::Error> {
+    // An unsubscription waits for who is enrolled here, or comes first and is seen.
+    contact::hold(&mut *tx, customer_id, new.contact_ids).await?;
     let found = contact::find_all(&mut *tx, customer_id, new.contact_ids).await?;
     let emails: Vec<String> = found.iter().map(|contact| contact.email.clone()).collect();
     let suppressed: HashSet<String> =

@@ -6,7 +6,7 @@ mod enroll;
 mod forget;
 mod read;
 
-pub(crate) use control::{Told, What, erase, tell};
+pub(crate) use control::{Told, What, erase, exit_all, tell};
 pub use control::{act, end_all};
 pub use enroll::{
     DOMAIN_LIMIT, EnrollError, EnrollReport, NewEnrollments, RefusalReason, Refused, Sender,

@@ -64,6 +64,10 @@ pub(crate) struct Unsubscribed {
     /// The contact (`con_…`).
     #[schemars(regex(pattern = CONTACT))]
     pub(crate) contact_id: String,
+    /// Who unsubscribed the contact, such as `user:usr_…`; not present if the recipient did.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "String")]
+    pub(crate) actor: Option<String>,
 }
 
 /// The data of [`UPDATED`].

@@ -17,7 +17,7 @@ use uuid::Uuid;
 
 use self::row::{combined, write};
 use crate::event::contact::{self as event, Deleted, Updated};
-use crate::{contact, engagement};
+use crate::{contact, engagement, reach};
 
 pub use duplicates::{Duplicate, duplicates};
 
@@ -93,9 +93,12 @@ pub async fn merge(
         return Err(MergeError::BothEnrolled(name));
     }
     let scores = engagement::rows(&mut *tx, customer_id, pair).await?;
+    // Whoever merges reaches both contacts, but perhaps not each deal in which they are.
+    let lifted = reach::lift(&mut *tx).await?;
     let opportunities = opportunities(&mut *tx, customer_id, from_id).await?;
     let moved = moving::take(tx, customer_id, pair).await?;
     let joined = moving::join(tx, customer_id, pair).await?;
+    reach::restore(&mut *tx, lifted).await?;
     let wanted = combined(&before);
     write(tx, customer_id, contact_id, &wanted).await?;
     sqlx::query!(
@@ -152,7 +155,9 @@ pub async fn undo(
     let pair = [found.contact_id, found.from_id];
     let parting = found.parting.0;
     let now = lock(tx, customer_id, pair).await?.ok_or(MergeError::NotFound)?;
+    let lifted = reach::lift(&mut *tx).await?;
     moving::give_back(tx, customer_id, pair, &parting).await?;
+    reach::restore(&mut *tx, lifted).await?;
     for (at, contact_id) in pair.into_iter().enumerate() {
         // What somebody has changed since stays as it is.
         let wanted = now[at].iter().map(|(field, value)| {

@@ -16,6 +16,7 @@ use crate::change::present;
 use crate::custom_field;
 use crate::event::opportunity::{self as event, Lost, StageChanged, Updated};
 use crate::pipeline::Kind;
+use crate::reach::Refusal;
 
 /// Why an opportunity was not written.
 #[derive(Debug, thiserror::Error)]
@@ -32,6 +33,9 @@ pub enum OpportunityError {
     /// The customer has no such user.
     #[error("there is no such user")]
     UnknownOwner,
+    /// The owner's records are out of the caller's reach.
+    #[error("the owner belongs to another team")]
+    OutOfReach,
     /// Only what was lost has a reason for that.
     #[error("stands only at a stage that means lost")]
     NotLost,
@@ -42,6 +46,9 @@ pub enum OpportunityError {
 
 impl From<sqlx::Error> for OpportunityError {
     fn from(error: sqlx::Error) -> Self {
+        if Refusal::of(&error) == Some(Refusal::OutOfReach) {
+            return Self::OutOfReach;
+        }
         match error.as_database_error().and_then(|error| error.constraint()) {
             Some("opportunity_stage") => Self::UnknownStage,
             Some("opportunities_customer_id_account_id_fkey") => Self::UnknownAccount,
@@ -162,7 +169,7 @@ pub async fn create(
     .await?;
     link(&mut *tx, customer_id, id, &new.contact_ids).await?;
     let made = find(&mut *tx, customer_id, id).await?;
-    let made = made.expect("an opportunity made in this transaction is seen by it");
+    let made = made.ok_or(OpportunityError::OutOfReach)?;
     let mut told = vec![What::Created];
     told.extend(closed(&made));
     tell(tx, customer_id, &made, 1, told).await?;
@@ -262,7 +269,7 @@ pub async fn change(
         link(&mut *tx, customer_id, wanted.id, &contacts).await?;
     }
     let now = find(&mut *tx, customer_id, wanted.id).await?;
-    let now = now.expect("an opportunity that is locked is there");
+    let now = now.ok_or(OpportunityError::OutOfReach)?;
     let mut told = vec![What::Updated(changed)];
     if moved {
         told.push(What::Moved { from_stage_id: locked.stage_id });

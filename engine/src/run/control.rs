@@ -226,6 +226,72 @@ async fn cancel(tx: &mut PgConnection, runs: &[&Locked]) -> Result<(), sqlx::Err
     Ok(())
 }
 
+/// How many runs are ended by one round.
+const ROUND: i64 = 500;
+
+/// Ends every open run about a subject as exited for this reason, in whatever state it is: sleeping, in a lane, paused,
+/// held. A step that is running finishes and is recorded; nothing follows it, and an intent of it is refused. Gives the
+/// runs that ended.
+///
+/// # Errors
+/// What the statements returned; the caller rolls back.
+pub async fn exit_all(
+    tx: &mut PgConnection,
+    customer_id: Uuid,
+    subject_id: Uuid,
+    reason: &str,
+    actor: &str,
+) -> Result<Vec<Uuid>, sqlx::Error> {
+    let mut ended = Vec::new();
+    loop {
+        let open = sqlx::query_scalar!(
+            "select id from engine.runs where customer_id = $1 and subject_id = $2 and ended_at is null
+             order by id limit $3",
+            customer_id,
+            subject_id,
+            ROUND,
+        )
+        .fetch_all(&mut *tx)
+        .await?;
+        if open.is_empty() {
+            return Ok(ended);
+        }
+        let locked = lock(tx, customer_id, &open).await?;
+        // One that ended while its row was waited for is not among those of the next round.
+        let living: Vec<&Locked> =
+            locked.iter().filter(|run| Action::Cancel.moves(run.state)).collect();
+        exit(tx, &living, reason, actor).await?;
+        family::note_ends(tx, &ids(&living)).await?;
+        ended.extend(ids(&living));
+    }
+}
+
+async fn exit(
+    tx: &mut PgConnection,
+    runs: &[&Locked],
+    reason: &str,
+    actor: &str,
+) -> Result<(), sqlx::Error> {
+    queue::leave(tx, &ids(runs)).await?;
+    sqlx::query!(
+        "with ended as (
+           update engine.runs set state = 'exited', place = 'none', next_at = null, wait_signal = null,
+             remaining = null, reason = $2, ended_at = engine.now(), changed_at = engine.now(), seq = seq + 1
+           where id = any($1)
+           returning id, seq, step, iteration
+         )
+         insert into engine.history (run_id, seq, at, kind, step, iteration, actor, data)
+         select id, seq, engine.now(), 'run.exited', step, iteration, $3, jsonb_build_object('reason', $2::text)
+         from ended",
+        &ids(runs),
+        reason,
+        actor,
+    )
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
 async fn retry(tx: &mut PgConnection, runs: &[&Locked]) -> Result<(), sqlx::Error> {
     let free: Vec<Uuid> = runs.iter().filter(|run| !run.queued).map(|run| run.run_id).collect();
     sqlx::query!(

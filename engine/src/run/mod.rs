@@ -16,7 +16,7 @@ mod start;
 mod subject;
 mod waited;
 
-pub use control::{Action, Change, act, observe};
+pub use control::{Action, Change, act, exit_all, observe};
 pub(crate) use family::{note_ends, pass_on};
 pub(crate) use meant::Meant;
 pub(crate) use migrating::{Moving, Stance, write as write_migrated};

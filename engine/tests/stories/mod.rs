@@ -6,6 +6,7 @@ mod ahead;
 mod changes;
 mod cohorts;
 mod crashes;
+mod exits;
 mod failures;
 mod families;
 mod faults;

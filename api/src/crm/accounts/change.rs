@@ -13,7 +13,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::super::custom::{self, Of};
-use super::super::references::user;
+use super::super::references::owner;
 use super::{AccountBody, Tagged, check, refused, show, tagged};
 use crate::State;
 use crate::input::{Body, name, path_id};
@@ -82,7 +82,7 @@ impl Wanted {
         let values = self.custom.unwrap_or_default();
         custom::check(&mut *tx, customer_id, Entity::Account, &values, Of::Change).await?;
         let owner_id = match self.owner_id {
-            Some(named) => Some(user(&mut *tx, customer_id, "owner_id", named.as_deref()).await?),
+            Some(named) => Some(owner(&mut *tx, customer_id, named.as_deref()).await?),
             None => None,
         };
         Ok(Change {

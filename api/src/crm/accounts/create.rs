@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
 use super::super::custom::{self, Of};
-use super::super::references::user;
+use super::super::references::owner;
 use super::{AccountBody, check, refused, show};
 use crate::State;
 use crate::input::{Body, name};
@@ -72,7 +72,7 @@ pub(super) async fn create(
         phone: new.phone,
         website: new.website,
         address: new.address,
-        owner_id: user(&mut tx, customer_id, "owner_id", new.owner_id.as_deref()).await?,
+        owner_id: owner(&mut tx, customer_id, new.owner_id.as_deref()).await?,
         tags: new.tags,
         custom: new.custom,
     };

@@ -17,6 +17,7 @@ use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use super::references::out_of_reach;
 use crate::State;
 use crate::input::bounded;
 use crate::problem::{Kind, Problem};
@@ -82,6 +83,7 @@ fn refused(error: AccountError) -> Problem {
     match error {
         AccountError::NameTaken => Problem::new(Kind::NameTaken).detail(error.to_string()),
         AccountError::UnknownOwner => Problem::invalid("owner_id", error.to_string()),
+        AccountError::OutOfReach => out_of_reach(),
         AccountError::Database(error) => error.into(),
     }
 }

@@ -15,7 +15,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::super::custom::{self, Of};
-use super::super::references::{account, user};
+use super::super::references::{account, out_of_reach, owner};
 use super::{ContactBody, Tagged, check_texts, show, tagged};
 use crate::State;
 use crate::input::{Body, path_id};
@@ -147,7 +147,7 @@ impl Wanted {
             None => None,
         };
         let owner_id = match self.owner_id {
-            Some(named) => Some(user(&mut *tx, customer_id, "owner_id", named.as_deref()).await?),
+            Some(named) => Some(owner(&mut *tx, customer_id, named.as_deref()).await?),
             None => None,
         };
         // To the rules of contacts an empty text is an unknown one.
@@ -204,10 +204,7 @@ pub(super) async fn change(
     let changing = Changing { customer_id, contact_id: locked.id, change };
     contact::change(&mut tx, &[changing], "api").await?;
     let changed = contact::find(&mut *tx, customer_id, locked.id).await?;
-    changed.map(tagged).ok_or_else(|| {
-        let detail = "you would not reach the contact any more; ask an admin to give it away";
-        Problem::new(Kind::Forbidden).detail(detail)
-    })
+    changed.map(tagged).ok_or_else(out_of_reach)
 }
 
 /// Deletes a contact and ends its enrollments; the contact can be restored.

@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
 use super::super::custom::{self, Of};
-use super::super::references::{account, user};
+use super::super::references::{account, out_of_reach, owner};
 use super::{ContactBody, check_texts, show};
 use crate::State;
 use crate::input::Body;
@@ -95,7 +95,7 @@ pub(super) async fn create(
     let record = NewContact {
         account_id: account(&mut tx, customer_id, "account_id", new.account_id.as_deref()).await?,
         company: new.company.filter(|company| !company.trim().is_empty()),
-        owner_id: user(&mut tx, customer_id, "owner_id", new.owner_id.as_deref()).await?,
+        owner_id: owner(&mut tx, customer_id, new.owner_id.as_deref()).await?,
         first_name: new.first_name,
         last_name: new.last_name,
         email: new.email,
@@ -120,8 +120,13 @@ fn refused(error: ContactError) -> Problem {
     match error {
         ContactError::InvalidEmail(_) => Problem::invalid("email", error.to_string()),
         ContactError::UnknownZone(zone) => Problem::invalid("time_zone", zone.to_string()),
-        ContactError::Duplicate { contact_id } => Problem::new(Kind::DuplicateContact)
-            .detail(format!("{} has this address", id::show("con", contact_id))),
+        ContactError::Duplicate { contact_id: Some(contact_id) } => {
+            Problem::new(Kind::DuplicateContact)
+                .detail(format!("{} has this address", id::show("con", contact_id)))
+        }
+        ContactError::Duplicate { contact_id: None } => Problem::new(Kind::DuplicateContact)
+            .detail("a contact that you do not reach has this address; ask an admin for it"),
+        ContactError::OutOfReach => out_of_reach(),
         ContactError::Database(error) => error.into(),
     }
 }

@@ -4,6 +4,7 @@ mod change;
 mod create;
 mod export;
 mod read;
+mod unsubscribe;
 
 pub(super) use change::Wanted;
 
@@ -30,6 +31,7 @@ pub(super) fn router() -> OpenApiRouter<State> {
         .routes(routes!(export::export))
         .routes(routes!(read::find, change::change, change::delete))
         .routes(routes!(change::restore))
+        .routes(routes!(unsubscribe::unsubscribe))
 }
 
 /// A contact as people read it.

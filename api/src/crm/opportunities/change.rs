@@ -14,7 +14,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::super::custom::{self, Of};
-use super::super::references::{account, contacts, user};
+use super::super::references::{account, contacts, owner};
 use super::{MoneyBody, OpportunityBody, Tagged, check, refused, show, tagged};
 use crate::State;
 use crate::input::{Body, field_id, name, optional_id, path_id};
@@ -92,7 +92,7 @@ impl Wanted {
             None => None,
         };
         let owner_id = match self.owner_id {
-            Some(named) => Some(user(&mut *tx, customer_id, "owner_id", named.as_deref()).await?),
+            Some(named) => Some(owner(&mut *tx, customer_id, named.as_deref()).await?),
             None => None,
         };
         let value = match self.value {

@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
 use super::super::custom::{self, Of};
-use super::super::references::{account, contacts, user};
+use super::super::references::{account, contacts, owner};
 use super::{MoneyBody, OpportunityBody, check, refused, show};
 use crate::State;
 use crate::input::{Body, field_id, name};
@@ -70,7 +70,7 @@ pub(super) async fn create(
         value: new.value.map(MoneyBody::read).transpose()?,
         close_on: new.close_on,
         lost_reason: new.lost_reason,
-        owner_id: user(&mut tx, customer_id, "owner_id", new.owner_id.as_deref()).await?,
+        owner_id: owner(&mut tx, customer_id, new.owner_id.as_deref()).await?,
         tags: new.tags,
         custom: new.custom,
     };

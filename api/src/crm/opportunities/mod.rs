@@ -17,6 +17,7 @@ use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use super::references::out_of_reach;
 use crate::State;
 use crate::input::bounded;
 use crate::problem::Problem;
@@ -147,6 +148,7 @@ fn refused(error: OpportunityError) -> Problem {
         OpportunityError::UnknownContact => "contact_ids",
         OpportunityError::UnknownOwner => "owner_id",
         OpportunityError::NotLost => "lost_reason",
+        OpportunityError::OutOfReach => return out_of_reach(),
         OpportunityError::Database(error) => return error.into(),
     };
     Problem::invalid(field, error.to_string())

@@ -1,0 +1,12 @@
+//! Mail: so far whom nobody writes to.
+
+mod suppressions;
+
+use utoipa_axum::router::OpenApiRouter;
+
+use crate::State;
+
+/// All routes of the service.
+pub(crate) fn router() -> OpenApiRouter<State> {
+    suppressions::router()
+}
