@@ -152,10 +152,9 @@ fn problems(
             ("412", "It was changed meanwhile"),
             ("428", "`If-Match` is missing"),
         ]),
-        "delete" => problems.extend([
-            ("409", "The state forbids it"),
-            ("412", "It was changed meanwhile"),
-        ]),
+        "delete" => {
+            problems.extend([("409", "The state forbids it"), ("412", "It was changed meanwhile")])
+        }
         _other => {}
     }
     problems

@@ -1,5 +1,6 @@
 //! One customer never sees or points to another's rows; what guards the door.
 
+use crm::reach::Refusal;
 use crm::token::{self, NewToken, Spent};
 use crm::user::{self, NewUser, Role};
 use engine::clock;
@@ -55,13 +56,13 @@ async fn every_table_of_a_customer_is_under_row_level_security() {
 #[tokio::test]
 async fn every_table_of_what_somebody_reaches_has_the_policy_and_checks_what_is_written() {
     let world = world("").await;
-    // Certificates of erasures are for admins alone, who reach everything.
+    // Certificates of erasures and deliveries to webhooks are for admins alone, who reach everything.
     let open: Vec<String> = sqlx::query_scalar(
         "select distinct c.oid::regclass::text from pg_class c
          join pg_attribute a on a.attrelid = c.oid and not a.attisdropped
            and a.attname in ('owner_id', 'contact_id', 'account_id', 'opportunity_id', 'activity_id')
          where c.relnamespace = 'public'::regnamespace and c.relkind in ('r', 'p')
-           and c.oid <> 'erasures'::regclass
+           and c.oid not in ('erasures'::regclass, 'webhook_deliveries'::regclass)
            and not exists (select from pg_policy p where p.polrelid = c.oid and p.polname = 'reach'
              and not p.polpermissive and pg_get_expr(p.polqual, c.oid) like '%reaches%'
              and pg_get_expr(p.polwithcheck, c.oid) like '%reaches%')",
@@ -70,6 +71,49 @@ async fn every_table_of_what_somebody_reaches_has_the_policy_and_checks_what_is_
     .await
     .unwrap();
     assert_eq!(open, Vec::<String>::new());
+    world.database.drop().await;
+}
+
+#[tokio::test]
+async fn a_record_out_of_reach_is_a_refusal_and_a_missing_grant_is_a_fault_of_ours() {
+    let world = world("").await;
+    let sam = clock::new_id();
+    let new = NewUser {
+        id: sam,
+        email: "sam@acme.example",
+        name: "Sam",
+        role: Role::Rep,
+        team_id: None,
+        password_hash: "opaque",
+    };
+    user::create(world.pool(), world.customer_id, new).await.unwrap();
+    let mut db = PgConnection::connect_with(&world.database.options).await.unwrap();
+    sqlx::raw_sql("set role salesos_api").execute(&mut db).await.unwrap();
+    for (statement, refusal) in [
+        (
+            "insert into accounts (customer_id, id, name, owner_id) values ($1, gen_random_uuid(), 'x', $2)",
+            Some(Refusal::OutOfReach),
+        ),
+        (
+            "insert into accounts (customer_id, id, name, employees) values ($1, gen_random_uuid(), $2::text, -1)",
+            Some(Refusal::Constraint("account_employees".into())),
+        ),
+        ("delete from suppression_keys where customer_id in ($1, $2)", None),
+    ] {
+        let mut tx = db.begin().await.unwrap();
+        let caller =
+            "select set_config('app.customer_id', $1, true), set_config('app.user_id', $2, true)";
+        sqlx::query(caller)
+            .bind(world.customer_id.to_string())
+            .bind(clock::new_id().to_string())
+            .execute(&mut *tx)
+            .await
+            .unwrap();
+        let refused = sqlx::query(statement).bind(world.customer_id).bind(sam);
+        let error = refused.execute(&mut *tx).await.unwrap_err();
+        assert_eq!(Refusal::of(&error), refusal, "{error}");
+    }
+    db.close().await.unwrap();
     world.database.drop().await;
 }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crm::suppression::{self, NewSuppression, Reason, What};
 use crm::unsubscription::{self, Unsubscription};
-use crm::{enrollment, erasure};
+use crm::{enrollment, erasure, inbound};
 use engine::definition_store::Definitions;
 use engine::id;
 use engine::run::Action;
@@ -146,5 +146,20 @@ async fn a_domain_holds_for_erased_people_and_no_erased_address_is_stored_again(
         let new = world.contact(address).await.id;
         assert_eq!(refused(&world, new).await.as_deref(), Some("Suppressed"), "{address}");
     }
+    world.database.drop().await;
+}
+
+#[tokio::test]
+async fn a_bounce_that_an_operator_knows_of_keeps_the_contact_out_of_every_sequence() {
+    let world = world("").await;
+    let ada = world.contact("ada@x.example").await.id;
+    let mut tx = world.pool().begin().await.unwrap();
+    inbound::mark_bounced(&mut tx, world.customer_id, ada).await.unwrap();
+    // A run may be about something that is no contact.
+    inbound::mark_bounced(&mut tx, world.customer_id, world.sequence.id).await.unwrap();
+    tx.commit().await.unwrap();
+    assert_eq!(refused(&world, ada).await.as_deref(), Some("Bounced"));
+    let found = suppression::of_address(world.pool(), world.customer_id, "ADA@x.example").await;
+    assert_eq!(found.unwrap().pop().unwrap().reason, Reason::Bounced);
     world.database.drop().await;
 }

@@ -19,4 +19,5 @@ mod pausing;
 mod records;
 mod schedules;
 mod services;
+mod unsubscribing;
 mod versions;

@@ -17,8 +17,8 @@ pub(crate) struct Teams {
 impl Teams {
     pub(crate) async fn open() -> Self {
         let desk = Desk::open().await;
-        let north = desk.make("/teams", json!({ "name": "North" })).await;
-        let south = desk.make("/teams", json!({ "name": "South" })).await;
+        let north = desk.make("/teams", json!({ "name": "Team North" })).await;
+        let south = desk.make("/teams", json!({ "name": "Team South" })).await;
         let mut teams = Self { desk, tokens: BTreeMap::new(), ids: BTreeMap::new() };
         for (name, role, team) in [
             ("nora", "rep", &north),

@@ -3,8 +3,10 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use sqlx::PgPool;
 
 use crate::desk::Desk;
+use crate::reach::Teams;
 
 /// What is asked, and the index that answers it.
 const ASKED: &[(&str, &str)] = &[
@@ -42,12 +44,60 @@ async fn a_listing_reads_the_index_that_answers_it() {
     let Desk { door, database, pool, .. } = desk;
     drop(door);
     pool.close().await;
-    let mut unread: Vec<&str> = ASKED.iter().map(|(_, index)| *index).collect();
+    were_read(&database.pool, ASKED.iter().map(|(_, index)| *index).collect()).await;
+    database.drop().await;
+}
+
+#[tokio::test]
+async fn a_rep_reads_the_timeline_and_the_tasks_of_an_account_or_a_deal_by_their_index() {
+    let teams = Teams::open().await;
+    let (pipeline, stage) = teams.pipeline().await;
+    let account = teams.make("nora", "/accounts", json!({ "name": "Lead" })).await;
+    let deal = json!({ "name": "Deal", "pipeline_id": pipeline, "stage_id": stage });
+    let deal = teams.make("nora", "/opportunities", deal).await;
+    for body in [json!({ "account_id": account }), json!({ "opportunity_id": deal })] {
+        let mut body = body;
+        body["title"] = json!("call");
+        teams.make("nora", "/activities/tasks", body).await;
+    }
+    // Those of others: what a rep does not reach may be most of what there is.
+    for statement in [
+        "insert into accounts (customer_id, id, name, owner_id)
+         select customer_id, gen_random_uuid(), 'name' || n, id from users, generate_series(1, 500) n where name = 'sam'",
+        "insert into activities (customer_id, id, kind, title, actor, occurred_at, account_id)
+         select a.customer_id, gen_random_uuid(), 'note', 'x', 'x', now() - n * interval '1 minute', a.id
+         from accounts a, generate_series(1, 40) n where a.owner_id is not null",
+        "insert into tasks (customer_id, id, kind, title, source, account_id)
+         select a.customer_id, gen_random_uuid(), 'todo', 'x', gen_random_uuid(), a.id
+         from accounts a, generate_series(1, 40) n where a.owner_id is not null",
+        "analyze",
+    ] {
+        sqlx::query(statement).execute(&teams.desk.database.pool).await.unwrap();
+    }
+    for (path, count) in [
+        (format!("/activities?account_id={account}"), 0),
+        (format!("/activities?opportunity_id={deal}"), 0),
+        (format!("/activities/tasks?account_id={account}"), 1),
+        (format!("/activities/tasks?opportunity_id={deal}"), 1),
+    ] {
+        assert_eq!(teams.listed("nora", &path, "id").await.len(), count, "{path}");
+    }
+    let Teams { desk: Desk { door, database, pool, .. }, .. } = teams;
+    drop(door);
+    pool.close().await;
+    let indexes =
+        ["activities_account", "activities_opportunity", "tasks_account", "tasks_opportunity"];
+    were_read(&database.pool, indexes.to_vec()).await;
+    database.drop().await;
+}
+
+/// Waits until the statistics say that all of these indexes were read.
+async fn were_read(db: &PgPool, mut unread: Vec<&str>) {
     for _ in 0..100 {
         let read: Vec<String> = sqlx::query_scalar(
             "select indexrelname::text from pg_stat_user_indexes where idx_scan > 0",
         )
-        .fetch_all(&database.pool)
+        .fetch_all(db)
         .await
         .unwrap();
         unread.retain(|index| !read.iter().any(|read| read == index));
@@ -57,5 +107,4 @@ async fn a_listing_reads_the_index_that_answers_it() {
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
     assert_eq!(unread, Vec::<&str>::new(), "these indexes were not read");
-    database.drop().await;
 }
