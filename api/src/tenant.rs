@@ -4,6 +4,7 @@ use std::ops::Deref;
 
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
+use crm::bulk_change::Reach;
 use crm::user::Role;
 use engine::id;
 use sqlx::{PgConnection, Postgres, Transaction};
@@ -11,7 +12,7 @@ use uuid::Uuid;
 
 use crate::State;
 use crate::gateway::trace::Trace;
-use crate::permission::Permission;
+use crate::permission::{self, Permission};
 use crate::pool::Pool;
 use crate::problem::{Kind, Problem};
 use crate::work::{Tx, Work};
@@ -134,15 +135,35 @@ impl Asker {
             text.push_str("; ");
         }
         text.push_str(&of_customer(customer_id));
-        if let Principal::User(LoggedIn { user_id, role, team_id, .. }) = &self.principal
-            && matches!(role, Role::Rep | Role::Manager)
-        {
+        if let Some(Reach { user_id, team_id }) = self.reach() {
             text.push_str(&format!("; set local app.user_id = '{user_id}'"));
             if let Some(team_id) = team_id {
                 text.push_str(&format!("; set local app.team_id = '{team_id}'"));
             }
         }
         text
+    }
+
+    /// Whose records it reaches, if not all of the customer's.
+    pub(crate) fn reach(&self) -> Option<Reach> {
+        match &self.principal {
+            Principal::User(LoggedIn {
+                user_id, role: Role::Rep | Role::Manager, team_id, ..
+            }) => Some(Reach { user_id: *user_id, team_id: *team_id }),
+            Principal::User(_) | Principal::Key { .. } | Principal::Operator { .. } => None,
+        }
+    }
+
+    /// Whether it sees and stops only work that it ordered itself. Admins, and keys that may do so, see and stop
+    /// everybody's.
+    pub(crate) fn owns_only(&self, work: &str) -> bool {
+        match &self.principal {
+            Principal::User(user) => !matches!(user.role, Role::Owner | Role::Admin),
+            Principal::Key { .. } => {
+                permission::find(work).is_none_or(|permission| self.check(permission).is_err())
+            }
+            Principal::Operator { .. } => false,
+        }
     }
 }
 

@@ -73,6 +73,8 @@ pub struct NewBulkChange<'a> {
 /// A bulk change.
 #[derive(Debug, Clone, PartialEq)]
 pub struct BulkChange {
+    /// Who ordered it, such as `user:usr_…`.
+    pub actor: String,
     /// Its id (`blk_…`), also its run's.
     pub id: Uuid,
     /// Of which records: the stored word of an [`Entity`].
@@ -205,7 +207,7 @@ pub async fn find(
 ) -> Result<Option<BulkChange>, sqlx::Error> {
     sqlx::query_as!(
         BulkChange,
-        "select id, entity, status, total, changed, skipped, error, created_at, updated_at, ended_at
+        "select actor, id, entity, status, total, changed, skipped, error, created_at, updated_at, ended_at
          from bulk_changes where customer_id = $1 and id = $2",
         customer_id,
         id,
@@ -250,7 +252,8 @@ pub async fn advance(
     .fetch_optional(&mut *tx)
     .await?;
     let Some(found) = found else { return Ok(false) };
-    act_as(&mut *tx, customer_id, found.reach.as_ref().map(|reach| &reach.0)).await?;
+    let reach = found.reach.as_ref().map(|reach| &reach.0);
+    let _to_the_end = act_as(&mut *tx, customer_id, reach).await?;
     let wanted = found.wanted.0;
     let entity = wanted.entity();
     let custom = custom_field::of(&mut *tx, customer_id, entity).await?;
@@ -283,19 +286,40 @@ pub async fn advance(
     Ok(is_left)
 }
 
-/// Goes on as the API's role does, under row-level security.
-async fn act_as(
+/// The role of a transaction before it acted for somebody.
+pub(crate) struct RoleBefore(String);
+
+/// Continues as the API's role does, under row-level security; gives the role before.
+pub(crate) async fn act_as(
     tx: &mut PgConnection,
     customer_id: Uuid,
     reach: Option<&Reach>,
-) -> Result<(), sqlx::Error> {
+) -> Result<RoleBefore, sqlx::Error> {
     let text = |id: Option<Uuid>| id.map(|id| id.to_string()).unwrap_or_default();
+    let role = sqlx::query_scalar!(r#"select current_setting('role') as "role!""#)
+        .fetch_one(&mut *tx)
+        .await?;
     sqlx::query!(
         "select set_config('role', 'salesos_api', true) as role, set_config('app.customer_id', $1, true) as customer,
            set_config('app.user_id', $2, true) as person, set_config('app.team_id', $3, true) as team",
         customer_id.to_string(),
         text(reach.map(|reach| reach.user_id)),
         text(reach.and_then(|reach| reach.team_id)),
+    )
+    .fetch_one(tx)
+    .await?;
+    Ok(RoleBefore(role))
+}
+
+/// Continues as before, for nobody in particular.
+pub(crate) async fn act_as_before(
+    tx: &mut PgConnection,
+    RoleBefore(role): RoleBefore,
+) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "select set_config('role', $1, true) as role, set_config('app.customer_id', '', true) as customer,
+           set_config('app.user_id', '', true) as person, set_config('app.team_id', '', true) as team",
+        role,
     )
     .fetch_one(tx)
     .await?;

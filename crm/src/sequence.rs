@@ -174,6 +174,24 @@ pub async fn find_named(
     .await
 }
 
+/// Names of a customer's sequences: the one that is asked for first, if it exists; at most 200.
+///
+/// # Errors
+/// Returns what the statement returned.
+pub async fn names(
+    db: impl PgExecutor<'_>,
+    customer_id: Uuid,
+    asked: &str,
+) -> Result<Vec<String>, sqlx::Error> {
+    sqlx::query_scalar!(
+        "select name from sequences where customer_id = $1 order by name <> $2, name limit 200",
+        customer_id,
+        asked,
+    )
+    .fetch_all(db)
+    .await
+}
+
 /// Sequences, newest first, older than `before`, at most `limit` (bounded to 200).
 ///
 /// # Errors

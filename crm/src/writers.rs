@@ -91,7 +91,7 @@ pub struct PublishedEvent {
     pub data: Value,
 }
 
-/// All writers of this crate, and who admits sends.
+/// All writers of this crate, who admits sends, and whom an operation reaches.
 pub fn all() -> FactWriters {
     FactWriters::new()
         .writer(Arc::new(Writer { kind: MESSAGE_SENT, write: |tx, facts| sent(tx, facts).boxed() }))
@@ -132,6 +132,9 @@ pub fn all() -> FactWriters {
             write: |tx, facts| changed(tx, facts).boxed(),
         }))
         .intents(Arc::new(|tx, intents| admit(tx, intents).boxed()))
+        .operations(Arc::new(|tx, customer_id, ordered_by, run_ids| {
+            enrollment::reached_by(tx, customer_id, ordered_by, run_ids).boxed()
+        }))
 }
 
 /// How the facts of a kind are written.

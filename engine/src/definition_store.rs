@@ -148,6 +148,76 @@ pub async fn newest(
     .await
 }
 
+/// How many names of one kind are read.
+const NAMES: i64 = 200;
+
+/// Names of a customer's workflows, or of all customers': the one that is asked for first, if it exists; at most 200.
+///
+/// # Errors
+/// Returns what the statement returned.
+pub(crate) async fn names(
+    db: impl PgExecutor<'_>,
+    customer_id: Option<Uuid>,
+    asked: &str,
+) -> Result<Vec<String>, sqlx::Error> {
+    sqlx::query_scalar!(
+        "select name from (
+           select distinct name from engine.definitions where $1::uuid is null or customer_id = $1) n
+         order by name <> $2, name limit $3",
+        customer_id,
+        asked,
+        NAMES,
+    )
+    .fetch_all(db)
+    .await
+}
+
+/// The ids of the steps of a customer's workflows, or of one workflow, in any version: the one that is asked for first,
+/// if it exists; at most 200.
+///
+/// # Errors
+/// Returns what the statement returned.
+pub(crate) async fn step_names(
+    db: impl PgExecutor<'_>,
+    (customer_id, workflow): (Option<Uuid>, Option<&str>),
+    asked: &str,
+) -> Result<Vec<String>, sqlx::Error> {
+    sqlx::query_scalar!(
+        r#"select name as "name!" from (
+             select distinct jsonb_path_query(document, '$.steps[*].id') #>> '{}' as name from engine.definitions
+             where ($1::uuid is null or customer_id = $1) and ($2::text is null or name = $2)) n
+           order by name <> $3, name limit $4"#,
+        customer_id,
+        workflow,
+        asked,
+        NAMES,
+    )
+    .fetch_all(db)
+    .await
+}
+
+/// The step types that a customer's workflows use: the one that is asked for first, if it is used; at most 200.
+///
+/// # Errors
+/// Returns what the statement returned.
+pub(crate) async fn step_types(
+    db: impl PgExecutor<'_>,
+    customer_id: Option<Uuid>,
+    asked: &str,
+) -> Result<Vec<String>, sqlx::Error> {
+    sqlx::query_scalar!(
+        r#"select name as "name!" from (
+             select distinct jsonb_path_query(document, '$.steps[*].type') #>> '{}' as name from engine.definitions
+             where $1::uuid is null or customer_id = $1) n
+           order by name <> $2, name limit $3"#,
+        customer_id,
+        asked,
+        NAMES,
+    )
+    .fetch_all(db)
+    .await
+}
+
 /// A version of a workflow, as a list of them shows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct VersionRow {

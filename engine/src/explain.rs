@@ -2,7 +2,8 @@
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
-use sqlx::PgPool;
+use sqlx::{PgConnection, PgPool};
+use utoipa::ToSchema;
 
 use crate::decision::Resumed;
 use crate::definition::Definition;
@@ -10,10 +11,11 @@ use crate::definition_store::{Definitions, LoadError};
 use crate::limit::Line;
 use crate::run::{self, RunRow};
 use crate::timing::{Closed, Closure, DaysOff, Window, Zone};
+use crate::worker::{self, Alive};
 use crate::{clock, id, limit};
 
 /// What binds a run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Rule {
     /// A delay, or the pause before another attempt.
@@ -38,30 +40,68 @@ pub enum Rule {
     End,
 }
 
+/// Whether a rule lets a run continue.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Verdict {
+    /// It lets the run continue now.
+    Open,
+    /// It holds the run back.
+    Closed,
+}
+
 /// One rule, and what it says.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(as = ExplainedRule)]
 pub struct Binding {
-    /// Which.
+    /// What binds the run.
     pub rule: Rule,
-    /// Whether it lets the run go on now.
-    pub open: bool,
-    /// Until when it holds the run, where that is known.
+    /// Whether it lets the run continue now.
+    pub verdict: Verdict,
+    /// Until when it holds the run back, if that is known.
     pub until: Option<DateTime<Utc>>,
-    /// What a person reads.
+    /// The rule in words.
     pub detail: String,
-    /// The runs that stand before it in line, the next first; at most 5.
+    /// The runs before it in line, the next first; at most 5.
     #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(required = false)]
     pub ahead: Vec<String>,
 }
 
-/// Why a run has not gone on yet.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+/// A run's state, as people read it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum RunState {
+    /// Its step is due and waits for a worker.
+    Ready,
+    /// A worker runs its step.
+    Running,
+    /// It waits for its time, or for its turn under a limit.
+    Sleeping,
+    /// It waits for a signal.
+    Waiting,
+    /// A person paused it.
+    Paused,
+    /// It needs a person.
+    Held,
+    /// It came to its end.
+    Completed,
+    /// A signal or an `exit` step ended it.
+    Exited,
+    /// A person ended it.
+    Cancelled,
+}
+
+/// Why a run has not continued yet.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(as = ExplainedRun)]
 pub struct Explanation {
-    /// The state, as people read it.
+    /// The run's state.
+    #[schema(value_type = RunState)]
     pub state: String,
-    /// The step at which it stands.
+    /// The id of its current step.
     pub step: String,
-    /// When it can go on, where that is known.
+    /// When it can continue, if that is known.
     pub next_eligible_at: Option<DateTime<Utc>>,
     /// Every rule that binds it.
     pub rules: Vec<Binding>,
@@ -69,35 +109,54 @@ pub struct Explanation {
     pub would_change: Vec<String>,
 }
 
-/// Explains a run.
+/// Explains a run on a connection of its own.
 ///
 /// # Errors
-/// What reading its definition or the clock returned.
+/// Returns why its definition or the clock could not be read.
 pub async fn explain(
     db: &PgPool,
     definitions: &Definitions,
     run: &RunRow,
 ) -> Result<Explanation, LoadError> {
-    let now = clock::now(db).await?;
-    let wait = run::waits_for(db, run.run_id).await?;
+    let mut db = db.acquire().await?;
+    explain_in(&mut db, definitions, run).await
+}
+
+/// Explains a run in the caller's transaction.
+///
+/// # Errors
+/// Returns why its definition or the clock could not be read.
+pub async fn explain_in(
+    db: &mut PgConnection,
+    definitions: &Definitions,
+    run: &RunRow,
+) -> Result<Explanation, LoadError> {
+    let now = clock::now(&mut *db).await?;
+    let wait = run::waits_for(&mut *db, run.run_id).await?;
     let mut rules = vec![standing(run, wait.as_deref(), now)];
-    let definition = definitions.load(db, run.definition_id).await?;
+    let definition = definitions.load(&mut *db, run.definition_id).await?;
+    let queue = definition.index_of(&run.step).map_or("", |step| definition.steps[step].kind);
+    let lacking = lacking(run, queue, &worker::alive(&mut *db, queue).await?);
     let closures = closures(run, &definition, run.next_at.unwrap_or(now).max(now));
     let opens_at = closures.last().and_then(|closed| closed.until);
     rules.extend(closures);
-    let line = limit::line_of(db, run.run_id).await?;
+    let line = limit::line_of(&mut *db, run.run_id).await?;
     rules.extend(line.map(in_line));
     // A person moves it, no instant does.
     let rests = matches!(run.state.as_str(), "paused" | "held");
     let next_eligible_at = opens_at.or(run.next_at).filter(|_| !rests);
     let resumed = match run.state.as_str() {
-        "paused" => {
-            let mut db = db.acquire().await?;
-            run::would_resume(&mut db, definitions, run.run_id).await?
-        }
+        "paused" => run::would_resume(&mut *db, definitions, run.run_id).await?,
         _other => None,
     };
-    let would_change = would_change(run, resumed.as_ref(), wait.as_deref(), &definition.exit_on);
+    let mut would_change =
+        would_change(run, resumed.as_ref(), wait.as_deref(), &definition.exit_on);
+    if let Some(lacking) = lacking {
+        would_change.insert(0, "a worker starts: it takes the step once that is due".into());
+        // That a free worker takes it, or that one runs it, is what it would say.
+        rules.retain(|binding| binding.rule != Rule::Worker);
+        rules.push(lacking);
+    }
     Ok(Explanation {
         state: run.state.clone(),
         step: run.step.clone(),
@@ -133,7 +192,30 @@ fn closed(closure: Closure, window: &Window, zone: &Zone) -> Binding {
         Closed::OwnDayOff => (Rule::DayOff, format!("it is a day off, until {until}")),
         Closed::Absence => (Rule::Absence, format!("somebody is away, until {until}")),
     };
-    Binding { rule, open: false, until: Some(closure.until), detail, ahead: Vec::new() }
+    let verdict = Verdict::Closed;
+    Binding { rule, verdict, until: Some(closure.until), detail, ahead: Vec::new() }
+}
+
+/// That no worker that is alive would take the step of a run which needs one.
+fn lacking(run: &RunRow, queue: &str, alive: &Alive) -> Option<Binding> {
+    let needs = matches!(run.state.as_str(), "ready" | "running" | "sleeping" | "waiting");
+    let detail = match (needs, alive.workers, alive.serve) {
+        (false, ..) | (true, 1.., true) => return None,
+        (true, 1.., false) => format!(
+            "no worker that is running takes steps of type `{queue}`; start one that does, by `salesos worker` of a \
+             version that knows the type"
+        ),
+        (true, ..) => {
+            "no worker is running; start one by `salesos worker`, or run `salesos dev`".to_owned()
+        }
+    };
+    Some(Binding {
+        rule: Rule::Worker,
+        verdict: Verdict::Closed,
+        until: None,
+        detail,
+        ahead: Vec::new(),
+    })
 }
 
 /// The line of a limit in which it stands.
@@ -146,30 +228,29 @@ fn in_line(line: Line) -> Binding {
     };
     let detail = format!("it waits under the {} limit{name} and {ahead}", line.kind);
     let ahead = line.next.iter().map(|run_id| id::show("run", *run_id)).collect();
-    Binding { rule: Rule::Limit, open: false, until: line.opens_at, detail, ahead }
+    Binding { rule: Rule::Limit, verdict: Verdict::Closed, until: line.opens_at, detail, ahead }
 }
 
 fn standing(run: &RunRow, wait: Option<&str>, now: DateTime<Utc>) -> Binding {
     let bound = |rule, detail: String| Binding {
         rule,
-        open: false,
+        verdict: Verdict::Closed,
         until: run.next_at,
         detail,
         ahead: Vec::new(),
     };
+    let open = |binding| Binding { verdict: Verdict::Open, ..binding };
     let reason = run.reason.as_deref().unwrap_or("no reason was given");
     match run.state.as_str() {
-        "ready" => {
-            Binding { open: true, ..bound(Rule::Worker, "it waits for a free worker".into()) }
-        }
-        "running" => Binding { open: true, ..bound(Rule::Worker, "a worker runs the step".into()) },
+        "ready" => open(bound(Rule::Worker, "it waits for a free worker".into())),
+        "running" => open(bound(Rule::Worker, "a worker runs the step".into())),
         "waiting" => bound(Rule::Signal, format!("it waits for {}", wait.unwrap_or("a signal"))),
         "sleeping" if run.attempt > 0 => {
             bound(Rule::Delay, format!("attempt {} failed; it is tried again later", run.attempt))
         }
         "sleeping" => {
-            let late = run.next_at.is_some_and(|at| at <= now);
-            Binding { open: late, ..bound(Rule::Delay, "it waits for its time".into()) }
+            let waits = bound(Rule::Delay, "it waits for its time".into());
+            if run.next_at.is_some_and(|at| at <= now) { open(waits) } else { waits }
         }
         "paused" => bound(Rule::Person, "a person paused it".into()),
         "held" => bound(Rule::Person, format!("it can't go on by itself: {reason}")),

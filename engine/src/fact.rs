@@ -87,11 +87,25 @@ pub type AdmitIntents = Arc<
         + Sync,
 >;
 
+/// Which of some runs of a customer an operation may act on, by the value that it carries: whoever ordered it reaches no
+/// others just now. A reason instead ends the operation.
+pub type ReachRuns = Arc<
+    dyn for<'a> Fn(
+            &'a mut PgConnection,
+            Uuid,
+            &'a Value,
+            &'a [Uuid],
+        ) -> BoxFuture<'a, Result<Result<Vec<Uuid>, String>, sqlx::Error>>
+        + Send
+        + Sync,
+>;
+
 /// The writers that a process knows, by kind.
 #[derive(Clone, Default)]
 pub struct FactWriters {
     writers: BTreeMap<&'static str, Arc<dyn FactWriter>>,
     admit: Option<AdmitIntents>,
+    reach: Option<ReachRuns>,
 }
 
 impl FactWriters {
@@ -111,6 +125,13 @@ impl FactWriters {
     #[must_use]
     pub fn intents(mut self, admit: AdmitIntents) -> Self {
         self.admit = Some(admit);
+        self
+    }
+
+    /// Sets who decides which runs an operation reaches.
+    #[must_use]
+    pub fn operations(mut self, reach: ReachRuns) -> Self {
+        self.reach = Some(reach);
         self
     }
 
@@ -139,6 +160,25 @@ impl FactWriters {
             writer.write(tx, &facts).await?;
         }
         Ok(())
+    }
+
+    /// Asks which of some runs of a customer an operation may act on; all of one that carries no reach. A reason instead
+    /// ends the operation, also where nobody was set to decide.
+    ///
+    /// # Errors
+    /// Returns what the domain's statements returned.
+    pub async fn reached(
+        &self,
+        tx: &mut PgConnection,
+        customer_id: Uuid,
+        reach: Option<&Value>,
+        run_ids: &[Uuid],
+    ) -> Result<Result<Vec<Uuid>, String>, sqlx::Error> {
+        match (reach, &self.reach) {
+            (None, _) => Ok(Ok(run_ids.to_vec())),
+            (Some(reach), Some(decide)) => decide(tx, customer_id, reach, run_ids).await,
+            (Some(_), None) => Ok(Err("nobody here knows which runs it reaches".into())),
+        }
     }
 
     /// Asks whether intents may proceed; all may where nobody was set to decide.

@@ -7,10 +7,9 @@ use axum::extract::{Path, State as Shared};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use chrono::{DateTime, Utc};
-use crm::bulk_change::{self, BulkChange, NewBulkChange, Reach, Wanted};
+use crm::bulk_change::{self, BulkChange, NewBulkChange, Wanted};
 use crm::custom_field::Entity;
 use crm::filter::Filter;
-use crm::user::Role;
 use engine::id;
 use serde::{Deserialize, Serialize};
 use sqlx::PgConnection;
@@ -25,7 +24,7 @@ use super::{accounts, contacts, opportunities};
 use crate::State;
 use crate::input::{Body, field_id, path_id};
 use crate::problem::{Kind, Problem};
-use crate::tenant::{self, Caller, LoggedIn, Principal};
+use crate::tenant::{self, Caller};
 
 /// The most records of one request by id.
 const MOST: usize = 500;
@@ -232,7 +231,7 @@ async fn order(
                 let matched = Bulk::Matched { matched: found.matched, more: found.more, sample };
                 return Ok(Json(matched).into_response());
             }
-            let (actor, reach) = (caller.actor(), reach(caller));
+            let (actor, reach) = (caller.actor(), caller.reach());
             let new = NewBulkChange {
                 filter: &filter,
                 wanted: &wanted,
@@ -271,16 +270,6 @@ fn read(entity: Entity, ids: &[String]) -> Result<Vec<Uuid>, Problem> {
     Ok(read.into_iter().collect())
 }
 
-/// For whom a change goes on in the background, where that is one who does not reach all.
-fn reach(caller: &Caller) -> Option<Reach> {
-    match &caller.principal {
-        Principal::User(LoggedIn { user_id, role: Role::Rep | Role::Manager, team_id, .. }) => {
-            Some(Reach { user_id: *user_id, team_id: *team_id })
-        }
-        Principal::User(_) | Principal::Key { .. } | Principal::Operator { .. } => None,
-    }
-}
-
 /// A bulk change, and how far it is.
 #[utoipa::path(
     get, path = "/bulk-changes/{id}",
@@ -294,8 +283,18 @@ async fn find(
 ) -> Result<Json<BulkBody>, Problem> {
     let change_id = path_id("blk", &change)?;
     let mut tx = tenant::begin(&state.pool, &caller).await?;
-    let found = bulk_change::find(&mut *tx, caller.customer_id, change_id).await?;
-    found.map(|found| Json(show(found))).ok_or_else(|| Problem::new(Kind::NotFound))
+    seen(&mut tx, &caller, change_id).await.map(|found| Json(show(found)))
+}
+
+/// A bulk change that the caller ordered; an admin's is everybody's.
+async fn seen(
+    tx: &mut PgConnection,
+    caller: &Caller,
+    change_id: Uuid,
+) -> Result<BulkChange, Problem> {
+    let found = bulk_change::find(tx, caller.customer_id, change_id).await?;
+    let own = |found: &BulkChange| !caller.owns_only("ops:write") || found.actor == caller.actor();
+    found.filter(own).ok_or_else(|| Problem::new(Kind::NotFound))
 }
 
 /// Stops a bulk change; what is changed stays.
@@ -311,7 +310,7 @@ async fn stop(
 ) -> Result<Json<BulkBody>, Problem> {
     let change_id = path_id("blk", &change)?;
     let mut tx = tenant::begin(&state.pool, &caller).await?;
+    seen(&mut tx, &caller, change_id).await?;
     bulk_change::stop(&mut *tx, caller.customer_id, change_id).await?;
-    let found = bulk_change::find(&mut *tx, caller.customer_id, change_id).await?;
-    found.map(|found| Json(show(found))).ok_or_else(|| Problem::new(Kind::NotFound))
+    seen(&mut tx, &caller, change_id).await.map(|found| Json(show(found)))
 }

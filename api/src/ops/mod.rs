@@ -5,12 +5,14 @@ mod bulk;
 mod operations;
 mod outbox;
 mod schedules;
+mod selection;
 
 use axum::Json;
 use axum::extract::State as Shared;
 use chrono::{DateTime, Utc};
 use engine::definition_store::{Definitions, LoadError};
 use engine::id;
+use engine::operation::{self, Names};
 use engine::run::{self, Filter, RunRow};
 use serde::{Deserialize, Serialize};
 use sqlx::PgConnection;
@@ -86,8 +88,14 @@ fn show(run: RunRow, Place { queue, subject }: Place) -> JobBody {
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 struct List {
+    /// `held ready running sleeping`; all of them by default.
     state: Option<String>,
+    /// At a step of this type.
+    #[param(example = "email.send")]
     queue: Option<String>,
+    /// With a reason that contains this text; a text with `*` must match the whole reason, each `*` standing for any
+    /// text. Case counts; at most 200 characters.
+    #[param(example = "timeout*")]
     error: Option<String>,
     limit: Option<u32>,
     cursor: Option<String>,
@@ -107,17 +115,29 @@ async fn list(
     Params(wanted): Params<List>,
 ) -> Result<Json<Page<JobBody>>, Problem> {
     let limit = usize::try_from(page::limit(wanted.limit)?).unwrap_or(usize::MAX);
-    if wanted.state.as_deref().is_some_and(|state| !STATES.contains(&state)) {
-        return Err(Problem::invalid("state", format!("is one of {}", STATES.join(", "))));
+    if let Some(state) = wanted.state.as_deref().filter(|state| !STATES.contains(state)) {
+        return Err(Problem::invalid("state", selection::no_state(state, &STATES)));
+    }
+    let reason = wanted.error.as_deref().map(run::reason_glob).transpose();
+    let names = Names {
+        customer_id: asker.customer_id,
+        queue: wanted.queue.as_deref(),
+        ..Names::default()
+    };
+    let mut tx = tenant::begin(&state.pool, &asker).await?;
+    if let Some(unknown) =
+        operation::check_names(&mut tx, state.definitions.registry(), &names).await?
+    {
+        return Err(selection::refuse("", unknown));
     }
     let mut filter = Filter {
         customer_id: asker.customer_id,
         state: wanted.state,
-        reason: wanted.error,
+        queue: wanted.queue,
+        reason: reason.map_err(|message| Problem::invalid("error", message))?,
         before: cursors.read_id(wanted.cursor.as_deref())?,
         ..Filter::default()
     };
-    let mut tx = tenant::begin(&state.pool, &asker).await?;
     let mut jobs = Vec::new();
     for _ in 0..LOOKS {
         let runs = run::list(&mut *tx, &filter, LOOK).await?;
@@ -131,9 +151,7 @@ async fn list(
                 continue;
             }
             let place = place(&mut tx, &state.definitions, &run).await?;
-            if wanted.queue.as_ref().is_none_or(|wanted| *wanted == place.queue) {
-                jobs.push(show(run, place));
-            }
+            jobs.push(show(run, place));
         }
         if last_look {
             return Ok(Json(Page::ending(jobs, None)));

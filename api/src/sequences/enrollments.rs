@@ -4,6 +4,8 @@ use axum::Json;
 use axum::extract::{Path, State as Shared};
 use chrono::{DateTime, Utc};
 use crm::enrollment::{self, Enrollment, Filter};
+use engine::definition_store::LoadError;
+use engine::explain::{self, Explanation};
 use engine::id;
 use engine::run::{self, Action, Change, HistoryRow, State as RunState};
 use serde::{Deserialize, Serialize};
@@ -23,6 +25,7 @@ pub(super) fn router() -> OpenApiRouter<State> {
         .routes(routes!(list))
         .routes(routes!(find))
         .routes(routes!(history))
+        .routes(routes!(explain))
         .routes(routes!(pause))
         .routes(routes!(resume))
         .routes(routes!(cancel))
@@ -144,6 +147,33 @@ async fn history(
     let mut rows = run::history(&mut *tx, Some(caller.customer_id), enrollment_id, after).await?;
     rows.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
     Ok(Json(Page::of(rows, limit, |row| cursors.after_number(row.seq.into()), |row| row)))
+}
+
+/// Why an enrollment has not continued yet: what it waits for, until when, and what would change it.
+#[utoipa::path(
+    get, path = "/enrollments/{id}/explain",
+    responses((status = 200, description = "As asked", body = Explanation)),
+    security(("bearer" = ["enrollments:read"])),
+)]
+async fn explain(
+    Shared(state): Shared<State>,
+    caller: Caller,
+    Path(enrollment): Path<String>,
+) -> Result<Json<Explanation>, Problem> {
+    let enrollment_id = path_id("enr", &enrollment)?;
+    let missing = || Problem::new(Kind::NotFound);
+    let mut tx = tenant::begin(&state.pool, &caller).await?;
+    enrollment::find(&mut *tx, caller.customer_id, enrollment_id).await?.ok_or_else(missing)?;
+    let run = run::find(&mut *tx, Some(caller.customer_id), enrollment_id).await?;
+    let forgotten = || missing().detail("its run has ended and was deleted after RETENTION_RUNS");
+    let run = run.ok_or_else(forgotten)?;
+    match explain::explain_in(&mut tx, &state.definitions, &run).await {
+        Ok(explained) => Ok(Json(explained)),
+        Err(LoadError::Database(error)) => Err(error.into()),
+        Err(error @ (LoadError::Foreign(_) | LoadError::Unreadable(_))) => {
+            Err(Problem::new(Kind::WrongState).detail(error.to_string()))
+        }
+    }
 }
 
 /// Pauses it; a pause moves no date for which it waits, and a length of time keeps its rest.

@@ -4,6 +4,7 @@
 mod control;
 mod enroll;
 mod forget;
+mod reach;
 mod read;
 
 pub(crate) use control::{Told, What, erase, exit_all, tell};
@@ -14,4 +15,6 @@ pub use enroll::{
 };
 pub(crate) use enroll::{Zones, domain};
 pub(crate) use forget::forget;
+pub(crate) use reach::reached_by;
+pub use reach::{OrderedBy, preview, reached};
 pub use read::{Enrollment, Filter, find, list};

@@ -89,6 +89,7 @@ pub async fn order(
         actor: actor.to_owned(),
         reason: reason.map(str::to_owned),
         per_second: None,
+        reach: None,
         total: plan.moves,
     };
     operation::order(tx, &new).await.map(Some)

@@ -46,6 +46,7 @@ pub use model::{
 pub use refusals::{Problem, Refusals};
 pub use scenario::{Event, Expectation, Expected, Happening, Moment, Scenario};
 pub use schema::schema;
+pub use suggest::help as did_you_mean;
 
 use crate::step::Registry;
 use refusals::Findings;

@@ -34,7 +34,7 @@ fn score(wrong: &str, name: &str) -> f64 {
 }
 
 /// A help text: the nearest name, or else all of them.
-pub(super) fn help<'n>(wrong: &str, known: impl IntoIterator<Item = &'n str>) -> String {
+pub fn help<'n>(wrong: &str, known: impl IntoIterator<Item = &'n str>) -> String {
     let known: Vec<&str> = known.into_iter().collect();
     match nearest(wrong, known.iter().copied()) {
         Some(name) => format!("did you mean `{name}`?"),

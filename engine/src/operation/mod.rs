@@ -3,6 +3,7 @@
 //!
 //! Owns `engine.operations`. The worker's `operate` works them off.
 
+mod names;
 mod selection;
 
 use std::collections::BTreeMap;
@@ -14,11 +15,16 @@ use sqlx::{PgConnection, PgExecutor};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
+pub use names::{Names, Unknown, UnknownName, check_names};
+pub use selection::{COUNTED, OPEN_STATES, Preview, SAMPLE, Selection, preview};
 pub(crate) use selection::{Place, page};
-pub use selection::{Preview, Selection, preview};
 
 use crate::clock;
+use crate::id;
 use crate::run::Action;
+
+/// The slowest and the fastest pace of an operation, in runs a second.
+pub const PACES: std::ops::RangeInclusive<f32> = 0.01..=100_000.0;
 
 /// What is done to each run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -43,6 +49,17 @@ pub enum Wish {
     },
 }
 
+impl Wish {
+    /// The stored states of open runs in which it does something.
+    pub fn states(&self) -> Vec<String> {
+        match self {
+            Self::Act(action) => action.states(),
+            // A signal goes into the inbox of each open run, and a version is every open run's.
+            Self::Signal { .. } | Self::Migrate { .. } => Action::Cancel.states(),
+        }
+    }
+}
+
 /// An operation to order.
 #[derive(Debug, Clone, PartialEq)]
 pub struct NewOperation {
@@ -54,10 +71,42 @@ pub struct NewOperation {
     pub actor: String,
     /// Why, in a person's words.
     pub reason: Option<String>,
-    /// How many runs a second at most; as fast as it goes where nothing stands.
+    /// How many runs a second at most, within [`PACES`]; unlimited by default.
     pub per_second: Option<f32>,
+    /// For whom it acts, if not for everybody: a value that the domain reads
+    /// ([`crate::fact::FactWriters::reached`]) for each page.
+    pub reach: Option<Value>,
     /// How many matched when it was ordered.
     pub total: i64,
+}
+
+/// How far an operation is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum OperationStatus {
+    /// It was ordered; a worker begins it.
+    Queued,
+    /// A worker does page after page.
+    Running,
+    /// It went over everything that matched.
+    Done,
+    /// A person stopped it.
+    Stopped,
+    /// It could not continue, and says why.
+    Failed,
+}
+
+impl OperationStatus {
+    /// The stored word.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Queued => "queued",
+            Self::Running => "running",
+            Self::Done => "done",
+            Self::Stopped => "stopped",
+            Self::Failed => "failed",
+        }
+    }
 }
 
 /// An operation as people read it.
@@ -66,7 +115,8 @@ pub struct Operation {
     /// Its id.
     #[serde(skip)]
     pub id: Uuid,
-    /// `queued running done stopped failed`.
+    /// How far it is.
+    #[schema(value_type = OperationStatus)]
     pub status: String,
     /// What is done.
     pub wish: Value,
@@ -101,10 +151,12 @@ pub async fn order(tx: &mut PgConnection, new: &NewOperation) -> Result<Uuid, sq
     sqlx::query!(
         "with ordered as (
            insert into engine.operations
-             (id, customer_id, wish, selection, actor, reason, per_second, total, next_at, migrates_at)
-           values ($1, $2, $3, $4, $5, $6, $7, $8,
+             (id, customer_id, wish, selection, actor, reason, per_second, total, reach, next_at, migrates_at, scoped_at)
+           values ($1, $2, $3, $4, $5, $6, $7, $8, $10,
              -- A binary that can't read it leaves what is never due.
-             case when $9 then 'infinity' else clock_timestamp() end, case when $9 then clock_timestamp() end)
+             case when $9 or $10::jsonb is not null then 'infinity' else clock_timestamp() end,
+             case when $9 then clock_timestamp() end,
+             case when $10::jsonb is not null then clock_timestamp() end)
          )
          select from pg_notify('engine', 'operations')",
         id,
@@ -116,10 +168,54 @@ pub async fn order(tx: &mut PgConnection, new: &NewOperation) -> Result<Uuid, sq
         new.per_second,
         new.total,
         matches!(new.wish, Wish::Migrate { .. }),
+        new.reach,
     )
     .execute(tx)
     .await?;
     Ok(id)
+}
+
+/// What was done at once to runs that were named.
+#[derive(Debug, Clone, PartialEq)]
+pub struct DoneAtOnce<'a> {
+    /// The id under which the runs' histories name it.
+    pub id: Uuid,
+    /// Whose runs they are; of several customers for an operator of the platform.
+    pub customer_id: Option<Uuid>,
+    /// What was done.
+    pub action: &'a Action,
+    /// To which runs.
+    pub run_ids: &'a [Uuid],
+    /// Who did it, such as `user:usr_…` or `cli`.
+    pub actor: &'a str,
+    /// Why, in a person's words.
+    pub reason: &'a str,
+    /// How many runs changed.
+    pub changed: usize,
+}
+
+/// Records what was done at once to named runs and why, as an operation that has ended.
+///
+/// # Errors
+/// Returns what the statement returned.
+pub async fn record(db: impl PgExecutor<'_>, done: &DoneAtOnce<'_>) -> Result<(), sqlx::Error> {
+    let shown: Vec<String> = done.run_ids.iter().map(|run| id::show("run", *run)).collect();
+    sqlx::query!(
+        "insert into engine.operations
+           (id, customer_id, wish, selection, actor, reason, state, total, done, changed, skipped, ended_at)
+         values ($1, $2, $3, jsonb_build_object('ids', to_jsonb($4::text[])), $5, $6, 'done', cardinality($4),
+           cardinality($4), $7::bigint, cardinality($4) - $7::bigint, engine.now())",
+        done.id,
+        done.customer_id,
+        serde_json::to_value(Wish::Act(done.action.clone())).expect("a wish has text keys only"),
+        &shown,
+        done.actor,
+        done.reason,
+        i64::try_from(done.changed).unwrap_or(i64::MAX),
+    )
+    .execute(db)
+    .await?;
+    Ok(())
 }
 
 /// Stops an operation where it stands; says whether it was under way. What it has done stays done.
@@ -183,14 +279,26 @@ pub async fn find(
     .await
 }
 
-/// Operations, newest first, older than `before`, at most `limit` (bounded to 1,000).
+/// Which operations to list; what is `None` lets all through.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct OperationFilter<'a> {
+    /// Of this customer.
+    pub customer_id: Option<Uuid>,
+    /// Ordered by this actor.
+    pub actor: Option<&'a str>,
+    /// With this stored word of [`OperationStatus`].
+    pub status: Option<&'a str>,
+    /// Older than this one.
+    pub before: Option<Uuid>,
+}
+
+/// Operations, newest first, at most `limit` (bounded to 1,000).
 ///
 /// # Errors
-/// What the statement returned.
+/// Returns what the statement returned.
 pub async fn list(
     db: impl PgExecutor<'_>,
-    customer_id: Option<Uuid>,
-    before: Option<Uuid>,
+    filter: &OperationFilter<'_>,
     limit: u32,
 ) -> Result<Vec<Operation>, sqlx::Error> {
     sqlx::query_as!(
@@ -199,9 +307,12 @@ pub async fn list(
            created_at, ended_at
          from engine.operations
          where ($1::uuid is null or customer_id = $1) and ($2::uuid is null or id < $2)
-         order by id desc limit $3",
-        customer_id,
-        before,
+           and ($3::text is null or actor = $3) and ($4::text is null or state = $4)
+         order by id desc limit $5",
+        filter.customer_id,
+        filter.before,
+        filter.actor,
+        filter.status,
         i64::from(limit.min(1_000)),
     )
     .fetch_all(db)

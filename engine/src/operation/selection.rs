@@ -5,10 +5,15 @@ use serde::{Deserialize, Serialize};
 use sqlx::{PgConnection, PgExecutor};
 use uuid::Uuid;
 
-/// How many a preview counts at the most.
-const COUNTED: i64 = 10_000;
+use super::Wish;
+use crate::run;
+
+/// The most runs that a preview counts.
+pub const COUNTED: i64 = 10_000;
 /// How many runs a preview shows.
-const SAMPLE: i64 = 5;
+pub const SAMPLE: i64 = 5;
+/// The states of open runs, as people read them.
+pub const OPEN_STATES: [&str; 6] = ["ready", "running", "sleeping", "waiting", "paused", "held"];
 /// How many open runs one page looks at.
 const LOOKED_AT: i64 = 2_000;
 /// How many runs one page changes.
@@ -30,7 +35,7 @@ pub struct Selection {
     pub queue: Option<String>,
     /// About this subject.
     pub subject_id: Option<Uuid>,
-    /// Whose reason is so; `*` stands for anything, as in `timeout*`.
+    /// Whose whole reason matches this glob of [`crate::run::reason_glob`]: `*` stands for any text.
     pub reason: Option<String>,
     /// Changed at or after.
     pub since: Option<DateTime<Utc>>,
@@ -40,11 +45,8 @@ pub struct Selection {
 
 impl Selection {
     /// The reason as a pattern of SQL's `like`.
-    fn pattern(&self) -> Option<String> {
-        let escaped = |text: &str| {
-            text.replace('\\', "\\\\").replace('%', "\\%").replace('_', "\\_").replace('*', "%")
-        };
-        self.reason.as_deref().map(escaped)
+    pub fn reason_pattern(&self) -> Option<String> {
+        self.reason.as_deref().map(run::like)
     }
 }
 
@@ -59,20 +61,21 @@ pub struct Preview {
     pub sample: Vec<Uuid>,
 }
 
-/// Counts what a selection matches, up to a bound, with some examples.
+/// Counts the runs of a selection to which a wish does something, up to a bound, with some examples.
 ///
 /// # Errors
-/// What the statement returned.
+/// Returns what the statement returned.
 pub async fn preview(
     db: impl PgExecutor<'_>,
     selection: &Selection,
+    wish: &Wish,
 ) -> Result<Preview, sqlx::Error> {
     let found = sqlx::query!(
         r#"with found as materialized (
              select s.run_id from engine.run_states s
              join engine.runs r on r.id = s.run_id
              join engine.definitions d on d.id = s.definition_id
-             where s.ended_at is null and ($1::uuid is null or s.customer_id = $1)
+             where s.ended_at is null and r.state = any($12) and ($1::uuid is null or s.customer_id = $1)
                and ($2::text is null or s.state = $2) and ($3::text is null or d.name = $3)
                and ($4::text is null or s.step = $4) and ($5::text is null or r.queue = $5)
                and ($6::uuid is null or s.subject_id = $6) and ($7::text is null or r.reason like $7)
@@ -88,19 +91,23 @@ pub async fn preview(
         selection.step,
         selection.queue,
         selection.subject_id,
-        selection.pattern(),
+        selection.reason_pattern(),
         selection.since,
         selection.until,
         COUNTED + 1,
         SAMPLE,
+        &wish.states(),
     )
     .fetch_one(db)
     .await?;
-    Ok(Preview {
-        matched: found.matched.min(COUNTED),
-        more: found.matched > COUNTED,
-        sample: found.sample,
-    })
+    Ok(Preview::counted(found.matched, found.sample))
+}
+
+impl Preview {
+    /// Of a count that went at most one past [`COUNTED`].
+    pub fn counted(count: i64, sample: Vec<Uuid>) -> Self {
+        Self { matched: count.min(COUNTED), more: count > COUNTED, sample }
+    }
 }
 
 /// Where a page begins or ends: behind this run of this customer.
@@ -110,10 +117,11 @@ pub(crate) struct Place {
     pub(crate) run_id: Uuid,
 }
 
-/// The next runs behind a place that were there at an instant, and where the page ends; `None` at the end.
+/// The next runs behind a place that were there at an instant and to which a wish does something, and where the page
+/// ends; `None` at the end.
 pub(crate) async fn page(
     tx: &mut PgConnection,
-    selection: &Selection,
+    (selection, wish): (&Selection, &Wish),
     frozen_at: DateTime<Utc>,
     after: Place,
 ) -> Result<(Vec<Place>, Option<Place>), sqlx::Error> {
@@ -125,12 +133,12 @@ pub(crate) async fn page(
              order by customer_id, id limit $12
            )
            select p.id, p.customer_id, (
-             r.started_at <= $13
+             r.started_at <= $13 and r.state = any($14)
                and ($2::text is null or s.state = $2) and ($3::text is null or d.name = $3)
                and ($4::text is null or s.step = $4) and ($5::text is null or r.queue = $5)
-               and ($6::uuid is null or s.subject_id = $6) and ($7::text is null or coalesce(r.reason, '') like $7)
+               and ($6::uuid is null or s.subject_id = $6) and ($7::text is null or r.reason like $7)
                and ($8::timestamptz is null or r.changed_at >= $8)
-               and ($9::timestamptz is null or r.changed_at < $9)) as "matches!"
+               and ($9::timestamptz is null or r.changed_at < $9)) is true as "matches!"
            from page p
            join engine.runs r on r.id = p.id
            join engine.run_states s on s.run_id = p.id
@@ -142,13 +150,14 @@ pub(crate) async fn page(
         selection.step,
         selection.queue,
         selection.subject_id,
-        selection.pattern(),
+        selection.reason_pattern(),
         selection.since,
         selection.until,
         after.customer_id,
         after.run_id,
         LOOKED_AT,
         frozen_at,
+        &wish.states(),
     )
     .fetch_all(tx)
     .await?;

@@ -6,7 +6,7 @@ use std::collections::HashMap;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use sqlx::PgConnection;
+use sqlx::{PgConnection, PgExecutor};
 use uuid::Uuid;
 
 use super::queue::{self, Unqueued};
@@ -48,6 +48,13 @@ impl Action {
             Self::Jump { .. } => "jump",
             Self::Undo => "undo",
         }
+    }
+
+    /// The stored states of open runs that it moves.
+    pub fn states(&self) -> Vec<String> {
+        let open = [State::Live, State::Paused, State::Held];
+        let moved = open.into_iter().filter(|state| self.moves(*state));
+        moved.map(|state| state.word().to_owned()).collect()
     }
 
     /// Whether it moves a run that stands in this state.
@@ -137,6 +144,28 @@ pub async fn act(
         },
     };
     Ok(run_ids.iter().map(answer).collect())
+}
+
+/// Those of some runs that an action would move as they are now, in the order of their ids; one whose step is running, or
+/// that has nowhere to go, may still be refused.
+///
+/// # Errors
+/// Returns what the statement returned.
+pub async fn movable(
+    db: impl PgExecutor<'_>,
+    customer_id: Option<Uuid>,
+    run_ids: &[Uuid],
+    action: &Action,
+) -> Result<Vec<Uuid>, sqlx::Error> {
+    sqlx::query_scalar!(
+        "select id from engine.runs
+         where id = any($1) and ($2::uuid is null or customer_id = $2) and state = any($3) order by id",
+        run_ids,
+        customer_id,
+        &action.states(),
+    )
+    .fetch_all(db)
+    .await
 }
 
 async fn lock(

@@ -10,19 +10,22 @@ mod migrating;
 mod moving;
 pub(crate) mod queue;
 mod read;
+mod reason;
 mod redact;
 mod resuming;
 mod start;
 mod subject;
 mod waited;
 
-pub use control::{Action, Change, act, exit_all, observe};
+pub use control::{Action, Change, act, exit_all, movable, observe};
 pub(crate) use family::{note_ends, pass_on};
 pub(crate) use meant::Meant;
 pub(crate) use migrating::{Moving, Stance, write as write_migrated};
 pub use read::{
     Count, Filter, HistoryRow, RunRow, State, by_customer, counts, find, history, list, waits_for,
 };
+pub(crate) use reason::like;
+pub use reason::reason_glob;
 pub use redact::{About, Redacted, redact};
 pub(crate) use resuming::would_resume;
 pub use start::{NewRun, Parent, Priority, StartError, start};

@@ -119,10 +119,14 @@ pub struct Filter {
     pub step: Option<String>,
     /// About this subject.
     pub subject_id: Option<Uuid>,
-    /// Whose reason contains this text.
+    /// In this queue, which is a step type.
+    pub queue: Option<String>,
+    /// Whose whole reason matches this glob of [`super::reason_glob`].
     pub reason: Option<String>,
     /// Changed at or after.
     pub since: Option<DateTime<Utc>>,
+    /// Changed before.
+    pub until: Option<DateTime<Utc>>,
     /// Older than this run; listings go from the newest.
     pub before: Option<Uuid>,
 }
@@ -178,19 +182,22 @@ pub async fn list(
            where ($1::uuid is null or s.customer_id = $1) and ($2::text is null or s.state = $2)
              and ($3::text is null or d.name = $3) and ($4::text is null or s.step = $4)
              and ($5::uuid is null or s.subject_id = $5)
-             and ($6::text is null or strpos(r.reason, $6) > 0)
+             and ($6::text is null or r.reason like $6)
              and ($7::timestamptz is null or r.changed_at >= $7)
              and ($8::uuid is null or s.run_id < $8)
+             and ($10::text is null or r.queue = $10) and ($11::timestamptz is null or r.changed_at < $11)
            order by s.run_id desc limit $9"#,
         filter.customer_id,
         filter.state,
         filter.workflow,
         filter.step,
         filter.subject_id,
-        filter.reason,
+        filter.reason.as_deref().map(super::like),
         filter.since,
         filter.before,
         i64::from(limit.min(1000)),
+        filter.queue,
+        filter.until,
     )
     .fetch_all(db)
     .await

@@ -21,7 +21,7 @@ pub(super) struct Lease {
 
 impl Lease {
     /// Takes a new number, its lock, and then writes the row, so that no sweep sees a row without a lock.
-    pub(super) async fn take(worker: &Worker) -> Result<Self, WorkerError> {
+    pub(super) async fn take(worker: &Worker, queues: &[String]) -> Result<Self, WorkerError> {
         // Detached: a connection that goes back to the pool would keep the lock.
         let mut connection = worker.queue.acquire().await?.detach();
         let id = sqlx::query_scalar!(r#"select nextval('engine.worker_ids') as "id!""#)
@@ -30,11 +30,12 @@ impl Lease {
         sqlx::query!("select pg_advisory_lock($1)", id).execute(&mut connection).await?;
         let seen = clock::started();
         sqlx::query!(
-            "insert into engine.workers (id, name, expires_at)
-             values ($1, $2, clock_timestamp() + make_interval(secs => $3))",
+            "insert into engine.workers (id, name, expires_at, queues)
+             values ($1, $2, clock_timestamp() + make_interval(secs => $3), $4)",
             id,
             worker.settings.name,
             worker.settings.lease.as_secs_f64(),
+            queues,
         )
         .execute(&mut connection)
         .await?;

@@ -13,7 +13,7 @@ use crate::change::{self, Map, Page};
 use crate::definition::Destination;
 use crate::definition_store::LoadError;
 use crate::fact::RUN_CHANGED;
-use crate::operation::{self, Place, Selection};
+use crate::operation::{self, Place, Selection, Wish};
 use crate::run::State;
 use crate::{clock, id};
 
@@ -47,7 +47,8 @@ pub(super) async fn page(
     let after = Place { customer_id: open.at_customer, run_id: open.at_run };
     // Also who was started into an older version while this was ordered.
     let now = clock::now(&mut *tx).await?;
-    let (found, last) = operation::page(tx, selection, now, after).await?;
+    let wish = Wish::Migrate { to, map: map.clone() };
+    let (found, last) = operation::page(tx, (selection, &wish), now, after).await?;
     let mut page = Page::default();
     if let Some(first) = found.first() {
         let ids: Vec<Uuid> = found.iter().map(|place| place.run_id).collect();

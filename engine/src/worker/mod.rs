@@ -8,6 +8,7 @@
 //! `sweep` takes back what dead workers held. Handlers never touch the queue's
 //! tables. Every write names the lease under which the job was claimed.
 
+mod alive;
 mod backend;
 mod claimed;
 mod commit;
@@ -49,6 +50,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
+pub use alive::{Alive, alive};
 pub use replan::{Replanned, replanned};
 pub use retain::Retention;
 
@@ -287,7 +289,8 @@ impl Worker {
 
     /// Lives once: from a lease of its own to the loss of it, or to the stop.
     async fn incarnate(&self, stop: &CancellationToken) -> Result<(), WorkerError> {
-        let lease = lease::Lease::take(self).await?;
+        let queues = self.queues();
+        let lease = lease::Lease::take(self, &queues).await?;
         let (intents, wishes) = mpsc::channel(self.settings.leases);
         let (outcomes, recorded) = mpsc::channel(self.settings.leases);
         let (ready, jobs) = mpsc::channel(self.settings.leases);
@@ -296,7 +299,7 @@ impl Worker {
             worker: self.clone(),
             id: lease.id(),
             hold: lease.hold(),
-            queues: self.queues(),
+            queues,
             wake: Notify::new(),
             promote: Notify::new(),
             grant: Notify::new(),

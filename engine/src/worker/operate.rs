@@ -44,6 +44,7 @@ pub(super) struct Open {
     pub(super) frozen_at: DateTime<Utc>,
     pub(super) actor: String,
     per_second: Option<f32>,
+    reach: Option<Value>,
     pub(super) at_customer: Uuid,
     pub(super) at_run: Uuid,
 }
@@ -53,9 +54,9 @@ async fn step(shared: &Shared) -> Result<bool, sqlx::Error> {
     let mut tx = transaction::begin(&shared.worker.db).await?;
     let open = sqlx::query_as!(
         Open,
-        "select id, wish, selection, frozen_at, actor, per_second, at_customer, at_run from engine.operations
-         where ended_at is null and coalesce(migrates_at, next_at) <= clock_timestamp()
-         order by coalesce(migrates_at, next_at) limit 1 for update skip locked",
+        "select id, wish, selection, frozen_at, actor, per_second, reach, at_customer, at_run from engine.operations
+         where ended_at is null and coalesce(scoped_at, migrates_at, next_at) <= clock_timestamp()
+         order by coalesce(scoped_at, migrates_at, next_at) limit 1 for update skip locked",
     )
     .fetch_optional(&mut *tx)
     .await?;
@@ -92,24 +93,32 @@ async fn page(
     selection: &Selection,
 ) -> Result<(), sqlx::Error> {
     let after = Place { customer_id: open.at_customer, run_id: open.at_run };
-    let (found, last) = operation::page(tx, selection, open.frozen_at, after).await?;
-    let mut changed = 0;
+    let (found, last) = operation::page(tx, (selection, wish), open.frozen_at, after).await?;
+    let (mut done, mut changed) = (0, 0);
     for of_customer in found.chunk_by(|one, other| one.customer_id == other.customer_id) {
         let customer_id = of_customer[0].customer_id;
         let ids: Vec<Uuid> = of_customer.iter().map(|place| place.run_id).collect();
+        let writers = &shared.worker.writers;
+        let ids = match writers.reached(tx, customer_id, open.reach.as_ref(), &ids).await? {
+            Ok(ids) => ids,
+            // What earlier pages did stays done.
+            Err(reason) => return fail(tx, open.id, &reason).await,
+        };
+        done += ids.len();
         changed += apply(shared, tx, open, wish, customer_id, &ids).await?;
     }
-    let done = i64::try_from(found.len()).unwrap_or(i64::MAX);
     #[expect(clippy::cast_precision_loss, reason = "a pace needs no exact count")]
-    let pause = open.per_second.map_or(0.0, |pace| found.len() as f64 / f64::from(pace));
+    let pause = open.per_second.map_or(0.0, |pace| done as f64 / f64::from(pace));
     let place = last.unwrap_or(after);
     sqlx::query!(
         "update engine.operations set done = done + $2, changed = changed + $3, skipped = skipped + $2 - $3,
            at_customer = $4, at_run = $5, state = case when $6 then 'done' else 'running' end,
-           ended_at = case when $6 then engine.now() end, next_at = clock_timestamp() + make_interval(secs => $7)
+           ended_at = case when $6 then engine.now() end,
+           next_at = case when scoped_at is null then clock_timestamp() + make_interval(secs => $7) else next_at end,
+           scoped_at = case when scoped_at is not null then clock_timestamp() + make_interval(secs => $7) end
          where id = $1",
         open.id,
-        done,
+        i64::try_from(done).unwrap_or(i64::MAX),
         changed,
         place.customer_id,
         place.run_id,

@@ -1,7 +1,7 @@
 //! Bulk commands: what a filter matches, page by page, with pace and stop.
 
 use engine::operation::{self, NewOperation, Operation, Selection, Wish};
-use engine::run::Action;
+use engine::run::{self, Action};
 use serde_json::json;
 use uuid::Uuid;
 
@@ -11,9 +11,9 @@ const NAP: &str = "[[steps]]\nid = \"nap\"\ntype = \"sleep\"\nminutes = 60\n";
 const EAR: &str = "[[steps]]\nid = \"ear\"\ntype = \"listen\"\nsignal = \"ping\"\n";
 
 async fn order(story: &Story, wish: Wish, selection: Selection, per_second: Option<f32>) -> Uuid {
-    let total = operation::preview(&story.db, &selection).await.unwrap().matched;
+    let total = operation::preview(&story.db, &selection, &wish).await.unwrap().matched;
     let (actor, reason) = ("user:test".into(), Some("as the test wants".into()));
-    let new = NewOperation { wish, selection, actor, reason, per_second, total };
+    let new = NewOperation { wish, selection, actor, reason, per_second, reach: None, total };
     let mut tx = story.db.begin().await.unwrap();
     let id = operation::order(&mut tx, &new).await.unwrap();
     tx.commit().await.unwrap();
@@ -38,9 +38,10 @@ async fn all_that_a_filter_matches_is_done_once_and_what_came_later_is_left() {
     let worker = story.worker().await;
     story.until_count("select count(*) from engine.timers", 1_203).await;
     let selection = Selection { workflow: Some("nap".into()), ..of(&story) };
-    let preview = operation::preview(&story.db, &selection).await.unwrap();
+    let pause = Wish::Act(Action::Pause);
+    let preview = operation::preview(&story.db, &selection, &pause).await.unwrap();
     assert_eq!((preview.matched, preview.more, preview.sample.len()), (1_200, false, 5));
-    let id = order(&story, Wish::Act(Action::Pause), selection, None).await;
+    let id = order(&story, pause, selection, None).await;
     story.until_count("select count(*) from engine.operations where state = 'done'", 1).await;
     let done = find(&story, id).await;
     assert_eq!((done.total, done.done, done.changed, done.skipped), (1_200, 1_200, 1_200, 0));
@@ -117,15 +118,16 @@ async fn held_runs_are_retried_by_their_reason_and_signals_go_to_each_run() {
     story.until(refused, "held").await;
     let selection = |reason: &str| Selection {
         state: Some("held".into()),
-        reason: Some(reason.into()),
+        reason: Some(run::reason_glob(reason).unwrap()),
         ..of(&story)
     };
     let matched = |reason: &'static str| {
         let (selection, db) = (selection(reason), story.db.clone());
-        async move { operation::preview(&db, &selection).await.unwrap().matched }
+        let retry = Wish::Act(Action::Retry);
+        async move { operation::preview(&db, &selection, &retry).await.unwrap().matched }
     };
-    let counts = (matched("nev*").await, matched("nev").await, matched("*ver").await);
-    assert_eq!(counts, (1, 0, 1));
+    let counts = (matched("nev*").await, matched("ev").await, matched("ev*").await);
+    assert_eq!(counts, (1, 1, 0));
     order(&story, Wish::Act(Action::Retry), selection("nev*"), None).await;
     story.until_count("select count(*) from engine.history where kind = 'run.retried'", 1).await;
     let ear = story.define_as("ear", EAR).await;
