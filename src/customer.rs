@@ -6,6 +6,7 @@ use crm::sequence::{self, Sequence};
 use engine::id;
 use sqlx::PgPool;
 
+use crate::out;
 use crate::spelling;
 
 /// Finds the customer.
@@ -37,7 +38,7 @@ pub(crate) async fn sequence(
 ) -> Result<Option<Sequence>> {
     let found = sequence::find_named(db, customer.id, name).await?;
     if found.is_none() {
-        eprintln!("error: {}", unknown(db, customer, name).await?);
+        out::problem(format_args!("error: {}", unknown(db, customer, name).await?));
     }
     Ok(found)
 }

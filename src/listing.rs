@@ -1,7 +1,7 @@
 //! How commands show rows: a table for people, JSON for scripts.
 
 use std::future::Future;
-use std::io::Write;
+use std::io::IsTerminal;
 use std::time::Duration;
 
 use anyhow::Result;
@@ -9,6 +9,7 @@ use comfy_table::{ContentArrangement, Table, presets};
 use serde::Serialize;
 
 use crate::Ending;
+use crate::out;
 
 const WATCH_EVERY: Duration = Duration::from_secs(2);
 
@@ -41,11 +42,11 @@ pub(crate) async fn show<T: Serialize, F: Future<Output = Result<Vec<T>>>>(
         } else {
             table(headers, &rows, &cells)
         };
-        if args.watch {
-            print!("\x1b[2J\x1b[H");
+        // Only a terminal knows what to do with it.
+        if args.watch && std::io::stdout().is_terminal() {
+            out::text("\x1b[2J\x1b[H");
         }
-        println!("{text}");
-        std::io::stdout().flush()?;
+        out::line(&text);
         if !args.watch {
             return Ok(if rows.is_empty() { Ending::NothingMatched } else { Ending::Done });
         }

@@ -1,11 +1,15 @@
 //! `salesos`: one binary for everything. Composition only: settings, telemetry, one file per subcommand.
 
+// As the ban on `println!` in clippy.toml: `eprintln!` panics once nobody reads, so `out` prints this as well.
+#![warn(clippy::print_stderr)]
+
 mod commands;
 mod customer;
 mod database;
 mod kafka;
 mod listening;
 mod listing;
+mod out;
 mod postgres;
 mod process;
 mod settings;
@@ -22,7 +26,7 @@ const AFTER_HELP: &str = "\
 Commands work on the database of DATABASE_URL, else on that of the `salesos dev` that runs on \
 SALESOS_DATA_DIR (.salesos where nothing is said); .env.example lists all settings.
 
-Exit status: 0 done, 1 failed or refused, 2 wrong usage, 3 nothing matched. A plan ends with 0 where it \
+Exit status: 0 done, 1 failed or refused, 2 wrong usage, or a question without a terminal, 3 nothing matched. A plan ends with 0 where it \
 would change nothing, 1 where it is refused, 2 where it can be applied.";
 
 /// Sales sequences as durable workflows on Postgres.
@@ -102,6 +106,8 @@ enum Ending {
     NothingMatched,
     /// There is something to apply.
     Changes,
+    /// It would have had to ask a person, and there was none.
+    NobodyToAsk,
 }
 
 #[tokio::main]
@@ -114,10 +120,10 @@ async fn main() -> ExitCode {
     match ended {
         Ok(Ending::Done) => ExitCode::SUCCESS,
         Ok(Ending::Refused) => ExitCode::from(1),
-        Ok(Ending::Changes) => ExitCode::from(2),
+        Ok(Ending::Changes | Ending::NobodyToAsk) => ExitCode::from(2),
         Ok(Ending::NothingMatched) => ExitCode::from(3),
         Err(error) => {
-            eprintln!("error: {error:#}");
+            out::problem(format_args!("error: {error:#}"));
             ExitCode::from(1)
         }
     }

@@ -3,6 +3,7 @@
 //! that what they get wrong together shows. Beside them, what the documents of events promised.
 
 #![expect(clippy::unwrap_used, reason = "a test that can't go on says where")]
+#![expect(clippy::disallowed_macros, reason = "a test says what it skips to whoever runs it")]
 
 #[path = "support/database.rs"]
 mod database;

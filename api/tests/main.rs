@@ -3,6 +3,7 @@
 
 mod activities;
 mod auth;
+mod bulk;
 mod conventions;
 #[path = "../../tests/support/database.rs"]
 mod database;

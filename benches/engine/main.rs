@@ -4,6 +4,8 @@
 //! Runs over the Postgres of a `salesos dev` of its own, with all its durability, each part in a database of
 //! its own. Figures drift with the machine: compare them within one run only.
 
+#![expect(clippy::disallowed_macros, reason = "a bench prints its figures")]
+
 mod ahead;
 mod cost;
 mod crowd;

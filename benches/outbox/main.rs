@@ -3,6 +3,8 @@
 //! Runs over the Postgres of a `salesos dev` of its own, with all its durability, a broker of its own, and one
 //! `salesos publisher`; all of them share the machine's cores. When an event arrived is what the broker wrote down.
 
+#![expect(clippy::disallowed_macros, reason = "a bench prints its figures")]
+
 #[path = "../support/postgres.rs"]
 mod postgres;
 

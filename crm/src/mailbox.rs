@@ -118,3 +118,16 @@ pub async fn ensure_mock(
     .fetch_one(tx)
     .await
 }
+
+/// How many customers have no connected mailbox.
+///
+/// # Errors
+/// Returns what the statement returned.
+pub async fn customers_without(db: impl PgExecutor<'_>) -> Result<i64, sqlx::Error> {
+    sqlx::query_scalar!(
+        r#"select count(*) as "count!" from customers c where not exists (
+             select from email_provider_accounts m where m.customer_id = c.id and m.status = 'connected')"#,
+    )
+    .fetch_one(db)
+    .await
+}

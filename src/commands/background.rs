@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::database::Database;
+use crate::out;
 use crate::settings::Settings;
 use crate::{Ending, listening, process, telemetry};
 
@@ -51,7 +52,7 @@ impl Background {
         let database = Database::find(settings)?;
         database.check_migrated().await?;
         start(Start { database: &database, tasks: &tasks, stop: &stop }).await?;
-        println!("ready {name}");
+        out::notice(format_args!("ready {name}"));
         if !ends_in_order(&tasks, &stop).await {
             tracing::warn!("what is under way took too long; another process takes it back");
         }

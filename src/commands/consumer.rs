@@ -6,6 +6,7 @@ use super::background::{Background, Start};
 use super::{dev, outbox};
 use crate::database::{Database, Role};
 use crate::kafka::{self, From};
+use crate::out;
 use crate::settings::Settings;
 use crate::{Ending, process};
 
@@ -65,6 +66,6 @@ async fn replay(settings: &Settings, from: From, topics: Vec<String>) -> Result<
     }
     let wanted = if topics.is_empty() { all } else { topics.into_iter().collect() };
     let partitions = kafka::replay(settings.kafka()?, wanted, from).await?;
-    println!("{partitions} partitions are read again from there on");
+    out::line(format_args!("{partitions} partitions are read again from there on"));
     Ok(if partitions == 0 { Ending::NothingMatched } else { Ending::Done })
 }

@@ -8,7 +8,7 @@ use sqlx::PgPool;
 
 use crate::database::{Database, Role};
 use crate::settings::Settings;
-use crate::{Ending, customer};
+use crate::{Ending, customer, out};
 
 /// Its subcommands.
 #[derive(clap::Subcommand)]
@@ -69,11 +69,14 @@ async fn unsubscribe(args: &Unsubscribe, db: &PgPool) -> Result<Ending> {
             "changed": done.is_new,
             "runs_ended": done.runs,
         });
-        println!("{said}");
+        out::line(said);
     } else if done.is_new {
-        println!("{contact_id}: unsubscribed; {} of its runs ended", done.runs);
+        out::line(format_args!("{contact_id}: unsubscribed; {} of its runs ended", done.runs));
     } else {
-        println!("{contact_id}: was unsubscribed already; {} of its runs ended", done.runs);
+        out::line(format_args!(
+            "{contact_id}: was unsubscribed already; {} of its runs ended",
+            done.runs
+        ));
     }
     Ok(Ending::Done)
 }

@@ -7,6 +7,7 @@ use anyhow::{Result, anyhow};
 
 use crate::Ending;
 use crate::database::Database;
+use crate::out;
 use crate::settings::Settings;
 
 /// Its arguments.
@@ -23,7 +24,7 @@ pub(crate) struct Args {
 pub(crate) async fn run(args: Args, settings: Settings) -> Result<Ending> {
     let database = Database::find(&settings)?;
     if args.print_url {
-        println!("{}", database.url());
+        out::line(database.url());
         return Ok(Ending::Done);
     }
     // Becomes psql; comes back only where that failed.

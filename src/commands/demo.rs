@@ -1,7 +1,7 @@
 //! What `salesos dev --demo` shows: everybody's walk through the sequence, live, and where to look after.
 
 use std::collections::BTreeMap;
-use std::io::{IsTerminal, Write};
+use std::io::IsTerminal;
 use std::path::Path;
 use std::time::Duration;
 
@@ -14,6 +14,8 @@ use sqlx::PgPool;
 use tokio_util::sync::CancellationToken;
 
 use super::seed::{self, Seeded};
+
+use crate::out;
 
 const EVERY: Duration = Duration::from_millis(500);
 /// Where nobody looks at a terminal, a line is enough now and then.
@@ -46,12 +48,10 @@ pub(crate) async fn watch(
     loop {
         let standing = Standing::look(db, seeded).await?;
         let text = if terminal { standing.table(began) } else { standing.line(began) };
-        if terminal && lines > 0 {
-            // Over what was shown before.
-            print!("\x1b[{lines}A\x1b[J");
-        }
-        println!("{text}");
-        std::io::stdout().flush()?;
+        // Over what was shown before.
+        let over =
+            if terminal && lines > 0 { format!("\x1b[{lines}A\x1b[J") } else { String::new() };
+        out::notice(format_args!("{over}{text}"));
         lines = text.lines().count();
         if standing.open() == 0 {
             summary(&standing, seeded, data_dir, api_url, began);
@@ -156,15 +156,25 @@ fn summary(
     began: Option<DateTime<Utc>>,
 ) {
     let total: i64 = standing.states.values().sum();
-    println!();
-    println!(
+    out::notice("");
+    out::notice(format_args!(
         "All {total} contacts have come to the end of `{}`: {}.",
         seeded.sequence.name,
         standing.day(began)
+    ));
+    out::notice(format_args!("  ended     {}", words(&standing.exits)));
+    out::notice(format_args!(
+        "  mails     {} ({})",
+        words(&standing.mails),
+        data_dir.join("mail").display()
+    ));
+    out::notice(format_args!(
+        "  API       {api_url}/api/v1  (login {} password {})",
+        seed::EMAIL,
+        seed::PASSWORD
+    ));
+    out::notice(
+        "  look      salesos runs list · salesos runs history ID · salesos runs explain ID",
     );
-    println!("  ended     {}", words(&standing.exits));
-    println!("  mails     {} ({})", words(&standing.mails), data_dir.join("mail").display());
-    println!("  API       {api_url}/api/v1  (login {} password {})", seed::EMAIL, seed::PASSWORD);
-    println!("  look      salesos runs list · salesos runs history ID · salesos runs explain ID");
-    println!("The clock now runs like yours. Ctrl-C ends everything.");
+    out::notice("The clock now runs like yours. Ctrl-C ends everything.");
 }

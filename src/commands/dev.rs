@@ -15,6 +15,7 @@ use tokio_util::task::TaskTracker;
 
 use super::{demo, seed};
 use crate::database::{Database, Role, Running};
+use crate::out;
 use crate::postgres::{Cluster, secret, unusable, write_secret};
 use crate::process::Telling;
 use crate::settings::{DatabaseSettings, EmailProvider, Settings};
@@ -129,9 +130,9 @@ async fn work(
         process: std::process::id(),
     };
     running.tell(&data_dir)?;
-    println!("ready {api_url}");
+    out::notice(format_args!("ready {api_url}"));
     if let Some(seeded) = seeded {
-        println!("login {} password {}", seed::EMAIL, seed::PASSWORD);
+        out::notice(format_args!("login {} password {}", seed::EMAIL, seed::PASSWORD));
         seed::enroll(&worker, &definitions, &seeded).await?;
         demo::watch(&worker, &seeded, &data_dir, &api_url, stop).await?;
         clock::set_scale(&mut *owner.acquire().await?, 1.0).await?;

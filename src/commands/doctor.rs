@@ -1,5 +1,7 @@
 //! `salesos doctor`: each dependency, its version, what is wrong, and what to do.
 
+mod faults;
+
 use std::cell::Cell;
 
 use anyhow::Result;
@@ -33,6 +35,7 @@ pub(crate) async fn run(args: Args, settings: Settings) -> Result<Ending> {
         if let Some(settings) = &settings.kafka {
             findings.push(broker(settings).await);
         }
+        findings.extend(faults::find(&settings).await);
         right.set(findings.iter().all(|finding| finding.right));
         Ok(findings)
     };

@@ -14,6 +14,7 @@ use uuid::Uuid;
 
 use super::import;
 use crate::database::{Database, Role};
+use crate::out;
 use crate::settings::{EmailProvider, Settings};
 use crate::{Ending, customer, process};
 
@@ -81,7 +82,7 @@ pub(crate) async fn run(args: Args, settings: Settings) -> Result<Ending> {
     };
     let report = Report { imported, enrolled, refused, dry_run: args.dry_run };
     if args.json {
-        println!("{}", serde_json::to_string_pretty(&report)?);
+        out::line(serde_json::to_string_pretty(&report)?);
     } else {
         tell(&report, &sequence);
     }
@@ -138,12 +139,12 @@ impl Enrolling<'_> {
 fn tell(report: &Report, sequence: &Sequence) {
     import::tell(&report.imported);
     let would = if report.dry_run { "would be " } else { "" };
-    println!(
+    out::line(format_args!(
         "{} {would}enrolled in {} version {}",
         report.enrolled, sequence.name, sequence.version
-    );
+    ));
     for (reason, count) in &report.refused {
         let reason = serde_json::to_value(reason).unwrap_or_default();
-        println!("  {count} {}", reason.as_str().unwrap_or_default());
+        out::line(format_args!("  {count} {}", reason.as_str().unwrap_or_default()));
     }
 }

@@ -7,6 +7,7 @@ use anyhow::{Context, Result};
 use crm::event;
 
 use crate::Ending;
+use crate::out;
 
 /// Its subcommands.
 #[derive(clap::Subcommand)]
@@ -23,7 +24,7 @@ pub(crate) enum Command {
 pub(crate) fn run(command: Command) -> Result<Ending> {
     match command {
         Command::Schemas { folder } => schemas(&folder)?,
-        Command::Reference => print!("{}", event::reference()),
+        Command::Reference => out::text(event::reference()),
     }
     Ok(Ending::Done)
 }

@@ -10,6 +10,7 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use crate::database::{Database, Role};
+use crate::out;
 use crate::settings::Settings;
 use crate::{Ending, customer};
 
@@ -73,7 +74,7 @@ pub(crate) async fn run(args: Args, settings: Settings) -> Result<Ending> {
     let done = import(&mut *db.acquire().await?, customer.id, &options, &args.file).await?;
     let report = report(&done);
     if args.json {
-        println!("{}", serde_json::to_string_pretty(&report)?);
+        out::line(serde_json::to_string_pretty(&report)?);
     } else {
         tell(&report);
     }
@@ -121,15 +122,15 @@ pub(crate) fn tell(report: &Report) {
         missing_email,
         invalid,
     } = report.counts;
-    println!(
+    out::line(format_args!(
         "{rows} rows: {created} new contacts, {} known; refused: {duplicate} duplicate, {invalid_email} invalid_email, \
          {missing_email} missing_email, {invalid} invalid",
-        updated + skipped,
-    );
+        updated + skipped
+    ));
     for row in report.refused.iter().take(SHOWN) {
-        println!("  line {}: {} {}", row.line, row.reason.word(), row.value);
+        out::line(format_args!("  line {}: {} {}", row.line, row.reason.word(), row.value));
     }
     if report.refused.len() > SHOWN {
-        println!("  … {} more; --json lists all", report.refused.len() - SHOWN);
+        out::line(format_args!("  … {} more; --json lists all", report.refused.len() - SHOWN));
     }
 }

@@ -2,10 +2,11 @@
 
 use anyhow::Result;
 use clap::builder::PossibleValuesParser;
-use engine::run::{Action, Filter};
+use engine::run::Action;
 
 use super::bulk::Bulk;
 use super::runs;
+use super::selection::Filter;
 use crate::Ending;
 use crate::database::{Database, Role};
 use crate::listing::Listing;
@@ -20,6 +21,8 @@ pub(crate) enum Command {
         #[arg(long, value_parser = PossibleValuesParser::new(["ready", "running", "sleeping", "waiting", "held"]))]
         state: Option<String>,
         #[command(flatten)]
+        filter: Box<Filter>,
+        #[command(flatten)]
         listing: Listing,
     },
     /// Lets held runs try their step again: those of these ids, or all that a filter matches.
@@ -29,8 +32,8 @@ pub(crate) enum Command {
 pub(crate) async fn run(command: Command, settings: Settings) -> Result<Ending> {
     let db = Database::find(&settings)?.pool(Role::Worker, 2).await?;
     match command {
-        Command::List { state, listing } => {
-            let filter = Filter { state, ..Filter::default() };
+        Command::List { state, filter, listing } => {
+            let filter = filter.listed(&db, &settings, state).await?;
             runs::list(&db, &filter, &listing).await
         }
         Command::Retry(bulk) => bulk.held_only()?.run(&db, &settings, Action::Retry).await,

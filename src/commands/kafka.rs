@@ -8,6 +8,7 @@ use crate::Ending;
 use crate::database::{Database, Role};
 use crate::kafka::{self, Topic, Topics};
 use crate::listing;
+use crate::out;
 use crate::settings::Settings;
 
 /// Its subcommands.
@@ -42,7 +43,7 @@ pub(crate) async fn run(command: Command, settings: Settings) -> Result<Ending> 
     let how = Topics { partitions, replication, retention };
     let topics = kafka::apply(brokers, &wanted, apply.then_some(&how)).await?;
     if json {
-        println!("{}", serde_json::to_string_pretty(&topics)?);
+        out::line(serde_json::to_string_pretty(&topics)?);
     } else {
         print(&topics);
     }
@@ -52,7 +53,9 @@ pub(crate) async fn run(command: Command, settings: Settings) -> Result<Ending> 
         return Ok(Ending::Done);
     }
     if !apply {
-        eprintln!("{left} topics are missing; `salesos kafka topics --apply` makes them");
+        out::problem(format_args!(
+            "{left} topics are missing; `salesos kafka topics --apply` makes them"
+        ));
     }
     Ok(Ending::Refused)
 }
@@ -71,5 +74,5 @@ fn print(topics: &[Topic]) {
             retention.unwrap_or_default(),
         ]);
     }
-    println!("{table}");
+    out::line(&table);
 }

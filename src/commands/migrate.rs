@@ -4,6 +4,7 @@ use anyhow::Result;
 
 use crate::Ending;
 use crate::database::{Database, MIGRATIONS, Role, applied};
+use crate::out;
 use crate::settings::Settings;
 
 /// Its arguments.
@@ -22,11 +23,11 @@ pub(crate) async fn run(args: Args, settings: Settings) -> Result<Ending> {
     }
     let applied = applied(&pool).await?;
     for version in applied.iter().filter(|version| !MIGRATIONS.version_exists(**version)) {
-        println!("applied {version} by a newer version of SalesOS");
+        out::line(format_args!("applied {version} by a newer version of SalesOS"));
     }
     for migration in MIGRATIONS.iter() {
         let state = if applied.contains(&migration.version) { "applied" } else { "pending" };
-        println!("{state} {} {}", migration.version, migration.description);
+        out::line(format_args!("{state} {} {}", migration.version, migration.description));
     }
     Ok(Ending::Done)
 }

@@ -23,6 +23,7 @@ pub(crate) mod runs;
 pub(crate) mod scenarios;
 pub(crate) mod schedules;
 pub(crate) mod seed;
+pub(crate) mod selection;
 pub(crate) mod serve;
 pub(crate) mod simulate;
 pub(crate) mod users;

@@ -3,8 +3,9 @@
 use anyhow::Result;
 
 use crate::Ending;
+use crate::out;
 
 pub(crate) fn run() -> Result<Ending> {
-    println!("{}", serde_json::to_string_pretty(&api::document())?);
+    out::line(serde_json::to_string_pretty(&api::document())?);
     Ok(Ending::Done)
 }

@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 use engine::id;
-use engine::operation::{self, Operation};
+use engine::operation::{self, Operation, OperationFilter};
 use serde::Serialize;
 use serde_json::Value;
 use sqlx::PgPool;
@@ -10,6 +10,7 @@ use sqlx::PgPool;
 use crate::Ending;
 use crate::database::{Database, Role};
 use crate::listing::{self, Listing};
+use crate::out;
 use crate::settings::Settings;
 
 /// Its subcommands.
@@ -39,7 +40,10 @@ pub(crate) async fn run(command: Command, settings: Settings) -> Result<Ending> 
         Command::Show { id } => show(&db, &id).await,
         Command::Stop { id } => {
             let stopped = operation::stop(&db, None, id::read("op", &id)?).await?;
-            println!("{id}: {}", if stopped { "stopped" } else { "it is not under way" });
+            out::line(format_args!(
+                "{id}: {}",
+                if stopped { "stopped" } else { "it is not under way" }
+            ));
             Ok(if stopped { Ending::Done } else { Ending::NothingMatched })
         }
     }
@@ -73,7 +77,7 @@ async fn list(db: &PgPool, args: &Listing) -> Result<Ending> {
         ]
     };
     let rows = || async {
-        let found = operation::list(db, None, None, args.limit).await?;
+        let found = operation::list(db, &OperationFilter::default(), args.limit).await?;
         Ok(found.into_iter().map(shown).collect())
     };
     listing::show(args, &headers, cells, rows).await
@@ -86,9 +90,15 @@ fn what(wish: &Value) -> &str {
 
 async fn show(db: &PgPool, text: &str) -> Result<Ending> {
     let Some(found) = operation::find(db, None, id::read("op", text)?).await? else {
-        eprintln!("error: there is no operation {text}");
+        out::problem(format_args!("error: there is no operation {text}"));
         return Ok(Ending::NothingMatched);
     };
-    println!("{}", serde_json::to_string_pretty(&shown(found))?);
+    print(found)?;
     Ok(Ending::Done)
+}
+
+/// Prints an operation as JSON.
+pub(super) fn print(operation: Operation) -> Result<()> {
+    out::line(serde_json::to_string_pretty(&shown(operation))?);
+    Ok(())
 }

@@ -9,6 +9,7 @@ use sqlx::PgPool;
 use crate::Ending;
 use crate::database::{Database, Role};
 use crate::listing::{self, Listing};
+use crate::out;
 use crate::settings::Settings;
 
 /// Its subcommands.
@@ -54,14 +55,14 @@ pub(crate) async fn run(command: Command, settings: Settings) -> Result<Ending> 
     match command {
         Command::Lag => {
             let standing = relay::standing(&mut *db.acquire().await?, None).await?;
-            println!("{}", serde_json::to_string_pretty(&standing)?);
+            out::line(serde_json::to_string_pretty(&standing)?);
             Ok(Ending::Done)
         }
         Command::Parked { listing } => parked(&db, &listing).await,
         Command::Retry { event, topic, all: _ } => retry(&db, event, topic).await,
         Command::Replay { from } => {
             let lanes = relay::replay(&db, from).await?;
-            println!("{lanes} lanes are told again from there on");
+            out::line(format_args!("{lanes} lanes are told again from there on"));
             Ok(if lanes == 0 { Ending::NothingMatched } else { Ending::Done })
         }
     }
@@ -88,6 +89,6 @@ async fn parked(db: &PgPool, listing: &Listing) -> Result<Ending> {
 async fn retry(db: &PgPool, event: Option<String>, topic: Option<String>) -> Result<Ending> {
     let event = event.map(|text| id::read("evt", &text)).transpose()?;
     let due = relay::retry(db, None, event, topic.as_deref()).await?;
-    println!("{due} events are tried again");
+    out::line(format_args!("{due} events are tried again"));
     Ok(if due == 0 { Ending::NothingMatched } else { Ending::Done })
 }

@@ -1,5 +1,6 @@
 //! `salesos runs`: who stands where, why, and moving them.
 
+use std::collections::HashMap;
 use std::str::FromStr;
 
 use anyhow::{Result, bail};
@@ -9,6 +10,7 @@ use crm::{enrollment, inbound, unsubscription};
 use engine::definition_store::Definitions;
 use engine::explain;
 use engine::id;
+use engine::operation::{self, DoneAtOnce};
 use engine::run::{self, Action, Change, Filter, HistoryRow, RunRow};
 use engine::signal::{self, NewSignal, Target};
 use engine::worker::{self, Replanned};
@@ -17,9 +19,11 @@ use serde_json::{Value, json};
 use sqlx::PgPool;
 use uuid::Uuid;
 
-use super::bulk::{Bulk, ago};
+use super::bulk::{Bulk, Form};
+use super::selection;
 use crate::database::{Database, Role};
 use crate::listing::{self, Listing};
+use crate::out;
 use crate::settings::Settings;
 use crate::{Ending, process, spelling};
 
@@ -43,15 +47,8 @@ pub(crate) enum Command {
         /// In this state only.
         #[arg(long, value_parser = PossibleValuesParser::new(STATES))]
         state: Option<String>,
-        /// Of the sequence of this name only.
-        #[arg(long)]
-        sequence: Option<String>,
-        /// At this step only.
-        #[arg(long)]
-        step: Option<String>,
-        /// Changed within so long, such as `2h`.
-        #[arg(long)]
-        since: Option<String>,
+        #[command(flatten)]
+        filter: Box<selection::Filter>,
         #[command(flatten)]
         listing: Listing,
     },
@@ -78,22 +75,25 @@ pub(crate) enum Command {
         listing: Listing,
     },
     /// Stops runs where they stand; what is left of their delay is kept.
-    Pause(Bulk),
+    Pause(Box<Bulk>),
     /// Lets paused runs go on.
-    Resume(Bulk),
+    Resume(Box<Bulk>),
     /// Ends runs.
-    Cancel(Bulk),
+    Cancel(Box<Bulk>),
     /// Lets runs go on behind the step at which they stand, as if it were done.
-    Skip(Bulk),
+    Skip(Box<Bulk>),
     /// Lets a run enter a step of its version anew, and go on from there.
     Jump {
         /// The run (`run_…` or `enr_…`).
         id: String,
         /// The step's id.
         step: String,
+        /// Why, kept in an operation
+        #[arg(long)]
+        reason: Option<String>,
     },
     /// Undoes what runs did, last step first, by the steps that their `compensate` names; then they end.
-    Undo(Bulk),
+    Undo(Box<Bulk>),
     /// Signal a run, as if the signal had come from outside; `contact.unsubscribed` unsubscribes
     /// its contact, `email.bounced.hard` marks it as bounced
     Signal {
@@ -110,9 +110,8 @@ pub(crate) enum Command {
 pub(crate) async fn run(command: Command, settings: Settings) -> Result<Ending> {
     let db = Database::find(&settings)?.pool(Role::Worker, 2).await?;
     match command {
-        Command::List { state, sequence, step, since, listing } => {
-            let since = ago(&db, since.as_deref()).await?;
-            let filter = Filter { state, workflow: sequence, step, since, ..Filter::default() };
+        Command::List { state, filter, listing } => {
+            let filter = filter.listed(&db, &settings, state).await?;
             list(&db, &filter, &listing).await
         }
         Command::Show { id } => show(&db, &id).await,
@@ -123,7 +122,10 @@ pub(crate) async fn run(command: Command, settings: Settings) -> Result<Ending> 
         Command::Resume(bulk) => bulk.run(&db, &settings, Action::Resume).await,
         Command::Cancel(bulk) => bulk.run(&db, &settings, Action::Cancel).await,
         Command::Skip(bulk) => bulk.run(&db, &settings, Action::Skip).await,
-        Command::Jump { id, step } => act(&db, &settings, &[id], &Action::Jump { step }).await,
+        Command::Jump { id, step, reason } => {
+            let jump = (&Action::Jump { step }, reason.as_deref());
+            act(&db, &settings, &[id], jump, Form::Text).await
+        }
         Command::Undo(bulk) => bulk.run(&db, &settings, Action::Undo).await,
         Command::Signal { id, name, data } => signal(&db, &settings, &id, name, &data).await,
     }
@@ -192,14 +194,14 @@ pub(crate) async fn list(db: &PgPool, filter: &Filter, args: &Listing) -> Result
 async fn find(db: &PgPool, text: &str) -> Result<Option<RunRow>> {
     let found = run::find(db, None, parse(text)?).await?;
     if found.is_none() {
-        eprintln!("error: there is no run {text}");
+        out::problem(format_args!("error: there is no run {text}"));
     }
     Ok(found)
 }
 
 async fn show(db: &PgPool, text: &str) -> Result<Ending> {
     let Some(found) = find(db, text).await? else { return Ok(Ending::NothingMatched) };
-    println!("{}", serde_json::to_string_pretty(&shown(&found)?)?);
+    out::line(serde_json::to_string_pretty(&shown(&found)?)?);
     Ok(Ending::Done)
 }
 
@@ -266,43 +268,73 @@ async fn explain(db: &PgPool, text: &str, settings: &Settings) -> Result<Ending>
     let Some(found) = find(db, text).await? else { return Ok(Ending::NothingMatched) };
     let definitions = process::definitions(db.clone(), &settings.data_dir);
     let explained = explain::explain(db, &definitions, &found).await?;
-    println!("{}", serde_json::to_string_pretty(&explained)?);
+    out::line(serde_json::to_string_pretty(&explained)?);
     Ok(Ending::Done)
 }
 
-/// Does the same to several runs, each in a transaction of its own, and says what became of each.
-pub(crate) async fn act(
+/// What became of a run that was named.
+#[derive(Serialize)]
+struct Acted {
+    id: String,
+    changed: bool,
+    detail: String,
+}
+
+/// Does the same to several runs, each in a transaction of its own, and then says what became of each: a reader that goes
+/// away in the middle leaves none of them undone.
+pub(super) async fn act(
     db: &PgPool,
     settings: &Settings,
     ids: &[String],
-    action: &Action,
+    (action, reason): (&Action, Option<&str>),
+    form: Form,
 ) -> Result<Ending> {
+    let run_ids: Vec<Uuid> = ids.iter().map(|id| parse(id)).collect::<Result<_>>()?;
     let definitions = process::definitions(db.clone(), &settings.data_dir);
-    let mut changed = 0;
-    for text in ids {
-        let run_id = parse(text)?;
-        let Some(found) = run::find(db, None, run_id).await? else {
-            println!("{text}: there is no such run");
-            continue;
+    let mut acted: HashMap<Uuid, Change> = HashMap::new();
+    for (customer_id, runs) in run::by_customer(db, &run_ids).await? {
+        let operation_id = reason.map(|_| engine::clock::new_id());
+        let actor = match operation_id {
+            Some(operation) => format!("cli by {}", id::show("op", operation)),
+            None => "cli".to_owned(),
         };
-        let mut tx = db.begin().await?;
-        let customer = found.customer_id;
-        let changes =
-            enrollment::act(&mut tx, &definitions, customer, &[run_id], action, "cli").await?;
-        tx.commit().await?;
-        for change in changes {
-            match change {
-                Change::Changed { .. } => {
-                    changed += 1;
-                    println!("{text}: done");
-                }
-                Change::Unchanged(state) => println!("{text}: unchanged, it is {}", state.word()),
-                Change::Refused(reason) => println!("{text}: unchanged, {reason}"),
-                Change::NotFound => println!("{text}: there is no such run"),
-            }
+        for run_id in &runs {
+            let mut tx = db.begin().await?;
+            let one = [*run_id];
+            let changes =
+                enrollment::act(&mut tx, &definitions, customer_id, &one, action, &actor).await?;
+            tx.commit().await?;
+            acted.extend(changes.into_iter().map(|change| (*run_id, change)));
+        }
+        if let (Some(id), Some(reason)) = (operation_id, reason) {
+            let changed =
+                |run_id: &&Uuid| matches!(acted.get(run_id), Some(Change::Changed { .. }));
+            let changed = runs.iter().filter(changed).count();
+            let (customer_id, run_ids, actor) = (Some(customer_id), runs.as_slice(), "cli");
+            let done = DoneAtOnce { id, customer_id, action, run_ids, actor, reason, changed };
+            operation::record(db, &done).await?;
         }
     }
-    Ok(if changed > 0 { Ending::Done } else { Ending::NothingMatched })
+    let said = ids.iter().zip(&run_ids).map(|(id, run_id)| acted_on(id, acted.get(run_id)));
+    let said: Vec<Acted> = said.collect();
+    match form {
+        Form::Json => out::line(serde_json::to_string_pretty(&said)?),
+        Form::Text => {
+            said.iter().for_each(|one| out::line(format_args!("{}: {}", one.id, one.detail)));
+        }
+    }
+    let any = said.iter().any(|one| one.changed);
+    Ok(if any { Ending::Done } else { Ending::NothingMatched })
+}
+
+fn acted_on(text: &str, change: Option<&Change>) -> Acted {
+    let (changed, detail) = match change {
+        Some(Change::Changed { .. }) => (true, "done".to_owned()),
+        Some(Change::Unchanged(state)) => (false, format!("unchanged, it is {}", state.word())),
+        Some(Change::Refused(reason)) => (false, format!("unchanged, {reason}")),
+        Some(Change::NotFound) | None => (false, "there is no such run".to_owned()),
+    };
+    Acted { id: text.to_owned(), changed, detail }
 }
 
 async fn signal(
@@ -322,7 +354,7 @@ async fn signal(
     };
     let Some(found) = find(db, text).await? else { return Ok(Ending::NothingMatched) };
     if found.ended_at.is_some() {
-        println!("{text}: unchanged, it is {}", found.state);
+        out::line(format_args!("{text}: unchanged, it is {}", found.state));
         return Ok(Ending::NothingMatched);
     }
     if name == unsubscription::SIGNAL
@@ -342,7 +374,7 @@ async fn signal(
         inbound::mark_bounced(&mut tx, found.customer_id, found.subject_id).await?;
     }
     tx.commit().await?;
-    println!("sent");
+    out::line("sent");
     Ok(Ending::Done)
 }
 
@@ -354,7 +386,11 @@ async fn unsubscribe(db: &PgPool, found: &RunRow) -> Result<Option<Ending>> {
     let done = unsubscription::unsubscribe(&mut tx, customer_id, contact_id, "cli").await?;
     let Some(done) = done else { return Ok(None) };
     tx.commit().await?;
-    println!("unsubscribed {}; {} of its runs ended", id::show("con", contact_id), done.runs);
+    out::line(format_args!(
+        "unsubscribed {}; {} of its runs ended",
+        id::show("con", contact_id),
+        done.runs
+    ));
     Ok(Some(Ending::Done))
 }
 

@@ -11,6 +11,7 @@ use serde::Serialize;
 
 use super::workflows::{read, registry, source};
 use crate::Ending;
+use crate::out;
 use crate::settings::Settings;
 
 /// How many acts of a failed scenario are shown.
@@ -54,17 +55,19 @@ pub(crate) fn run(args: &Args, settings: &Settings) -> Result<Ending> {
                     rows.push(row(&file, &definition, scenario, played));
                 }
                 if definition.scenarios.is_empty() {
-                    eprintln!("{file}: it has no scenario; write `[[scenario]]` into it");
+                    out::problem(format_args!(
+                        "{file}: it has no scenario; write `[[scenario]]` into it"
+                    ));
                 }
             }
             Err(drawn) => {
-                eprintln!("{drawn}");
+                out::problem(&drawn);
                 refused = true;
             }
         }
     }
     if args.json {
-        println!("{}", serde_json::to_string_pretty(&rows)?);
+        out::line(serde_json::to_string_pretty(&rows)?);
     } else {
         tell(&rows, args);
     }
@@ -103,21 +106,25 @@ fn tell(rows: &[Row], args: &Args) {
     for row in rows {
         if row.file != file {
             file = &row.file;
-            println!("{file}");
+            out::line(&file);
         }
-        println!("  {}  {}", if row.passed { "passed" } else { "FAILED" }, row.scenario);
+        out::line(format_args!(
+            "  {}  {}",
+            if row.passed { "passed" } else { "FAILED" },
+            row.scenario
+        ));
         for failure in &row.failures {
-            println!("          {failure}");
+            out::line(format_args!("          {failure}"));
         }
         if args.trace || !row.passed {
             for line in row.trace.iter().take(SHOWN) {
-                println!("            {line}");
+                out::line(format_args!("            {line}"));
             }
             if let Some(more) = row.trace.len().checked_sub(SHOWN).filter(|more| *more > 0) {
-                println!("            and {more} more");
+                out::line(format_args!("            and {more} more"));
             }
         }
     }
     let failed = rows.iter().filter(|row| !row.passed).count();
-    println!("{} passed, {failed} failed", rows.len() - failed);
+    out::line(format_args!("{} passed, {failed} failed", rows.len() - failed));
 }

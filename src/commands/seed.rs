@@ -15,6 +15,7 @@ use uuid::Uuid;
 use super::enroll::Enrolling;
 use super::workflows;
 use crate::database::{Database, Role};
+use crate::out;
 use crate::settings::Settings;
 use crate::{Ending, process};
 
@@ -44,14 +45,14 @@ pub(crate) async fn run(args: Args, settings: Settings) -> Result<Ending> {
     let db = Database::find(&settings)?.pool(Role::Worker, 2).await?;
     let definitions = process::definitions(db.clone(), &settings.data_dir);
     let seeded = seed(&db, &definitions).await?;
-    println!(
+    out::line(format_args!(
         "customer {}, login {EMAIL} with password {PASSWORD}, {} contacts, sequence {}",
         engine::id::show("cus", seeded.customer.id),
         seeded.contacts.len(),
         seeded.sequence.name
-    );
+    ));
     if args.enroll {
-        println!("{} enrolled", enroll(&db, &definitions, &seeded).await?);
+        out::line(format_args!("{} enrolled", enroll(&db, &definitions, &seeded).await?));
     }
     Ok(Ending::Done)
 }

@@ -12,6 +12,7 @@ use tokio_util::task::TaskTracker;
 use super::background::ends_in_order;
 use super::dev;
 use crate::database::Database;
+use crate::out;
 use crate::settings::{AuthMode, Settings};
 use crate::{Ending, listening, telemetry};
 
@@ -163,7 +164,7 @@ async fn serve(
         let ready = format!("ready http://{}{}", listener.local_addr()?, part.suffix());
         let router = part.router(services.clone(), settings)?;
         listening::serve(listener, router, tasks, stop)?;
-        println!("{ready}");
+        out::notice(&ready);
     }
     Ok(())
 }

@@ -16,6 +16,7 @@ use minijinja::{Environment, context};
 use super::scenarios::line;
 use super::workflows::{read, registry, source};
 use crate::database::{Database, Role};
+use crate::out;
 use crate::settings::Settings;
 use crate::spelling::zone;
 use crate::{Ending, customer};
@@ -112,15 +113,15 @@ pub(crate) async fn run(args: Args, settings: Settings) -> Result<Ending> {
     let definition = match read(&args.file, &text, &registry(&settings)?) {
         Ok(definition) => Arc::new(definition),
         Err(drawn) => {
-            eprintln!("{drawn}");
+            out::problem(&drawn);
             return Ok(Ending::Refused);
         }
     };
     let plan = args.plan()?;
     let people = cohort(&args, &settings, &definition, &plan).await?;
     if people.is_empty() {
-        eprintln!(
-            "nobody can be mailed; name `--people 1000` to look ahead over people who are nobody"
+        out::problem(
+            "nobody can be mailed; name `--people 1000` to look ahead over people who are nobody",
         );
         return Ok(Ending::NothingMatched);
     }
@@ -132,7 +133,7 @@ pub(crate) async fn run(args: Args, settings: Settings) -> Result<Ending> {
     let work = tokio::task::spawn_blocking(move || {
         simulation::simulate(Arc::clone(&show), &people, &plan, zone, telling, |act| {
             let line = line(act, &show, &people[act.person].zone);
-            println!("{:>7}  {line}", act.person + 1);
+            out::line(format_args!("{:>7}  {line}", act.person + 1));
         })
     });
     let forecast = work.await?;
@@ -141,7 +142,7 @@ pub(crate) async fn run(args: Args, settings: Settings) -> Result<Ending> {
         std::fs::write(file, drawn).with_context(|| format!("can't write {}", file.display()))?;
     }
     if args.json {
-        println!("{}", serde_json::to_string_pretty(&forecast)?);
+        out::line(serde_json::to_string_pretty(&forecast)?);
     } else {
         tell(&forecast, &args.zone);
     }
@@ -212,7 +213,7 @@ fn tell(forecast: &Forecast, zone: &Zone) {
         let mails: usize = day.steps.values().sum();
         days.add_row([day.date.to_string(), mails.to_string(), steps.join(", ")]);
     }
-    println!("{days}\n");
+    out::line(format_args!("{days}\n"));
     let mut steps = crate::listing::plain(&["step", "type", "done", "skipped", "first", "last"]);
     for step in &forecast.steps {
         steps.add_row([
@@ -224,22 +225,22 @@ fn tell(forecast: &Forecast, zone: &Zone) {
             instant(step.last_at),
         ]);
     }
-    println!("{steps}\n");
-    println!("{} enrolled", forecast.started);
+    out::line(format_args!("{steps}\n"));
+    out::line(format_args!("{} enrolled", forecast.started));
     for end in &forecast.ends {
-        println!("{} {}: {}", end.runs, end.state, end.reason);
+        out::line(format_args!("{} {}: {}", end.runs, end.state, end.reason));
     }
     if forecast.live > 0 {
-        println!("{} are still in it at the end", forecast.live);
+        out::line(format_args!("{} are still in it at the end", forecast.live));
     }
     if forecast.waiting > 0 {
-        println!(
+        out::line(format_args!(
             "{} of them wait for a mailbox; more mailboxes or a higher cap finish sooner",
             forecast.waiting
-        );
+        ));
     }
     if let Some(last_at) = forecast.last_at {
-        println!("the last mail leaves {}", zone.local(last_at));
+        out::line(format_args!("the last mail leaves {}", zone.local(last_at)));
     }
 }
 

@@ -11,6 +11,7 @@ use serde_json::json;
 use sqlx::PgPool;
 
 use crate::database::{Database, Role};
+use crate::out;
 use crate::postgres::secret;
 use crate::settings::Settings;
 use crate::{Ending, customer};
@@ -92,9 +93,9 @@ async fn create(args: Create, db: &PgPool) -> Result<Ending> {
         }
         None => platforms(db, &email, name, &hash).await?,
     };
-    println!("{made}");
+    out::line(&made);
     if !given {
-        println!("password {password}");
+        out::line(format_args!("password {password}"));
     }
     Ok(Ending::Done)
 }
@@ -151,9 +152,9 @@ fn password() -> Result<String> {
 
 async fn deactivate(email: &str, db: &PgPool) -> Result<Ending> {
     if operator::deactivate(db, email).await? {
-        println!("{email} is let in no more");
+        out::line(format_args!("{email} is let in no more"));
         return Ok(Ending::Done);
     }
-    eprintln!("error: no active operator has the address `{email}`");
+    out::problem(format_args!("error: no active operator has the address `{email}`"));
     Ok(Ending::NothingMatched)
 }

@@ -16,6 +16,7 @@ use super::plan_text;
 use super::workflows::{read, source};
 use crate::database::{Database, Role};
 use crate::listing::{self, Listing};
+use crate::out;
 use crate::settings::Settings;
 use crate::{Ending, customer, process};
 
@@ -161,7 +162,7 @@ async fn of_file(file: &Path, wanted: Wanted, settings: &Settings) -> Result<Opt
     let definition = match read(file, &text, definitions.registry()) {
         Ok(definition) => definition,
         Err(drawn) => {
-            eprintln!("{drawn}");
+            out::problem(&drawn);
             return Ok(None);
         }
     };
@@ -193,9 +194,9 @@ fn asked(map: &str, definition: &Definition) -> Result<(String, Destination)> {
 
 fn show(plan: &Planned, json: bool) -> Result<Ending> {
     if json {
-        println!("{}", serde_json::to_string_pretty(plan)?);
+        out::line(serde_json::to_string_pretty(plan)?);
     } else {
-        print!("{}", plan_text::of(plan));
+        out::text(plan_text::of(plan));
     }
     Ok(match (plan.refused.is_empty(), plan.changes()) {
         (false, _) => Ending::Refused,
@@ -220,8 +221,8 @@ async fn bring(draft: &Draft, given: &Given) -> Result<Ending> {
     let (kept, operation) = match applied {
         Ok(applied) => applied,
         Err(ApplyError::Order(error)) => {
-            eprint!("{}", plan_text::refused(plan));
-            eprintln!("error: {error}");
+            out::problem_text(plan_text::refused(plan));
+            out::problem(format_args!("error: {error}"));
             return Ok(Ending::Refused);
         }
         Err(error @ (ApplyError::Sequence(_) | ApplyError::Database(_))) => {
@@ -231,13 +232,15 @@ async fn bring(draft: &Draft, given: &Given) -> Result<Ending> {
     let active = sequence::activate(&mut *tx, draft.customer.id, kept.id).await?;
     tx.commit().await?;
     let kept = active.with_context(|| format!("the sequence `{}` is gone", kept.name))?;
-    println!("{} version {} is {}", kept.name, kept.version, kept.status);
+    out::line(format_args!("{} version {} is {}", kept.name, kept.version, kept.status));
     if let Some(operation) = operation {
         let (moves, shown) = (plan.moves, id::show("op", operation));
-        println!("{moves} of its runs come over; watch it by `salesos operations show {shown}`");
+        out::line(format_args!(
+            "{moves} of its runs come over; watch it by `salesos operations show {shown}`"
+        ));
     }
     if plan.stays > 0 {
-        println!("{} keep the version that they follow", plan.stays);
+        out::line(format_args!("{} keep the version that they follow", plan.stays));
     }
     Ok(Ending::Done)
 }

@@ -16,6 +16,7 @@ use uuid::Uuid;
 use super::{scenarios, simulate, versions};
 use crate::database::{Database, Role};
 use crate::listing::{self, Listing};
+use crate::out;
 use crate::settings::Settings;
 use crate::{Ending, customer, process};
 
@@ -78,11 +79,11 @@ pub(crate) async fn run(command: Command, settings: Settings) -> Result<Ending> 
     match command {
         Command::Schema => {
             let schema = definition::schema(&registry(&settings)?);
-            println!("{}", serde_json::to_string_pretty(&schema)?);
+            out::line(serde_json::to_string_pretty(&schema)?);
             Ok(Ending::Done)
         }
         Command::Reference => {
-            print!("{}", definition::manual(&registry(&settings)?));
+            out::text(definition::manual(&registry(&settings)?));
             Ok(Ending::Done)
         }
         Command::Validate { files } => validate(&files, &registry(&settings)?),
@@ -109,15 +110,15 @@ fn validate(files: &[PathBuf], registry: &Registry) -> Result<Ending> {
         let source = source(file)?;
         match read(file, &source, registry) {
             Ok(definition) => {
-                println!(
+                out::line(format_args!(
                     "{}: right, {} with {} steps",
                     file.display(),
                     definition.name,
                     definition.steps.len()
-                );
+                ));
             }
             Err(drawn) => {
-                eprintln!("{drawn}");
+                out::problem(&drawn);
                 ending = Ending::Refused;
             }
         }
@@ -173,7 +174,7 @@ async fn show(name: &str, customer: Option<String>, settings: &Settings) -> Resu
         return Ok(Ending::NothingMatched);
     };
     let document = definition_store::find(&db, sequence.definition_id).await?;
-    print!("{}", document.context("the sequence's document is gone")?.source);
+    out::text(document.context("the sequence's document is gone")?.source);
     Ok(Ending::Done)
 }
 

@@ -112,7 +112,7 @@ async fn one_process_serves_the_whole_story() {
 }
 
 #[expect(clippy::disallowed_methods, reason = "it is a setting of the tests alone")]
-fn is_ci() -> bool {
+pub(super) fn is_ci() -> bool {
     std::env::var("CI").is_ok_and(|text| !text.is_empty())
 }
 

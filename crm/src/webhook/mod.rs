@@ -11,6 +11,7 @@ use sqlx::{PgConnection, PgExecutor};
 use uuid::Uuid;
 
 use crate::event;
+use crate::vault::Vault;
 
 pub(crate) use delivery::answered;
 pub use delivery::{
@@ -161,6 +162,23 @@ pub async fn find(
     )
     .fetch_optional(db)
     .await
+}
+
+/// How many of the newest webhooks a check of their secrets opens.
+const OPENED: i64 = 1_000;
+
+/// How many of the newest 1,000 webhooks have a secret that this vault does not open.
+///
+/// # Errors
+/// Returns what the statement returned.
+pub async fn unopened(db: impl PgExecutor<'_>, vault: &Vault) -> Result<usize, sqlx::Error> {
+    let sealed = sqlx::query!(
+        "select id, secret from webhooks where deleted_at is null order by id desc limit $1",
+        OPENED,
+    )
+    .fetch_all(db)
+    .await?;
+    Ok(sealed.iter().filter(|webhook| vault.open(webhook.id, &webhook.secret).is_err()).count())
 }
 
 /// The same, locked.

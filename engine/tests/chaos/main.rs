@@ -6,6 +6,7 @@
 //! run again; with `SALESOS_CHAOS_HOLD` Postgres stays up after a failure, to be looked at.
 
 #![expect(clippy::unwrap_used, reason = "it is a test, though it brings a harness of its own")]
+#![expect(clippy::disallowed_macros, reason = "it says what it plays to whoever runs it")]
 
 mod cluster;
 mod crew;

@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 use sqlx::PgPool;
 
 use super::{ACTOR, Of, show};
+use crate::out;
 use crate::{Ending, customer, spelling};
 
 /// Its arguments.
@@ -73,9 +74,9 @@ pub(super) async fn run(db: &PgPool, args: Args) -> Result<Ending> {
     let added = schedule::create(&mut tx, customer.id, &plan, ACTOR).await.map_err(refused)?;
     tx.commit().await?;
     if args.json {
-        println!("{}", serde_json::to_string_pretty(&show::shown(added))?);
+        out::line(serde_json::to_string_pretty(&show::shown(added))?);
     } else {
-        println!("{}: {}", added.name, show::next(&added));
+        out::line(format_args!("{}: {}", added.name, show::next(&added)));
     }
     Ok(Ending::Done)
 }

@@ -12,6 +12,7 @@ use sqlx::PgPool;
 
 use crate::database::{Database, Role};
 use crate::listing::Listing;
+use crate::out;
 use crate::settings::Settings;
 use crate::{Ending, customer, spelling};
 
@@ -98,7 +99,7 @@ async fn find(db: &PgPool, named: &Named) -> Result<Option<Schedule>> {
         Err(_) => schedule::find_named(db, customer.id, text).await?,
     };
     if found.is_none() {
-        eprintln!("error: {}", unknown(db, &customer, text).await?);
+        out::problem(format_args!("error: {}", unknown(db, &customer, text).await?));
     }
     Ok(found)
 }
@@ -127,7 +128,7 @@ async fn act(db: &PgPool, named: &Named, action: Action) -> Result<Ending> {
     let Some(found) = find(db, named).await? else { return Ok(Ending::NothingMatched) };
     let mut tx = db.begin().await?;
     let Some(locked) = schedule::lock(&mut tx, Some(found.customer_id), found.id).await? else {
-        eprintln!("error: the schedule `{}` was removed meanwhile", found.name);
+        out::problem(format_args!("error: the schedule `{}` was removed meanwhile", found.name));
         return Ok(Ending::NothingMatched);
     };
     let said = match (action, locked.state.as_str()) {
@@ -156,11 +157,11 @@ async fn act(db: &PgPool, named: &Named, action: Action) -> Result<Ending> {
         }
     };
     tx.commit().await?;
-    println!("{}: {said}", locked.name);
+    out::line(format_args!("{}: {said}", locked.name));
     Ok(Ending::Done)
 }
 
 fn unchanged(schedule: &Schedule, why: &str) -> Ending {
-    println!("{}: unchanged, {why}", schedule.name);
+    out::line(format_args!("{}: unchanged, {why}", schedule.name));
     Ending::NothingMatched
 }

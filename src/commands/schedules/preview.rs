@@ -8,6 +8,7 @@ use serde::Serialize;
 use sqlx::PgPool;
 
 use super::{Named, Of, add, find};
+use crate::out;
 use crate::{Ending, customer};
 
 /// Its arguments.
@@ -88,7 +89,7 @@ fn show(cron: &Cron, zone: &Zone, from: DateTime<Utc>, args: &Args) -> Result<En
     };
     let upcoming: Vec<Shown> = cron.upcoming(from, zone, count).iter().map(shown).collect();
     if args.json {
-        println!("{}", serde_json::to_string_pretty(&upcoming)?);
+        out::line(serde_json::to_string_pretty(&upcoming)?);
     } else {
         for occurrence in &upcoming {
             let weekday = zone.wall(occurrence.at).format("%a");
@@ -96,10 +97,10 @@ fn show(cron: &Cron, zone: &Zone, from: DateTime<Utc>, args: &Args) -> Result<En
                 Some(named) => format!(", moved from {named}, which the clock skips"),
                 None => String::new(),
             };
-            println!("{weekday} {}{moved}", occurrence.local);
+            out::line(format_args!("{weekday} {}{moved}", occurrence.local));
         }
         if upcoming.is_empty() {
-            println!("nothing comes any more");
+            out::line("nothing comes any more");
         }
     }
     Ok(if upcoming.is_empty() { Ending::NothingMatched } else { Ending::Done })

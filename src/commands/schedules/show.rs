@@ -9,6 +9,7 @@ use sqlx::PgPool;
 
 use super::{Named, Of, find};
 use crate::listing::{self, Listing};
+use crate::out;
 use crate::{Ending, customer};
 
 /// A schedule as JSON shows it.
@@ -70,7 +71,7 @@ pub(super) async fn list(db: &PgPool, of: &Of, args: &Listing) -> Result<Ending>
 
 pub(super) async fn show(db: &PgPool, named: &Named) -> Result<Ending> {
     let Some(found) = find(db, named).await? else { return Ok(Ending::NothingMatched) };
-    println!("{}", serde_json::to_string_pretty(&shown(found))?);
+    out::line(serde_json::to_string_pretty(&shown(found))?);
     Ok(Ending::Done)
 }
 

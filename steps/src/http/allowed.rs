@@ -55,6 +55,17 @@ impl AllowedHosts {
         Ok(Self(Hosts::Listed(hosts)))
     }
 
+    /// The hosts of the list whose names have no dot: nobody has such a name outside of an inner network.
+    pub fn without_domain(&self) -> Vec<&str> {
+        let Hosts::Listed(hosts) = &self.0 else { return Vec::new() };
+        let names = hosts.iter().map(|host| match &host.host {
+            Name::Exactly(name) => name.as_str(),
+            Name::Below(end) => end.trim_start_matches('.'),
+        });
+        // An IPv6 address has colons instead.
+        names.filter(|name| !name.contains(['.', ':'])).collect()
+    }
+
     /// Every host, over TLS; in development also without.
     pub(super) fn anywhere(development: bool) -> Self {
         Self(if development { Hosts::Any } else { Hosts::ByTls })
