@@ -151,6 +151,25 @@ async fn page(
     sql.build_query_scalar().fetch_all(db).await
 }
 
+/// Those of some records that the connection's role reaches, in the order of their ids.
+///
+/// # Errors
+/// Returns what the statement returned.
+pub async fn reached(
+    db: impl PgExecutor<'_>,
+    customer_id: Uuid,
+    entity: Entity,
+    ids: &[Uuid],
+) -> Result<Vec<Uuid>, sqlx::Error> {
+    let (table, row, _) = table(entity);
+    let mut sql = QueryBuilder::new(format!("select {row}.id from {table}"));
+    sql.push(format!(" where {row}.deleted_at is null and {row}.customer_id = "))
+        .push_bind(customer_id);
+    sql.push(format!(" and {row}.id = any(")).push_bind(ids.to_vec());
+    sql.push(format!(") order by {row}.id"));
+    sql.build_query_scalar().fetch_all(db).await
+}
+
 /// What a filter matches, counted up to 10,000.
 ///
 /// # Errors

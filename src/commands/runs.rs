@@ -308,7 +308,7 @@ pub(super) async fn act(
         }
         if let (Some(id), Some(reason)) = (operation_id, reason) {
             let changed =
-                |run_id: &&Uuid| matches!(acted.get(run_id), Some(Change::Changed { .. }));
+                |run_id: &&Uuid| matches!(acted.get(*run_id), Some(Change::Changed { .. }));
             let changed = runs.iter().filter(changed).count();
             let (customer_id, run_ids, actor) = (Some(customer_id), runs.as_slice(), "cli");
             let done = DoneAtOnce { id, customer_id, action, run_ids, actor, reason, changed };

@@ -184,7 +184,7 @@ async fn the_error_filter_means_the_same_in_listings_and_bulk_commands() {
     sqlx::query("delete from engine.timers").execute(&dev.db).await.unwrap();
     sqlx::query(
         "update engine.runs r set state = 'held', place = 'none', next_at = null, reason = w.reason
-         from (select id, (array['timeout after 1s', 'no answer: timeout', 'refused'])[row_number() over (order by id)]
+         from (select id, (array['timeout after 1s', 'no answer: timeout', 'refused'])[row_number() over (order by id)::int]
            as reason from engine.runs) w where w.id = r.id",
     )
     .execute(&dev.db)

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::salesos::{Dev, Folder, said, until};
+use crate::salesos::{Api, Dev, Folder, said, until};
 
 /// The findings of `doctor` under settings, that are not right, by what they are about.
 async fn faults(folder: &Folder, settings: &[(&str, &str)]) -> (i32, Vec<(String, String)>) {
@@ -63,11 +63,8 @@ async fn doctor_names_each_fault_with_what_to_do() {
     dev.interrupt().await;
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn without_a_worker_doctor_fails_and_runs_say_so() {
-    let folder = Folder::new().await;
-    let mut dev = Dev::start(&folder, &[]).await;
-    let mut api = dev.api().await;
+/// Signs somebody up, with a contact who rests in a sequence; gives the enrollment.
+async fn enrolled(api: &mut Api) -> String {
     let body = json!({ "email": "sam@lead.example", "password": "correct horse", "name": "Sam", "company": "Sam" });
     let session = api.post("/api/v1/auth/signup", body).await.with(201);
     api.sign_in(&session);
@@ -80,7 +77,26 @@ async fn without_a_worker_doctor_fails_and_runs_say_so() {
         api.post("/api/v1/contacts", json!({ "email": "bo@lead.example" })).await.with(201);
     let enroll = json!({ "contact_ids": [contact["id"]] });
     let made = api.post(&format!("{path}/enrollments"), enroll).await.with(201);
-    let id = made["enrollments"][0]["id"].as_str().unwrap();
+    made["enrollments"][0]["id"].as_str().unwrap().to_owned()
+}
+
+/// An explanation says once that a worker lacks, and how.
+fn lacks(told: &Value, says: &str) {
+    let rules = told["rules"].as_array().unwrap();
+    let worker: Vec<&Value> = rules.iter().filter(|rule| rule["rule"] == "worker").collect();
+    assert_eq!(worker.len(), 1, "{told}");
+    assert_eq!(worker[0]["verdict"], "closed", "{told}");
+    assert!(worker[0]["detail"].as_str().unwrap().contains(says), "{told}");
+    assert!(!told["would_change"].as_array().unwrap().is_empty(), "{told}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_a_worker_doctor_fails_and_runs_say_so() {
+    let folder = Folder::new().await;
+    let mut dev = Dev::start(&folder, &[]).await;
+    let mut api = dev.api().await;
+    let id = enrolled(&mut api).await;
+    let id = id.as_str();
     let explain = format!("/api/v1/enrollments/{id}/explain");
     until("the run to sleep", Duration::from_secs(30), || async {
         (api.get(&explain).await.with(200)["state"] == "sleeping").then_some(())
@@ -113,14 +129,6 @@ async fn without_a_worker_doctor_fails_and_runs_say_so() {
         .unwrap();
     let told = api.get(&explain).await.with(200);
     assert_eq!(told["state"], "ready", "{told}");
-    let lacks = |told: &Value, says: &str| {
-        let rules = told["rules"].as_array().unwrap();
-        let worker: Vec<&Value> = rules.iter().filter(|rule| rule["rule"] == "worker").collect();
-        assert_eq!(worker.len(), 1, "{told}");
-        assert_eq!(worker[0]["verdict"], "closed", "{told}");
-        assert!(worker[0]["detail"].as_str().unwrap().contains(says), "{told}");
-        assert!(!told["would_change"].as_array().unwrap().is_empty(), "{told}");
-    };
     lacks(&told, "no worker that is running takes steps of type `wait`");
     assert_eq!(faults(&folder, &[]).await, (0, Vec::new()));
     let by_cli = folder.run(&["runs", "explain", id]).await.json();

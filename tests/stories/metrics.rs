@@ -24,7 +24,7 @@ async fn promtool_finds_nothing_to_say_of_the_metrics() {
     let folder = Folder::new().await;
     let mut dev = Dev::start(&folder, &["--time-scale", "3600"]).await;
     let api = dev.api().await;
-    folder.run(&["seed", "--enroll"]).await.done();
+    assert_eq!(folder.run(&["seed", "--enroll"]).await.code, 0);
     // A step was recorded and an event told, so that each kind of metric is there.
     let wanted = [
         "salesos_steps_total",

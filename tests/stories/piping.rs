@@ -7,6 +7,36 @@ use crate::salesos::{Dev, Folder, repository};
 
 const BOUND: Duration = Duration::from_secs(60);
 
+/// Commands that name nothing of this database.
+const PLAIN: [&[&str]; 26] = [
+    &["runs", "list"],
+    &["runs", "list", "--json"],
+    &["runs", "list", "--watch"],
+    &["runs", "list", "--json", "--watch"],
+    &["runs", "list", "--state", "held"],
+    &["runs", "replanned"],
+    &["jobs", "list"],
+    &["operations", "list"],
+    &["operations", "list", "--json"],
+    &["outbox", "lag"],
+    &["outbox", "parked"],
+    &["workflows", "schema"],
+    &["workflows", "reference"],
+    &["workflows", "list"],
+    &["workflows", "show", "outbound-intro"],
+    &["workflows", "versions", "outbound-intro"],
+    &["events", "schemas"],
+    &["events", "reference"],
+    &["openapi"],
+    &["migrate", "--status"],
+    &["doctor"],
+    &["db", "--print-url"],
+    &["users", "create", "rita@acme.example", "--role", "rep"],
+    &["users", "deactivate", "nobody@acme.example"],
+    &["--help"],
+    &["--version"],
+];
+
 /// Runs a command whose standard output nobody reads; how it ended, and what it said of it.
 async fn unread(folder: &Folder, args: &[&str]) -> (ExitStatus, String) {
     let (reader, writer) = std::io::pipe().unwrap();
@@ -38,60 +68,34 @@ async fn every_command_ends_quietly_once_nobody_reads_what_it_prints() {
     let traced = [&simulated[..], &["--trace", "20"]].concat();
     let add = ["schedules", "add", "weekly", "--cron", "0 9 * * mon"];
     let commands: Vec<Vec<&str>> = vec![
-        vec!["runs", "list"],
-        vec!["runs", "list", "--json"],
-        vec!["runs", "list", "--watch"],
-        vec!["runs", "list", "--json", "--watch"],
-        vec!["runs", "list", "--state", "held"],
         vec!["runs", "show", run],
         vec!["runs", "history", run],
         vec!["runs", "history", run, "--json"],
         vec!["runs", "explain", run],
-        vec!["runs", "replanned"],
         vec!["runs", "pause", run, other],
         vec!["runs", "resume", run, other, "--json"],
         vec!["runs", "pause", "--sequence", "outbound-intro", "--dry-run"],
         vec!["runs", "pause", "--sequence", "outbound-intro", "--yes"],
         vec!["runs", "resume", "--sequence", "outbound-intro", "--yes", "--json"],
-        vec!["jobs", "list"],
-        vec!["operations", "list"],
-        vec!["operations", "list", "--json"],
-        vec!["outbox", "lag"],
-        vec!["outbox", "parked"],
         add.to_vec(),
         vec!["schedules", "list"],
         vec!["schedules", "show", "weekly"],
         vec!["schedules", "fires", "weekly"],
         vec!["schedules", "preview", "weekly"],
         vec!["schedules", "pause", "weekly"],
-        vec!["workflows", "schema"],
-        vec!["workflows", "reference"],
         vec!["workflows", "validate", file],
-        vec!["workflows", "list"],
-        vec!["workflows", "show", "outbound-intro"],
-        vec!["workflows", "versions", "outbound-intro"],
         vec!["workflows", "plan", file],
         vec!["workflows", "plan", file, "--json"],
         vec!["workflows", "test", file],
         vec!["workflows", "test", file, "--json"],
         simulated.to_vec(),
         traced,
-        vec!["events", "schemas"],
-        vec!["events", "reference"],
-        vec!["openapi"],
-        vec!["migrate", "--status"],
-        vec!["doctor"],
-        vec!["db", "--print-url"],
         vec!["import", contacts],
         vec!["enroll", contacts, "--sequence", "outbound-intro", "--dry-run"],
-        vec!["users", "create", "rita@acme.example", "--role", "rep"],
-        vec!["users", "deactivate", "nobody@acme.example"],
-        vec!["--help"],
-        vec!["--version"],
         vec!["runs", "signal", run, "email.replied"],
     ];
     assert!(contact.starts_with("con_"));
-    for args in &commands {
+    for args in PLAIN.into_iter().chain(commands.iter().map(Vec::as_slice)) {
         let (status, said) = unread(&folder, args).await;
         let panicked = said.contains("panicked") || said.contains("Broken pipe");
         assert!(!panicked, "{args:?}: {said}");
@@ -112,7 +116,9 @@ async fn every_command_ends_quietly_once_nobody_reads_what_it_prints() {
 async fn a_full_disk_is_an_error_and_no_panic() {
     let folder = Folder::bare();
     let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
-    let output = folder.command(&["openapi"]).stdout(full).output().await.unwrap();
+    let mut command = folder.command(&["openapi"]);
+    let child = command.stdout(full).stderr(Stdio::piped()).spawn().unwrap();
+    let output = child.wait_with_output().await.unwrap();
     let said = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(1), "{said}");
     assert!(said.starts_with("error: standard output can't be written"), "{said}");
@@ -135,7 +141,7 @@ async fn watching_into_a_pipe_writes_no_terminal_escapes_and_ends_with_its_reade
     use tokio::io::AsyncReadExt;
     let folder = Folder::new().await;
     let dev = Dev::start(&folder, &[]).await;
-    for args in [["schedules", "list", "--watch"], ["runs", "list", "--watch"]] {
+    for args in [["operations", "list", "--watch"], ["runs", "list", "--watch"]] {
         let mut command = folder.command(&args);
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let mut out = child.stdout.take().unwrap();

@@ -212,6 +212,7 @@ async fn order(
         (Some(ids), None) => {
             let ids = read(entity, &ids)?;
             if preview {
+                let ids = bulk_change::reached(tx, customer_id, entity, &ids).await?;
                 let sample = ids.iter().map(|one| id::show(prefix(entity), *one)).collect();
                 let matched = i64::try_from(ids.len()).unwrap_or(i64::MAX);
                 return Ok(Json(Bulk::Matched { matched, more: false, sample }).into_response());

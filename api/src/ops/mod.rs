@@ -7,9 +7,12 @@ mod outbox;
 mod schedules;
 mod selection;
 
+use std::collections::HashSet;
+
 use axum::Json;
 use axum::extract::State as Shared;
 use chrono::{DateTime, Utc};
+use crm::enrollment;
 use engine::definition_store::{Definitions, LoadError};
 use engine::id;
 use engine::operation::{self, Names};
@@ -19,6 +22,7 @@ use sqlx::PgConnection;
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
+use uuid::Uuid;
 
 use crate::State;
 use crate::input::Params;
@@ -101,7 +105,8 @@ struct List {
     cursor: Option<String>,
 }
 
-/// A page of jobs. Where few runs match, it may end early; its cursor goes on from there.
+/// A page of jobs, for reps and managers those of the enrollments that they reach. If few runs match, it may end early;
+/// its cursor continues from there.
 #[utoipa::path(
     get, path = "/ops/jobs",
     params(List),
@@ -142,12 +147,14 @@ async fn list(
     for _ in 0..LOOKS {
         let runs = run::list(&mut *tx, &filter, LOOK).await?;
         let last_look = runs.len() < usize::try_from(LOOK).unwrap_or(usize::MAX);
+        let reached = reached(&mut tx, &asker, &runs).await?;
         for run in runs {
             if jobs.len() == limit {
                 return Ok(Json(Page::ending(jobs, filter.before.map(|id| cursors.after_id(id)))));
             }
             filter.before = Some(run.run_id);
-            if !STATES.contains(&run.state.as_str()) {
+            let seen = reached.as_ref().is_none_or(|reached| reached.contains(&run.run_id));
+            if !seen || !STATES.contains(&run.state.as_str()) {
                 continue;
             }
             let place = place(&mut tx, &state.definitions, &run).await?;
@@ -158,6 +165,19 @@ async fn list(
         }
     }
     Ok(Json(Page::ending(jobs, filter.before.map(|id| cursors.after_id(id)))))
+}
+
+/// Those of some runs that the asker sees, if not all: somebody who does not reach all records sees the enrollments of
+/// those that they reach.
+async fn reached(
+    tx: &mut PgConnection,
+    asker: &Asker,
+    runs: &[RunRow],
+) -> Result<Option<HashSet<Uuid>>, Problem> {
+    let (Some(_), Some(customer_id)) = (asker.reach(), asker.customer_id) else { return Ok(None) };
+    let ids: Vec<Uuid> = runs.iter().map(|run| run.run_id).collect();
+    let reached = enrollment::reached(tx, customer_id, &ids).await?;
+    Ok(Some(reached.into_iter().collect()))
 }
 
 /// What a run's definition says of where it stands; empty where that can't be read any more.

@@ -149,12 +149,16 @@ impl Desk {
             "with timed as (
                insert into engine.timers (run_id, due_at, customer_id, queue, step)
                select $1, engine.now() + interval '1 day', $2, $6, $5 where $7::text is null
+             ), told as (
+               insert into engine.history (run_id, seq, at, kind, step, actor)
+               select $1, seq, engine.now(), kind, $5, 'test' from (values (0, 'run.started'), (1, 'run.held')) k(seq, kind)
+               where seq = 0 or $7::text is not null
              )
              insert into engine.runs (id, customer_id, definition_id, subject_id, zone, step, queue, state, place, reason,
-               next_at)
+               next_at, seq)
              values ($1, $2, $3, $4, 'UTC', $5, $6, case when $7 is null then 'live' else 'held' end,
                case when $7 is null then 'timer' else 'none' end, $7,
-               case when $7 is null then engine.now() + interval '1 day' end)",
+               case when $7 is null then engine.now() + interval '1 day' end, case when $7 is null then 0 else 1 end)",
         )
         .bind(run)
         .bind(self.customer)
@@ -294,12 +298,9 @@ async fn a_bulk_action_by_ids_reaches_what_the_caller_reaches_and_enrollments_al
         let mut told = done["not_found"].as_array().unwrap().clone();
         told.sort_by_key(|id| missing.as_array().unwrap().iter().position(|one| one == id));
         assert_eq!(json!(told), missing, "what is out of reach answers as what is not there");
-        let seen = desk.post(
-            "rita",
-            &format!("/enrollments/{action}"),
-            json!({ "ids": [ids[1]], "preview": true }),
-        );
-        assert_eq!(seen.await.1["matched"], 0);
+        let path = format!("/enrollments/{action}");
+        let other = json!({ "ids": [ids[1]], "preview": true });
+        assert_eq!(desk.post("rita", &path, other).await.1["matched"], 0);
     }
     assert_eq!(desk.states(&[mine, robs, delivery]).await, ["cancelled", "live", "live"]);
     // The manager of the team reaches it too, an owner all of them, and nobody a delivery by this route.
@@ -556,7 +557,7 @@ async fn a_reason_is_kept_with_ids_as_with_a_filter() {
     );
     let history = format!("/enrollments/{}/history", enr(mine));
     let (_, history) = desk.ask("rita", "GET", &history, Value::Null).await;
-    let actor = history["data"][0]["actor"].as_str().unwrap();
+    let actor = history["data"][1]["actor"].as_str().unwrap();
     assert!(actor.ends_with(&format!("by {operation}")), "{history}");
     let long = json!({ "ids": [enr(mine)], "reason": "x".repeat(501) });
     assert_eq!(desk.post("rita", "/enrollments/resume", long).await.0, 422);
@@ -583,5 +584,47 @@ async fn a_bulk_change_is_seen_and_stopped_by_who_ordered_it_and_by_admins() {
         let stopped = desk.post(who, &format!("{path}/stop"), Value::Null).await.0;
         assert_eq!(stopped, status, "{who}");
     }
+    desk.database.drop().await;
+}
+
+#[tokio::test]
+async fn jobs_are_listed_to_whom_their_contacts_are_in_reach() {
+    let desk = Desk::new().await;
+    let (mine, robs) =
+        (desk.enrollment("rita", Some("why")).await, desk.enrollment("rob", Some("why")).await);
+    let delivery = desk.delivery(Some("why")).await;
+    for (who, sees) in [
+        ("rita", vec![mine]),
+        ("mia", vec![mine]),
+        ("rob", vec![robs]),
+        ("vera", vec![delivery, robs, mine]),
+        ("admin", vec![delivery, robs, mine]),
+    ] {
+        let (status, listed) = desk.ask(who, "GET", "/ops/jobs?state=held", Value::Null).await;
+        let jobs = listed["data"].as_array().unwrap();
+        let ids: Vec<&str> = jobs.iter().map(|job| job["id"].as_str().unwrap()).collect();
+        let wanted: Vec<String> = sees.iter().map(|run| id::show("run", *run)).collect();
+        assert_eq!((status, ids), (200, wanted.iter().map(String::as_str).collect()), "{who}");
+    }
+    desk.database.drop().await;
+}
+
+#[tokio::test]
+async fn a_preview_of_a_change_to_records_counts_those_in_reach() {
+    let desk = Desk::new().await;
+    for owner in ["rita", "rob"] {
+        desk.enrollment(owner, None).await;
+    }
+    let ids: Vec<Uuid> = sqlx::query_scalar("select id from contacts order by id")
+        .fetch_all(&desk.db)
+        .await
+        .unwrap();
+    let ids: Vec<String> = ids.into_iter().map(|contact| id::show("con", contact)).collect();
+    let change =
+        |preview: bool| json!({ "ids": ids, "set": { "city": "Graz" }, "preview": preview });
+    let (status, seen) = desk.post("rita", "/contacts/bulk", change(true)).await;
+    assert_eq!((status, &seen["matched"]), (200, &json!(1)), "{seen}");
+    let (_, done) = desk.post("rita", "/contacts/bulk", change(false)).await;
+    assert_eq!(done["changed"], 1, "{done}");
     desk.database.drop().await;
 }

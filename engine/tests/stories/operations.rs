@@ -140,3 +140,50 @@ async fn held_runs_are_retried_by_their_reason_and_signals_go_to_each_run() {
     worker.stop().await;
     story.end().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_operation_for_somebody_changes_nothing_where_nobody_knows_whom_they_reach() {
+    let story = Story::begin().await;
+    let nap = story.define(NAP).await;
+    story.start_many(nap, 3).await;
+    let worker = story.worker().await;
+    story.until_count("select count(*) from engine.timers", 3).await;
+    let new = NewOperation {
+        wish: Wish::Act(Action::Cancel),
+        selection: of(&story),
+        actor: "user:test".into(),
+        reason: None,
+        per_second: None,
+        reach: Some(json!({ "user_id": null })),
+        total: 3,
+    };
+    let mut tx = story.db.begin().await.unwrap();
+    let id = operation::order(&mut tx, &new).await.unwrap();
+    tx.commit().await.unwrap();
+    story.until_count("select count(*) from engine.operations where state = 'failed'", 1).await;
+    assert!(find(&story, id).await.error.unwrap().contains("nobody here knows"));
+    story.until_count("select count(*) from engine.runs where ended_at is null", 3).await;
+    worker.stop().await;
+    story.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_binary_that_knows_no_reach_sees_no_operation_of_it_due() {
+    let story = Story::begin().await;
+    let new = NewOperation {
+        wish: Wish::Act(Action::Cancel),
+        selection: of(&story),
+        actor: "user:test".into(),
+        reason: None,
+        per_second: None,
+        reach: Some(json!({})),
+        total: 0,
+    };
+    let mut tx = story.db.begin().await.unwrap();
+    operation::order(&mut tx, &new).await.unwrap();
+    tx.commit().await.unwrap();
+    let due = "select count(*) from engine.operations where ended_at is null
+      and coalesce(migrates_at, next_at) <= clock_timestamp()";
+    story.until_count(due, 0).await;
+    story.end().await;
+}
