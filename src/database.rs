@@ -184,6 +184,10 @@ impl Database {
     pub(crate) async fn migrate(&self, pool: &PgPool) -> Result<()> {
         self.check_version(pool).await?;
         MIGRATIONS.run(pool).await.context("the migrations could not be applied")?;
+        let worker = self.pool(Role::Worker, 1).await?;
+        let respelled = crm::respelling::run(&mut *worker.acquire().await?).await;
+        worker.close().await;
+        respelled.context("addresses could not be brought into their present spelling")?;
         Ok(())
     }
 }

@@ -116,6 +116,11 @@ pub(crate) fn optional_id(
     text.map(|text| field_id(field, prefix, text)).transpose()
 }
 
+/// A mail address in a field, as it is stored.
+pub(crate) fn address(field: &str, text: &str) -> Result<String, Problem> {
+    crm::address::parse(text).map_err(|invalid| Problem::invalid(field, invalid.to_string()))
+}
+
 /// What people call something: 1 to 200 characters, without blanks around them.
 pub(crate) fn name(text: &str) -> Result<String, Problem> {
     bounded("name", text, 200)?;

@@ -12,8 +12,8 @@ use sqlx::{PgConnection, PgExecutor};
 use uuid::Uuid;
 
 use crate::{
-    activity, contact, engagement, enrollment, idempotency, import, merge, message, suppression,
-    task, webhook,
+    activity, address, contact, engagement, enrollment, idempotency, import, merge, message,
+    suppression, task, webhook,
 };
 
 /// A certificate.
@@ -51,7 +51,8 @@ pub async fn erase(
     }
     let before = of_contact(&mut *tx, customer_id, contact_id).await?;
     let contacts: Vec<Uuid> = known.iter().map(|known| known.id).collect();
-    let emails: Vec<String> = known.iter().map(|known| known.email.to_lowercase()).collect();
+    let emails: Vec<String> =
+        known.iter().flat_map(|known| address::spellings(&known.email)).collect();
     if before.is_none() {
         for email in &emails {
             suppression::add_hashed(&mut *tx, customer_id, email).await?;

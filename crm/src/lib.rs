@@ -31,6 +31,7 @@ pub mod own_run;
 pub mod password_link;
 pub mod pipeline;
 pub mod reach;
+pub mod respelling;
 pub mod saved_list;
 mod search;
 pub mod sequence;

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use sqlx::{PgConnection, PgExecutor};
 use uuid::Uuid;
 
+use crate::address;
 use crate::event::email as event;
 
 /// A send that is about to be made; the data of its intent.
@@ -77,16 +78,19 @@ pub(crate) async fn admit(
     let contacts: Vec<Uuid> = intended.iter().map(|send| send.contact_id).collect();
     let recipients: Vec<String> =
         intended.iter().map(|send| send.intent.recipient.clone()).collect();
+    let scripts: Vec<Option<String>> =
+        recipients.iter().map(|recipient| address::in_script(recipient)).collect();
     let mailboxes: Vec<Uuid> = intended.iter().map(|send| send.intent.mailbox_id).collect();
     let keys: Vec<String> = intended.iter().map(|send| send.intent.send_key.clone()).collect();
     // The share lock makes an unsubscription that comes at the same moment wait, or come first.
     let judged = sqlx::query!(
         r#"with asked as (
-             select * from unnest($1::uuid[], $2::uuid[], $3::text[], $4::uuid[], $5::text[]) with ordinality
-               as a(customer_id, contact_id, recipient, mailbox_id, send_key, place)
+             select * from unnest($1::uuid[], $2::uuid[], $3::text[], $4::uuid[], $5::text[], $6::text[]) with ordinality
+               as a(customer_id, contact_id, recipient, mailbox_id, send_key, in_script, place)
            )
            select a.place as "place!", c.status,
-             crm.is_suppressed(a.customer_id, a.recipient) as "suppressed!",
+             crm.is_suppressed(a.customer_id, a.recipient)
+               or (a.in_script is not null and crm.is_suppressed(a.customer_id, a.in_script)) as "suppressed!",
              exists (select from emails e where e.customer_id = a.customer_id and e.send_key = a.send_key
                and (e.sent_at is not null or e.status = 'bounced')) as "sent!",
              m.status as mailbox
@@ -99,6 +103,7 @@ pub(crate) async fn admit(
         &recipients,
         &mailboxes,
         &keys,
+        &scripts as &[Option<String>],
     )
     .fetch_all(&mut *tx)
     .await?;

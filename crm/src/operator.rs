@@ -2,8 +2,10 @@
 //! API reaches them by functions that tell one thing each; commands work in the workers' role.
 
 use engine::clock;
-use sqlx::PgExecutor;
+use sqlx::{PgConnection, PgExecutor};
 use uuid::Uuid;
+
+use crate::address;
 
 /// An operator whose login is good.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -75,17 +77,41 @@ pub async fn deactivate(db: impl PgExecutor<'_>, email: &str) -> Result<bool, sq
     let gone = sqlx::query_scalar!(
         r#"with gone as (
              update operators set active = false, updated_at = clock_timestamp()
-             where lower(email) = lower($1) and active returning id
+             where lower(email) = any($1) and active returning id
            ), ended as (
              update operator_logins l set ended_at = clock_timestamp() from gone
              where l.operator_id = gone.id and l.ended_at is null
            )
            select count(*) as "gone!" from gone"#,
-        email,
+        &address::spellings(email),
     )
     .fetch_one(db)
     .await?;
     Ok(gone > 0)
+}
+
+/// Gives operators whose address has a domain that is spelled in its script the spelling of addresses as they are stored.
+/// One whose address another has in that spelling keeps their own.
+///
+/// # Errors
+/// What the statements returned.
+pub(crate) async fn respell(db: &mut PgConnection) -> Result<(), sqlx::Error> {
+    let found = sqlx::query!(
+        "select id, email from operators where octet_length(email) <> char_length(email) order by id",
+    )
+    .fetch_all(&mut *db)
+    .await?;
+    for row in found {
+        sqlx::query!(
+            "update operators set email = $2, updated_at = clock_timestamp() where id = $1
+               and email <> $2 and not exists (select from operators o where lower(o.email) = lower($2) and o.id <> $1)",
+            row.id,
+            address::stored(&row.email),
+        )
+        .execute(&mut *db)
+        .await?;
+    }
+    Ok(())
 }
 
 /// What a login with this address is checked against.
@@ -94,9 +120,10 @@ pub async fn deactivate(db: impl PgExecutor<'_>, email: &str) -> Result<bool, sq
 /// What the statement returned.
 pub async fn find(db: impl PgExecutor<'_>, email: &str) -> Result<Option<Secret>, sqlx::Error> {
     let found = sqlx::query!(
-        r#"select id as "id!", email as "email!", name as "name!", password_hash as "password_hash!"
-           from crm.find_operator($1)"#,
-        email,
+        r#"select o.id as "id!", o.email as "email!", o.name as "name!", o.password_hash as "password_hash!"
+           from unnest($1::text[]) with ordinality as s(email, place), crm.find_operator(s.email) o
+           order by place limit 1"#,
+        &address::spellings(email),
     )
     .fetch_optional(db)
     .await?;

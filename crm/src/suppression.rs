@@ -133,7 +133,7 @@ pub async fn add(
     email: &str,
     reason: Reason,
 ) -> Result<(), sqlx::Error> {
-    let entry = NewSuppression { what: What::Email(email.to_owned()), reason };
+    let entry = NewSuppression { what: What::Email(address::stored(email)), reason };
     add_all(tx, customer_id, &[entry], INBOUND).await.map(drop)
 }
 
@@ -217,6 +217,46 @@ pub async fn add_hashed(
     Ok(())
 }
 
+/// Gives suppressions of addresses whose domain is spelled in its script the spelling of addresses as they are stored; one
+/// of two spellings of the same address goes.
+///
+/// # Errors
+/// What the statements returned.
+pub(crate) async fn respell(db: &mut PgConnection) -> Result<(), sqlx::Error> {
+    let mut after = Uuid::nil();
+    loop {
+        let page = sqlx::query!(
+            r#"select customer_id, id, email as "email!" from suppressions
+               where octet_length(email) <> char_length(email) and id > $1 order by id limit 500"#,
+            after,
+        )
+        .fetch_all(&mut *db)
+        .await?;
+        let Some(last) = page.last() else { return Ok(()) };
+        after = last.id;
+        for row in page {
+            let email = address::stored(&row.email);
+            if email == row.email {
+                continue;
+            }
+            sqlx::query!(
+                "with another as (
+                   delete from suppressions s where s.customer_id = $1 and s.id = $2
+                     and exists (select from suppressions o where o.customer_id = $1 and lower(o.email) = lower($3))
+                   returning id
+                 )
+                 update suppressions s set email = $3
+                 where s.customer_id = $1 and s.id = $2 and not exists (select from another)",
+                row.customer_id,
+                row.id,
+                email,
+            )
+            .execute(&mut *db)
+            .await?;
+        }
+    }
+}
+
 /// Those of the addresses that are suppressed, in lower case.
 ///
 /// # Errors
@@ -226,12 +266,18 @@ pub async fn among(
     customer_id: Uuid,
     emails: &[String],
 ) -> Result<Vec<String>, sqlx::Error> {
-    let emails: Vec<String> = emails.iter().map(|email| email.to_lowercase()).collect();
+    // An address is stored in ASCII; earlier rows and hashes are of the spelling in its script.
+    let spelled = |email: &String| {
+        let spellings = address::spellings(email).into_iter();
+        spellings.map(|spelling| (email.to_lowercase(), spelling)).collect::<Vec<_>>()
+    };
+    let (emails, spellings): (Vec<String>, Vec<String>) = emails.iter().flat_map(spelled).unzip();
     sqlx::query_scalar!(
-        r#"select e.email as "email!" from unnest($2::text[]) as e(email)
-           where crm.is_suppressed($1, e.email)"#,
+        r#"select distinct e.email as "email!" from unnest($2::text[], $3::text[]) as e(email, spelling)
+           where crm.is_suppressed($1, e.spelling)"#,
         customer_id,
         &emails,
+        &spellings,
     )
     .fetch_all(tx)
     .await

@@ -4,8 +4,10 @@ use chrono::{DateTime, Utc};
 use engine::step::FieldType;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use sqlx::PgExecutor;
+use sqlx::{PgConnection, PgExecutor};
 use uuid::Uuid;
+
+use crate::address;
 
 /// What a user may do, highest rank first: whoever stands before another may do all that the other may.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -24,6 +26,9 @@ pub enum Role {
 }
 
 impl Role {
+    /// All of them.
+    pub const ALL: [Self; 5] = [Self::Owner, Self::Admin, Self::Manager, Self::Rep, Self::Viewer];
+
     /// The stored word.
     pub fn word(self) -> &'static str {
         match self {
@@ -169,11 +174,43 @@ pub async fn find_login(
     sqlx::query_as!(
         Login,
         r#"select customer_id as "customer_id!", user_id as "user_id!", password_hash as "password_hash!"
-           from crm.find_login($1)"#,
-        email,
+           from unnest($1::text[]) with ordinality as s(email, place), crm.find_login(s.email)
+           order by place limit 1"#,
+        &address::spellings(email),
     )
     .fetch_optional(db)
     .await
+}
+
+/// Gives users whose address has a domain that is spelled in its script the spelling of addresses as they are stored. One
+/// whose address another user has in that spelling keeps their own.
+///
+/// # Errors
+/// What the statements returned.
+pub(crate) async fn respell(db: &mut PgConnection) -> Result<(), sqlx::Error> {
+    let mut after = Uuid::nil();
+    loop {
+        let page = sqlx::query!(
+            "select customer_id, id, email from users
+             where octet_length(email) <> char_length(email) and id > $1 order by id limit 500",
+            after,
+        )
+        .fetch_all(&mut *db)
+        .await?;
+        let Some(last) = page.last() else { return Ok(()) };
+        after = last.id;
+        for row in page {
+            sqlx::query!(
+                "update users set email = $3, updated_at = engine.now() where customer_id = $1 and id = $2
+                   and email <> $3 and not exists (select from users o where lower(o.email) = lower($3) and o.id <> $2)",
+                row.customer_id,
+                row.id,
+                address::stored(&row.email),
+            )
+            .execute(&mut *db)
+            .await?;
+        }
+    }
 }
 
 /// Users, newest first.

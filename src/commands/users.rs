@@ -2,7 +2,7 @@
 
 use std::io::{self, Read as _};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use crm::audit::{self, NewEntry};
 use crm::user::{self, NewUser, Role as UserRole, UserError};
 use crm::{address, operator};
@@ -77,8 +77,8 @@ pub(crate) async fn run(command: Command, settings: Settings) -> Result<Ending> 
 }
 
 async fn create(args: Create, db: &PgPool) -> Result<Ending> {
-    let email = address::read(&args.email)
-        .with_context(|| format!("`{}` is no address; write it as name@domain.tld", args.email))?;
+    let email =
+        address::parse(&args.email).map_err(|invalid| anyhow!("`{}` {invalid}", args.email))?;
     let (password, given) = match args.password_stdin {
         true => (password()?, true),
         false => (secret()?, false),
@@ -151,7 +151,7 @@ fn password() -> Result<String> {
 }
 
 async fn deactivate(email: &str, db: &PgPool) -> Result<Ending> {
-    if operator::deactivate(db, email).await? {
+    if operator::deactivate(db, &address::stored(email)).await? {
         out::line(format_args!("{email} is let in no more"));
         return Ok(Ending::Done);
     }

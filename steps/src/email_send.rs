@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use crm::address;
 use crm::mailbox::{self, Mailbox};
 use crm::message::{self, Intent, Sent, Thread};
 use crm::writers::MESSAGE_SENT;
@@ -203,7 +204,7 @@ impl EmailSend {
         let message_id = message_id::derive(&send_key, &mailbox.email);
         let mail = OutgoingMail {
             from: Address { name: mailbox.name.clone(), email: mailbox.email.clone() },
-            to: Address { name, email: word("email") },
+            to: Address { name, email: address::stored(&word("email")) },
             subject: subject.clone(),
             text,
             html,

@@ -98,7 +98,7 @@ impl UserMail {
         let send_key = format!("{}/{}", cx.key(), cx.attempt());
         Ok(OutgoingMail {
             from: address(&mailbox.name, &mailbox.email),
-            to: address(user("name"), user("email")),
+            to: address(user("name"), &crm::address::stored(user("email"))),
             subject: render("the subject", subject, variables)?,
             text: render("the text", text, variables)?,
             html: None,

@@ -75,14 +75,14 @@ pub(super) enum Whose {
 
 /// Whose address and password these are; a user's wrong password is written down.
 pub(super) async fn whose(state: &State, client: Client, given: LogIn) -> Result<Whose, Problem> {
-    let email = given.email.trim();
+    let email = crm::address::stored(&given.email);
     let name = email.to_lowercase();
     state.tries.admit(&name, client)?;
     let mut tx = tenant::look_up(&state.pool).await?;
-    let login = user::find_login(&mut *tx, email).await?;
+    let login = user::find_login(&mut *tx, &email).await?;
     let operator = match login {
         Some(_) => None,
-        None => operator::find(&mut *tx, email).await?,
+        None => operator::find(&mut *tx, &email).await?,
     };
     tx.commit().await?;
     let of_user = login.as_ref().map(|login| login.password_hash.clone());

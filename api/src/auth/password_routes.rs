@@ -96,10 +96,10 @@ async fn forgot(
     Body(given): Body<ForgottenPassword>,
 ) -> Result<StatusCode, Problem> {
     let answered_at = tokio::time::Instant::now() + ALIKE;
-    let email = given.email.trim();
+    let email = crm::address::stored(&given.email);
     state.tries.admit(&email.to_lowercase(), client)?;
     let mut tx = tenant::look_up(&state.pool).await?;
-    let login = user::find_login(&mut *tx, email).await?;
+    let login = user::find_login(&mut *tx, &email).await?;
     tx.commit().await?;
     if let Some(login) = login {
         let mut tx = tenant::open(&state.pool, login.customer_id).await?;

@@ -12,9 +12,8 @@ use utoipa::ToSchema;
 
 use super::password;
 use super::session::{self, Session};
-use super::users::address;
 use crate::State;
-use crate::input::{Body, bounded};
+use crate::input::{Body, address, bounded};
 use crate::problem::{Kind, Problem};
 use crate::tenant;
 
@@ -32,7 +31,6 @@ pub(super) struct SignUp {
 impl SignUp {
     /// Refuses what nobody could log in with.
     fn check(&self) -> Result<(), Problem> {
-        address(&self.email)?;
         password::check("password", &self.password)?;
         for (field, text) in [("name", &self.name), ("company", &self.company)] {
             bounded(field, text, 200)?;
@@ -55,6 +53,7 @@ pub(super) async fn sign_up(
     Shared(state): Shared<State>,
     Body(new): Body<SignUp>,
 ) -> Result<(StatusCode, [(HeaderName, &'static str); 1], Json<Session>), Problem> {
+    let email = address("email", &new.email)?;
     new.check()?;
     let password_hash = state.passwords.hash(new.password).await?;
     let customer_id = clock::new_id();
@@ -63,7 +62,7 @@ pub(super) async fn sign_up(
     let customer = customer::create(&mut *tx, customer_id, new.company.trim(), zone).await?;
     let owner = NewUser {
         id: clock::new_id(),
-        email: &new.email,
+        email: &email,
         name: new.name.trim(),
         role: Role::Owner,
         team_id: None,

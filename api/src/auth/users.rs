@@ -21,7 +21,7 @@ use super::session::{self, UserBody};
 use super::signup::refused;
 use crate::State;
 use crate::gateway::client::Client;
-use crate::input::{Body, Params, bounded, field_id, path_id};
+use crate::input::{Body, Params, address, bounded, field_id, path_id};
 use crate::page::{self, Cursors, Page, Paging};
 use crate::problem::{Kind, Problem};
 use crate::revision;
@@ -51,16 +51,6 @@ type Tagged = ([(HeaderName, String); 1], Json<UserBody>);
 fn tagged(user: User) -> Tagged {
     let tag = revision::tag(revision::of(user.updated_at));
     ([(header::ETAG, tag)], Json(user.into()))
-}
-
-/// Refuses an address that nobody can be written to.
-pub(super) fn address(email: &str) -> Result<(), Problem> {
-    let good = crm::address::read(email).is_some_and(|read| read == email);
-    if good {
-        Ok(())
-    } else {
-        Err(Problem::invalid("email", "is no address; write it as name@domain.tld"))
-    }
 }
 
 /// Only an owner makes owners, and changes them.
@@ -101,7 +91,7 @@ async fn invite(
     client: Client,
     Body(new): Body<Invite>,
 ) -> Result<(StatusCode, [(HeaderName, String); 1], Json<UserBody>), Problem> {
-    address(&new.email)?;
+    let email = address("email", &new.email)?;
     bounded("name", &new.name, 200)?;
     if new.name.trim().is_empty() {
         return Err(Problem::invalid("name", "is empty"));
@@ -111,7 +101,7 @@ async fn invite(
     let mut tx = tenant::begin(&state.pool, &caller).await?;
     let made = NewUser {
         id: clock::new_id(),
-        email: &new.email,
+        email: &email,
         name: new.name.trim(),
         role: new.role,
         team_id: team_of(&mut tx, customer_id, new.team_id.as_deref()).await?,

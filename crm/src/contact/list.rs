@@ -4,8 +4,14 @@ use sqlx::{PgConnection, PgExecutor, QueryBuilder};
 use uuid::Uuid;
 
 use super::{Contact, PAGE};
+use crate::address;
 use crate::filter::{self, After, Checked, Field, Kind, Sort, SortField};
 use crate::search::{self, CANDIDATES};
+
+/// What may have become of a contact.
+pub const STATUSES: &[&str] = &["active", "unsubscribed", "bounced", "erased"];
+/// How engaged a contact may be.
+pub const LEVELS: &[&str] = &["cold", "warm", "hot"];
 
 /// What may be asked of a contact.
 pub const FIELDS: &[Field] = &[
@@ -14,7 +20,7 @@ pub const FIELDS: &[Field] = &[
     Field { name: "company", column: "c.company", kind: Kind::Text },
     Field { name: "first_name", column: "c.first_name", kind: Kind::Text },
     Field { name: "last_name", column: "c.last_name", kind: Kind::Text },
-    Field { name: "email", column: "c.email", kind: Kind::Text },
+    Field { name: "email", column: "c.email", kind: Kind::Address },
     Field { name: "phone", column: "c.phone", kind: Kind::Text },
     Field { name: "title", column: "c.title", kind: Kind::Text },
     Field { name: "country", column: "c.country", kind: Kind::Text },
@@ -23,21 +29,13 @@ pub const FIELDS: &[Field] = &[
     Field { name: "time_zone", column: "c.time_zone", kind: Kind::Text },
     Field { name: "locale", column: "c.locale", kind: Kind::Text },
     Field { name: "owner_id", column: "c.owner_id", kind: Kind::Id("usr") },
-    Field {
-        name: "status",
-        column: "c.status",
-        kind: Kind::Word(&["active", "unsubscribed", "bounced", "erased"]),
-    },
+    Field { name: "status", column: "c.status", kind: Kind::Word(STATUSES) },
     Field {
         name: "score",
         column: "coalesce(crm.score(g.sum, g.as_of, g.half_life_seconds), 0)",
         kind: Kind::Number,
     },
-    Field {
-        name: "level",
-        column: "coalesce(g.level, 'cold')",
-        kind: Kind::Word(&["cold", "warm", "hot"]),
-    },
+    Field { name: "level", column: "coalesce(g.level, 'cold')", kind: Kind::Word(LEVELS) },
     Field { name: "tags", column: "c.tags", kind: Kind::Words },
     Field { name: "created_at", column: "c.created_at", kind: Kind::Instant },
     Field { name: "updated_at", column: "c.updated_at", kind: Kind::Instant },
@@ -80,7 +78,7 @@ pub async fn list(
     limit: u32,
 ) -> Result<Vec<(Contact, After)>, sqlx::Error> {
     let words = match &checked.q {
-        Some(q) => search::query(&mut *db, customer_id, q).await?,
+        Some(q) => search::query(&mut *db, customer_id, &searched(q)).await?,
         None => None,
     };
     let mut sql = QueryBuilder::new(format!(
@@ -112,7 +110,10 @@ pub async fn search(
     limit: u32,
 ) -> Result<Vec<Contact>, sqlx::Error> {
     let Some(q) = &checked.q else { return Ok(Vec::new()) };
-    let Some(words) = search::query(&mut *db, customer_id, q).await? else { return Ok(Vec::new()) };
+    let q = searched(q);
+    let Some(words) = search::query(&mut *db, customer_id, &q).await? else {
+        return Ok(Vec::new());
+    };
     // Of words that very many have, some are looked at: nobody reads them all.
     let mut sql = QueryBuilder::new(format!("with found as (select c.customer_id, c.id{FROM}"));
     sql.push_bind(customer_id);
@@ -121,10 +122,15 @@ pub async fn search(
     sql.push(" limit ").push_bind(CANDIDATES).push(") select ").push(COLUMNS);
     sql.push(" from found f join crm.contacts_in_reach c on c.customer_id = f.customer_id and c.id = f.id");
     sql.push(" left join engagement g on g.customer_id = c.customer_id and g.contact_id = c.id");
-    sql.push(" order by lower(c.email) = lower(").push_bind(q.trim().to_owned());
+    sql.push(" order by lower(c.email) = lower(").push_bind(q);
     sql.push(") desc, ts_rank(c.search, ").push_bind(words);
     sql.push("::tsquery) desc, c.id desc limit ").push_bind(i64::from(limit.min(PAGE)));
     sql.build_query_as().fetch_all(db).await
+}
+
+/// The words of a search, each address and domain among them as it is stored.
+fn searched(q: &str) -> String {
+    q.split_whitespace().map(address::stored_part).collect::<Vec<_>>().join(" ")
 }
 
 /// The contacts who can be mailed, older than `before` where one is named, newest first, at most [`PAGE`]: for who goes

@@ -2,6 +2,7 @@
 
 mod change;
 mod list;
+mod respell;
 mod wipe;
 mod write;
 mod zone;
@@ -15,7 +16,8 @@ use sqlx::PgExecutor;
 use uuid::Uuid;
 
 pub use change::{Change, Changing, change};
-pub use list::{FIELDS as LISTED, SORTS, active, list, search};
+pub use list::{FIELDS as LISTED, LEVELS, SORTS, STATUSES, active, list, search};
+pub(crate) use respell::respell;
 pub(crate) use wipe::{erase, erased_among, lock_all};
 pub use write::{ContactError, create, delete, lock, mark_bounced, restore};
 pub(crate) use write::{count_events, hold, insert_placed, mark_unsubscribed, rename_company};

@@ -21,8 +21,8 @@ use crate::{account, address, reach, search};
 #[derive(Debug, thiserror::Error)]
 pub enum ContactError {
     /// What was given as address is none.
-    #[error("`{0}` is no email address; write it as name@domain.tld")]
-    InvalidEmail(String),
+    #[error(transparent)]
+    InvalidEmail(#[from] address::Invalid),
     /// The customer has the address already; the contact is named where the caller reaches it.
     #[error("there is a contact with this address already")]
     Duplicate { contact_id: Option<Uuid> },
@@ -46,8 +46,7 @@ pub async fn create(
     customer_id: Uuid,
     mut new: NewContact,
 ) -> Result<Contact, ContactError> {
-    new.email =
-        address::read(&new.email).ok_or_else(|| ContactError::InvalidEmail(new.email.clone()))?;
+    new.email = address::parse(&new.email)?;
     if let Some(zone) = &new.time_zone {
         Zone::parse(zone)?;
     }

@@ -20,6 +20,9 @@ pub enum ZoneSource {
 }
 
 impl ZoneSource {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Given, Self::Region, Self::Country, Self::Phone];
+
     /// The stored word.
     pub fn word(self) -> &'static str {
         match self {

@@ -19,6 +19,8 @@ pub(crate) use sql::{push_order, push_where};
 pub enum Kind {
     /// Text; compared without case.
     Text,
+    /// A mail address; compared without case, and its domain in either spelling.
+    Address,
     /// One of these words.
     Word(&'static [&'static str]),
     /// A number.

@@ -6,6 +6,7 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use super::{Field, Filter, Kind};
+use crate::address;
 use crate::custom_field::{CustomField, Type};
 
 /// The most conditions of one filter.
@@ -54,6 +55,7 @@ pub(super) enum Asks {
     Is(Operand),
     IsNot(Operand),
     IsIn(Vec<Operand>),
+    IsNoneOf(Vec<Operand>),
     Compares(Comparison, Operand),
     Contains(String),
     Starts(String),
@@ -158,10 +160,16 @@ fn of_custom(kind: Type) -> Kind {
 fn asks(kind: Kind, operator: &str, value: &Value) -> Result<Asks, String> {
     let comparison = |comparison| Ok(Asks::Compares(comparison, operand(kind, value)?));
     let ordered = matches!(kind, Kind::Number | Kind::Date | Kind::Instant);
-    let textual = matches!(kind, Kind::Text);
+    let textual = matches!(kind, Kind::Text | Kind::Address);
     match operator {
         "empty" => flag(value).map(Asks::Empty),
         "has" if kind == Kind::Words => text(value).map(Asks::Has),
+        "eq" if kind == Kind::Address => spellings(value).map(Asks::IsIn),
+        "ne" if kind == Kind::Address => spellings(value).map(Asks::IsNoneOf),
+        "in" if kind == Kind::Address => {
+            let all: Result<Vec<_>, _> = several(value)?.iter().map(spellings).collect();
+            Ok(Asks::IsIn(all?.concat()))
+        }
         "eq" if kind != Kind::Words => operand(kind, value).map(Asks::Is),
         "ne" if kind != Kind::Words => operand(kind, value).map(Asks::IsNot),
         "in" if kind != Kind::Words => values(kind, value).map(Asks::IsIn),
@@ -169,22 +177,38 @@ fn asks(kind: Kind, operator: &str, value: &Value) -> Result<Asks, String> {
         "gte" if ordered => comparison(Comparison::GreaterOrSame),
         "lt" if ordered => comparison(Comparison::Less),
         "lte" if ordered => comparison(Comparison::LessOrSame),
-        "contains" if textual => text(value).map(Asks::Contains),
-        "starts" if textual => text(value).map(Asks::Starts),
+        "contains" if textual => part(kind, value).map(Asks::Contains),
+        "starts" if textual => part(kind, value).map(Asks::Starts),
         _other => Err(format!("is no operator of this field; there are: {}", operators(kind))),
     }
 }
 
 fn operators(kind: Kind) -> &'static str {
     match kind {
-        Kind::Text => "eq, ne, in, contains, starts, empty",
+        Kind::Text | Kind::Address => "eq, ne, in, contains, starts, empty",
         Kind::Word(_) | Kind::Flag | Kind::Id(_) => "eq, ne, in, empty",
         Kind::Number | Kind::Date | Kind::Instant => "eq, ne, in, gt, gte, lt, lte, empty",
         Kind::Words => "has, empty",
     }
 }
 
+/// Part of a text; that of an address as addresses are stored.
+fn part(kind: Kind, value: &Value) -> Result<String, String> {
+    let given = text(value)?;
+    Ok(if kind == Kind::Address { address::stored_part(&given) } else { given })
+}
+
+/// An address as it is stored, and as rows may still spell it.
+fn spellings(value: &Value) -> Result<Vec<Operand>, String> {
+    Ok(address::spellings(&text(value)?).into_iter().map(Operand::Text).collect())
+}
+
 fn values(kind: Kind, value: &Value) -> Result<Vec<Operand>, String> {
+    several(value)?.iter().map(|value| operand(kind, value)).collect()
+}
+
+/// The values of an `in`.
+fn several(value: &Value) -> Result<Vec<Value>, String> {
     let values: Vec<Value> = if let Some(values) = value.as_array() {
         values.clone()
     } else if let Some(text) = value.as_str() {
@@ -195,13 +219,13 @@ fn values(kind: Kind, value: &Value) -> Result<Vec<Operand>, String> {
     if !(1..=MOST_VALUES).contains(&values.len()) {
         return Err(format!("holds 1 to {MOST_VALUES} values"));
     }
-    values.iter().map(|value| operand(kind, value)).collect()
+    Ok(values)
 }
 
 /// Reads a value; that of a query is always text.
 fn operand(kind: Kind, value: &Value) -> Result<Operand, String> {
     match kind {
-        Kind::Text | Kind::Words => text(value).map(Operand::Text),
+        Kind::Text | Kind::Address | Kind::Words => text(value).map(Operand::Text),
         Kind::Word(words) => {
             let given = text(value)?;
             let known = words.contains(&given.as_str());

@@ -47,6 +47,11 @@ fn own(sql: &mut QueryBuilder<Postgres>, column: &str, asks: &Asks) {
         Asks::IsIn(operands) => {
             any(sql, operands, |sql, operand| same(sql, column, operand));
         }
+        Asks::IsNoneOf(operands) => {
+            sql.push("coalesce(not ");
+            any(sql, operands, |sql, operand| same(sql, column, operand));
+            sql.push(", true)");
+        }
         Asks::Compares(comparison, operand) => {
             sql.push(format!("{column} {} ", sign(*comparison)));
             bind(sql, operand);
@@ -136,6 +141,10 @@ fn custom(sql: &mut QueryBuilder<Postgres>, object: &str, key: &str, asks: &Asks
             sql.push(")");
         }
         Asks::IsIn(operands) => any(sql, operands, is),
+        Asks::IsNoneOf(operands) => {
+            sql.push("not ");
+            any(sql, operands, is);
+        }
         Asks::Compares(comparison, operand) => {
             // Numbers compare as numbers, and dates, which are texts of one form, as texts do.
             let value = json_of(operand);

@@ -6,7 +6,7 @@ use axum::http::{HeaderMap, StatusCode};
 use crm::change::present;
 use crm::contact::{self, Change, Changing, Contact};
 use crm::custom_field::Entity;
-use crm::{address, enrollment};
+use crm::enrollment;
 use engine::timing::Zone;
 use serde::Deserialize;
 use serde_json::{Map, Value};
@@ -18,64 +18,66 @@ use super::super::custom::{self, Of};
 use super::super::references::{account, out_of_reach, owner};
 use super::{ContactBody, Tagged, check_texts, show, tagged};
 use crate::State;
-use crate::input::{Body, path_id};
+use crate::input::{Body, address, path_id};
 use crate::problem::{Kind, Problem};
 use crate::revision;
 use crate::tenant::{self, Caller};
 
 /// What is to become of a contact: what is left out stays, what is `null` is unknown from then on.
 #[derive(Default, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields, default)]
+#[serde(deny_unknown_fields)]
 #[schema(as = ContactChange)]
 pub(in super::super) struct Wanted {
     email: Option<String>,
-    #[serde(deserialize_with = "present")]
+    #[serde(default, deserialize_with = "present")]
     #[schema(value_type = Option<String>)]
     first_name: Option<Option<String>>,
-    #[serde(deserialize_with = "present")]
+    #[serde(default, deserialize_with = "present")]
     #[schema(value_type = Option<String>)]
     last_name: Option<Option<String>>,
     /// The company's name; its account is found or made.
-    #[serde(deserialize_with = "present")]
+    #[serde(default, deserialize_with = "present")]
     #[schema(value_type = Option<String>)]
     company: Option<Option<String>>,
     /// Its account, in place of its name.
-    #[serde(deserialize_with = "present")]
+    #[serde(default, deserialize_with = "present")]
     #[schema(value_type = Option<String>)]
     account_id: Option<Option<String>>,
-    #[serde(deserialize_with = "present")]
+    #[serde(default, deserialize_with = "present")]
     #[schema(value_type = Option<String>)]
     owner_id: Option<Option<String>>,
-    #[serde(deserialize_with = "present")]
+    #[serde(default, deserialize_with = "present")]
     #[schema(value_type = Option<String>)]
     phone: Option<Option<String>>,
-    #[serde(deserialize_with = "present")]
+    #[serde(default, deserialize_with = "present")]
     #[schema(value_type = Option<String>)]
     title: Option<Option<String>>,
-    #[serde(deserialize_with = "present")]
+    #[serde(default, deserialize_with = "present")]
     #[schema(value_type = Option<String>)]
     linkedin_url: Option<Option<String>>,
-    #[serde(deserialize_with = "present")]
+    #[serde(default, deserialize_with = "present")]
     #[schema(value_type = Option<String>)]
     country: Option<Option<String>>,
-    #[serde(deserialize_with = "present")]
+    #[serde(default, deserialize_with = "present")]
     #[schema(value_type = Option<String>)]
     region: Option<Option<String>>,
-    #[serde(deserialize_with = "present")]
+    #[serde(default, deserialize_with = "present")]
     #[schema(value_type = Option<String>)]
     city: Option<Option<String>>,
     /// An IANA zone; `null` leaves it to the place or the telephone number.
-    #[serde(deserialize_with = "present")]
+    #[serde(default, deserialize_with = "present")]
     #[schema(value_type = Option<String>)]
     time_zone: Option<Option<String>>,
-    #[serde(deserialize_with = "present")]
+    #[serde(default, deserialize_with = "present")]
     #[schema(value_type = Option<String>)]
     locale: Option<Option<String>>,
     /// All tags, in place of those that are there.
     tags: Option<Vec<String>>,
     /// Tags to add to those that are there.
+    #[serde(default)]
     add_tags: Vec<String>,
     /// Tags to take away.
+    #[serde(default)]
     remove_tags: Vec<String>,
     /// Custom fields to set, by their keys; `null` takes one away, the others stay.
     #[schema(value_type = Option<Object>)]
@@ -136,10 +138,7 @@ impl Wanted {
         self.check()?;
         let values = self.custom.unwrap_or_default();
         custom::check(&mut *tx, customer_id, Entity::Contact, &values, Of::Change).await?;
-        let email = self.email.map(|given| {
-            let message = "is no address; write it as name@domain.tld";
-            address::read(&given).ok_or_else(|| Problem::invalid("email", message))
-        });
+        let email = self.email.map(|given| address("email", &given));
         let account_id = match self.account_id {
             Some(named) => {
                 Some(account(&mut *tx, customer_id, "account_id", named.as_deref()).await?)
