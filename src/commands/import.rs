@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use crm::import::{self, Counts, OnDuplicate, Options, RefusedRow, Whole};
+use crm::import::{self, Column, Counts, OnDuplicate, Options, RefusedRow, Target, Whole};
 use serde::Serialize;
 use sqlx::PgConnection;
 use uuid::Uuid;
@@ -25,8 +25,8 @@ pub(crate) struct Args {
     /// For which customer (`cus_…`); the only one where there is one.
     #[arg(long)]
     customer: Option<String>,
-    /// What a column fills, such as `Work mail=email` or `Seats=custom.seats`; `Internal=` leaves it out. May
-    /// stand several times.
+    /// Field that a column fills, such as `Work mail=email` or `Seats=custom.seats`; `Internal=` leaves the
+    /// column out. Repeatable.
     #[arg(long, value_name = "HEADER=FIELD", value_parser = mapped)]
     map: Vec<(String, Option<String>)>,
     /// What becomes of a row whose contact is there.
@@ -59,7 +59,17 @@ fn on_duplicate(text: &str) -> Result<OnDuplicate, String> {
 pub(crate) struct Report {
     #[serde(flatten)]
     counts: Counts,
+    /// How many rows say that their person gets no mail.
+    unsubscribed: u64,
+    columns: Vec<Filled>,
     refused: Vec<RefusedRow>,
+}
+
+/// A column and the field that it fills; `null` if it is left out.
+#[derive(Serialize)]
+struct Filled {
+    header: String,
+    field: Option<Target>,
 }
 
 pub(crate) async fn run(args: Args, settings: Settings) -> Result<Ending> {
@@ -107,7 +117,14 @@ pub(crate) async fn import(
 
 /// What people read of it.
 pub(crate) fn report(done: &Whole) -> Report {
-    Report { counts: done.counts, refused: done.refused.clone() }
+    let filled =
+        |column: &Column| Filled { header: column.header.clone(), field: column.target.clone() };
+    Report {
+        counts: done.counts,
+        unsubscribed: done.unsubscribed,
+        columns: done.columns.iter().map(filled).collect(),
+        refused: done.refused.clone(),
+    }
 }
 
 /// Tells a person what an import did.
@@ -125,8 +142,22 @@ pub(crate) fn tell(report: &Report) {
     out::line(format_args!(
         "{rows} rows: {created} new contacts, {} known; refused: {duplicate} duplicate, {invalid_email} invalid_email, \
          {missing_email} missing_email, {invalid} invalid",
-        updated + skipped
+        updated + skipped,
     ));
+    if report.unsubscribed > 0 {
+        out::line(format_args!("people who get no mail: {}", report.unsubscribed));
+    }
+    let left_out = report.columns.iter().filter(|column| column.field.is_none());
+    let left_out: Vec<String> = left_out
+        .filter(|column| !column.header.is_empty())
+        .map(|column| format!("`{}`", column.header))
+        .collect();
+    if !left_out.is_empty() {
+        out::line(format_args!(
+            "columns left out: {}; fill a field with one by --map HEADER=FIELD",
+            left_out.join(", ")
+        ));
+    }
     for row in report.refused.iter().take(SHOWN) {
         out::line(format_args!("  line {}: {} {}", row.line, row.reason.word(), row.value));
     }

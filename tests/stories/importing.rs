@@ -123,3 +123,75 @@ async fn an_import_outlives_kills_with_no_row_twice_and_none_missing() {
     assert_eq!(dev.count(opened).await, i64::try_from(ROWS).unwrap());
     dev.interrupt().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_command_line_names_what_it_leaves_out_and_refuses_what_it_can_not_tell() {
+    let folder = Folder::new().await;
+    let mut dev = Dev::start(&folder, &[]).await;
+    let api = sign_up(&mut dev).await;
+    folder.write(
+        "team.csv",
+        "Name,Sales rep,Contact e-mail,Shoe size,Email Opt Out\n\
+         Eva van Berg,ann@us.example,Eva <eva@müller.example>,38,\n\
+         Uwe U,ann@us.example,uwe@b.example,44,yes\n\
+         Ida I,ann@us.example,nobody,41,\n",
+    );
+    let told = folder.run(&["import", "team.csv"]).await.done();
+    assert!(told.contains("columns left out: `Sales rep`, `Shoe size`; fill a field"), "{told}");
+    assert!(told.contains("people who get no mail: 1"), "{told}");
+    assert!(told.contains("line 4: invalid_email nobody"), "{told}");
+    let eva = api.get("/api/v1/contacts?filter[email][eq]=eva@m%C3%BCller.example").await.with(200);
+    let eva = &eva["data"][0];
+    assert_eq!((&eva["first_name"], &eva["last_name"]), (&json!("Eva"), &json!("van Berg")));
+    let uwe = api.get("/api/v1/contacts?filter[email][eq]=uwe@b.example").await.with(200);
+    assert_eq!(uwe["data"][0]["status"], "unsubscribed");
+    let again = folder.run(&["import", "team.csv", "--json"]).await.json();
+    assert_eq!((&again["skipped"], &again["unsubscribed"]), (&json!(2), &json!(1)));
+    let fields: Vec<&Value> =
+        again["columns"].as_array().unwrap().iter().map(|column| &column["field"]).collect();
+    let unsubscribed = json!("unsubscribed");
+    assert_eq!(
+        fields,
+        [&json!("name"), &Value::Null, &json!("email"), &Value::Null, &unsubscribed]
+    );
+    for (file, csv, hint) in [
+        ("two.csv", "Left,Right\na@b.example,c@d.example\n", "--map \"Left=email\""),
+        ("seller.csv", "Besitzer,Firma\nann@us.example,Acme\n", "`Besitzer` is about the seller"),
+        ("bare.csv", "a@b.example,Ada\n", "line 1 is data, not a header"),
+        ("open.csv", "Email,Firma\na@b.example,\"Acme\n", "opens in line 2 is never closed"),
+    ] {
+        folder.write(file, csv);
+        let told = folder.run(&["import", file]).await.refused(1);
+        assert!(told.contains(hint), "{told}");
+    }
+    for bad in ["Ben <ben@b.example>", "ben@[127.0.0.1]", "\"b n\"@b.example"] {
+        let told = folder.run(&["users", "create", bad, "--role", "rep"]).await.refused(1);
+        assert!(told.contains("as name@domain.tld"), "{told}");
+    }
+    let told = folder.run(&["users", "create", "ben@müller.example", "--role", "rep"]).await.done();
+    let password = told.lines().find_map(|line| line.strip_prefix("password ")).unwrap();
+    let login = json!({ "email": "ben@xn--mller-kva.example", "password": password });
+    let session = api.post("/api/v1/auth/login", login).await.with(200);
+    assert_eq!(session["user"]["email"], "ben@xn--mller-kva.example");
+    dev.interrupt().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_address_that_an_earlier_version_kept_in_its_script_is_found_after_the_next_start() {
+    let folder = Folder::new().await;
+    let mut dev = Dev::start(&folder, &[]).await;
+    let api = sign_up(&mut dev).await;
+    let new = json!({ "email": "ada@b.example" });
+    api.post("/api/v1/contacts", new).await.with(201);
+    let earlier = "with earlier as (update contacts set email = 'ada@müller.example' returning id)
+      select count(*) from earlier";
+    assert_eq!(dev.count(earlier).await, 1);
+    dev.interrupt().await;
+    let mut dev = Dev::start(&folder, &[]).await;
+    let api = log_in(&mut dev).await;
+    let again = json!({ "email": "Ada@xn--mller-kva.example" });
+    assert_eq!(api.post("/api/v1/contacts", again).await.status, 409);
+    let found = "select count(*) from contacts where email = 'ada@xn--mller-kva.example'";
+    assert_eq!(dev.count(found).await, 1);
+    dev.interrupt().await;
+}

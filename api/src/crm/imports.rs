@@ -45,6 +45,10 @@ struct ImportBody {
     /// How many rows are decided.
     done: i64,
     counts: Counts,
+    /// How many of the rows say that their person wants no mail, or that their address takes none; of a dry run and of a new
+    /// import alone. Those people get no mail, whatever else becomes of their row.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    unsubscribed: Option<u64>,
     columns: Vec<ColumnBody>,
     error: Option<String>,
     created_at: Option<DateTime<Utc>>,
@@ -57,9 +61,10 @@ struct ImportBody {
 #[schema(as = ImportColumn)]
 struct ColumnBody {
     header: String,
-    /// Such as `email` or `custom.seats`; none where the column is left out.
+    /// Such as `email` or `custom.seats`; `null` if the column is left out. Several columns may hold addresses: a row's
+    /// address is that of the best-named one that has one.
     field: Option<String>,
-    /// What stands in it, of the first rows; of a dry run and of a new import alone.
+    /// Its first values; of a dry run and of a new import alone.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     samples: Vec<String>,
 }
@@ -72,6 +77,7 @@ fn show(import: Import) -> ImportBody {
         status: import.status,
         done: import.done,
         counts: import.counts,
+        unsubscribed: None,
         columns: columns
             .map(|(header, target)| ColumnBody {
                 header,
@@ -101,8 +107,9 @@ fn show_columns(columns: Vec<Column>) -> Vec<ColumnBody> {
 #[into_params(parameter_in = Query)]
 struct Wanted {
     /// A JSON object: by a column's header the field that it fills (`email first_name last_name name company title phone
-    /// country region city time_zone linkedin_url locale tags custom.KEY`), or `null` to leave it out. What it does not
-    /// name is filled by what the header or the values say.
+    /// country region city time_zone linkedin_url locale tags unsubscribed custom.KEY`), or `null` to leave it out. A column
+    /// that it does not name fills the field that its header names, or the address, if its values tell that. A column about
+    /// the seller (owner, account manager, created by) fills a field only if the mapping names it.
     #[param(example = r#"{"Work mail":"email","Seats":"custom.seats","Internal":null}"#)]
     mapping: Option<String>,
     /// Only say what would be done.
@@ -180,7 +187,11 @@ async fn create(
     background::start(&mut tx, &state, customer_id, import_id, background::Work::Import).await?;
     let made = import::find(&mut *tx, customer_id, import_id).await?;
     let made = made.ok_or_else(|| Problem::new(Kind::Internal))?;
-    let body = ImportBody { columns: show_columns(parsed.columns), ..show(made) };
+    let body = ImportBody {
+        unsubscribed: Some(parsed.unsubscribed),
+        columns: show_columns(parsed.columns),
+        ..show(made)
+    };
     let location = format!("/api/v1/imports/{}", id::show("imp", import_id));
     Ok((StatusCode::ACCEPTED, [(header::LOCATION, location)], Json(body)).into_response())
 }
@@ -192,6 +203,7 @@ fn previewed(options: Options, parsed: Parsed, counts: Counts) -> ImportBody {
         status: "dry_run".into(),
         done: 0,
         counts,
+        unsubscribed: Some(parsed.unsubscribed),
         columns: show_columns(parsed.columns),
         error: None,
         created_at: None,
@@ -238,6 +250,10 @@ fn refused(error: ImportError) -> Problem {
         }
         ImportError::NoText { .. }
         | ImportError::NoAddressColumn { .. }
+        | ImportError::SeveralAddressColumns { .. }
+        | ImportError::SellersOnly { .. }
+        | ImportError::NoHeader { .. }
+        | ImportError::OpenQuote { .. }
         | ImportError::HeaderTwice { .. }
         | ImportError::TooManyColumns { .. }
         | ImportError::Unreadable { .. } => Problem::invalid("body", message),

@@ -30,11 +30,18 @@ fn harmless(cell: &str) -> Cow<'_, str> {
         !rest.is_empty()
             && rest.chars().all(|letter| letter.is_ascii_digit() || " ().-/".contains(letter))
     });
+    // A cell that begins like a guarded one is guarded as well, so that an import takes off what was put on.
+    let is_like_guarded = cell.starts_with('\'') && begins_formula(cell.trim_start_matches('\''));
     match cell.chars().next() {
+        Some('\'') if is_like_guarded => Cow::Owned(format!("'{cell}")),
         Some('=' | '@' | '\t' | '\r') => Cow::Owned(format!("'{cell}")),
         Some('+' | '-') if !is_number => Cow::Owned(format!("'{cell}")),
         Some(_) | None => Cow::Borrowed(cell),
     }
+}
+
+fn begins_formula(text: &str) -> bool {
+    text.starts_with(['=', '+', '-', '@', '\t', '\r'])
 }
 
 /// A table as a file of this name.
@@ -55,7 +62,9 @@ mod tests {
         for formula in ["=1+1", "@SUM(A1)", "+cmd|' /C calc'!A0", "-2+3+cmd", "\t=1"] {
             assert_eq!(harmless(formula), format!("'{formula}"));
         }
-        for plain in ["+43 1 234-567", "-12.50", "a=b", "", "O'Neill"] {
+        assert_eq!(harmless("'=1"), "''=1");
+        assert_eq!(harmless("''+43"), "'''+43");
+        for plain in ["'t Hooft", "+43 1 234-567", "-12.50", "a=b", "", "O'Neill"] {
             assert_eq!(harmless(plain), plain);
         }
     }

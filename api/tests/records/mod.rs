@@ -1,5 +1,6 @@
 //! The records that people keep: made, found, changed, deleted, brought back.
 
+mod addresses;
 mod indexes;
 
 use axum::body::{Body, to_bytes};
@@ -37,7 +38,7 @@ async fn a_contact_is_changed_deleted_and_brought_back() {
     let follows = desk.good("PATCH", &path, json!({ "time_zone": null })).await;
     assert_eq!(follows["time_zone"], "Europe/Paris");
     let refused = desk.fault("PATCH", &path, json!({ "email": "nobody" })).await;
-    assert_eq!(refused, "email is no address; write it as name@domain.tld");
+    assert_eq!(refused, "email is not a valid email address; write it as name@domain.tld");
     desk.make("/contacts", json!({ "email": "eve@lead.example" })).await;
     let (status, _) = desk.ask("PATCH", &path, json!({ "email": "EVE@lead.example" })).await;
     assert_eq!(status, 409);

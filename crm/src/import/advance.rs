@@ -7,10 +7,11 @@ use sqlx::types::Json;
 use sqlx::{Connection, PgConnection};
 use uuid::Uuid;
 
+use super::opt_out::{self, OptOut};
 use super::read::Taken;
 use super::{Counts, ImportError, OnDuplicate, Options, Parsed, store};
 use crate::contact::{self, Change, Changing, NewContact};
-use crate::{account, custom_field};
+use crate::{account, address, custom_field};
 
 /// What became of a step of an import.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -49,10 +50,18 @@ pub async fn advance(
     )
     .fetch_optional(&mut *tx)
     .await?;
-    let taken = chunk.map(|chunk| chunk.contacts.0).unwrap_or_default();
-    let update = import.on_duplicate == OnDuplicate::Update.word();
-    let (counts, contact_ids) =
-        write(&mut *tx, customer_id, &taken, update, import.create_accounts).await?;
+    let mut taken = chunk.map(|chunk| chunk.contacts.0).unwrap_or_default();
+    for taken in &mut taken {
+        // A file that an earlier version read holds addresses as they were typed.
+        taken.contact.email = address::stored(&taken.contact.email);
+    }
+    let writing = Writing {
+        customer_id,
+        import_id: id,
+        update: import.on_duplicate == OnDuplicate::Update.word(),
+        create_accounts: import.create_accounts,
+    };
+    let (counts, contact_ids) = writing.write(&mut *tx, &taken).await?;
     let is_left = sqlx::query_scalar!(
         r#"select exists (select from import_chunks where customer_id = $1 and import_id = $2) as "left!""#,
         customer_id,
@@ -79,41 +88,62 @@ pub async fn advance(
     Ok(Some(Advanced { contact_ids, is_left }))
 }
 
-/// Makes the contacts that are not there, and changes the others where that is wanted.
-async fn write(
-    tx: &mut PgConnection,
+/// How rows are written.
+struct Writing {
     customer_id: Uuid,
-    taken: &[Taken],
+    import_id: Uuid,
     update: bool,
     create_accounts: bool,
-) -> Result<(Counts, Vec<Uuid>), sqlx::Error> {
-    let contacts: Vec<NewContact> = taken.iter().map(|taken| taken.contact.clone()).collect();
-    let companies: Vec<&str> = contacts.iter().filter_map(|new| new.company.as_deref()).collect();
-    let accounts = match create_accounts {
-        true => account::named(&mut *tx, customer_id, &companies).await?,
-        false => account::known(&mut *tx, customer_id, &companies).await?,
-    };
-    let batch =
-        contact::insert_placed(&mut *tx, customer_id, contacts.clone(), &accounts, "import")
-            .await?;
-    let created: BTreeSet<Uuid> = batch.created.iter().copied().collect();
-    let by_email = |new: &NewContact| batch.by_email.get(&new.email.to_lowercase()).copied();
-    let there = contacts.iter().filter_map(|new| Some((by_email(new)?, new)));
-    let there: Vec<(Uuid, &NewContact)> = there.filter(|(id, _)| !created.contains(id)).collect();
-    let mut counts = Counts { created: created.len() as u64, ..Counts::default() };
-    if update {
-        let changing = |(contact_id, new): &(Uuid, &NewContact)| Changing {
-            customer_id,
-            contact_id: *contact_id,
-            change: change(new, create_accounts, &accounts),
+}
+
+impl Writing {
+    /// Makes the contacts that are not there, and changes the others where that is wanted.
+    async fn write(
+        &self,
+        tx: &mut PgConnection,
+        taken: &[Taken],
+    ) -> Result<(Counts, Vec<Uuid>), sqlx::Error> {
+        let Self { customer_id, import_id, update, create_accounts } = *self;
+        let contacts: Vec<NewContact> = taken.iter().map(|taken| taken.contact.clone()).collect();
+        let companies: Vec<&str> =
+            contacts.iter().filter_map(|new| new.company.as_deref()).collect();
+        let accounts = match create_accounts {
+            true => account::named(&mut *tx, customer_id, &companies).await?,
+            false => account::known(&mut *tx, customer_id, &companies).await?,
         };
-        let changing: Vec<Changing> = there.iter().map(changing).collect();
-        contact::change(&mut *tx, &changing, "import").await?;
-        counts.updated = there.len() as u64;
-    } else {
-        counts.skipped = there.len() as u64;
+        let batch =
+            contact::insert_placed(&mut *tx, customer_id, contacts.clone(), &accounts, "import")
+                .await?;
+        let created: BTreeSet<Uuid> = batch.created.iter().copied().collect();
+        let by_email = |new: &NewContact| batch.by_email.get(&new.email.to_lowercase()).copied();
+        let there = contacts.iter().filter_map(|new| Some((by_email(new)?, new)));
+        let there: Vec<(Uuid, &NewContact)> =
+            there.filter(|(id, _)| !created.contains(id)).collect();
+        let out: Vec<OptOut<'_>> = taken
+            .iter()
+            .filter_map(|taken| {
+                let NewContact { email, .. } = &taken.contact;
+                let contact_id = by_email(&taken.contact)?;
+                Some(OptOut { contact_id, email, reason: taken.says? })
+            })
+            .collect();
+        opt_out::end_runs(&mut *tx, customer_id, import_id, &out).await?;
+        let mut counts = Counts { created: created.len() as u64, ..Counts::default() };
+        if update {
+            let changing = |(contact_id, new): &(Uuid, &NewContact)| Changing {
+                customer_id,
+                contact_id: *contact_id,
+                change: change(new, create_accounts, &accounts),
+            };
+            let changing: Vec<Changing> = there.iter().map(changing).collect();
+            contact::change(&mut *tx, &changing, "import").await?;
+            counts.updated = there.len() as u64;
+        } else {
+            counts.skipped = there.len() as u64;
+        }
+        opt_out::obey(&mut *tx, customer_id, &out).await?;
+        Ok((counts, contacts.iter().filter_map(by_email).collect()))
     }
-    Ok((counts, contacts.iter().filter_map(by_email).collect()))
 }
 
 /// What a row says of a contact that is there; what it leaves empty stays.
@@ -147,6 +177,10 @@ fn change(new: &NewContact, create_accounts: bool, accounts: &HashMap<String, Uu
 pub struct Whole {
     /// What was counted.
     pub counts: Counts,
+    /// How the columns were read.
+    pub columns: Vec<super::Column>,
+    /// How many rows say that their person gets no mail.
+    pub unsubscribed: u64,
     /// The refused rows.
     pub refused: Vec<super::RefusedRow>,
     /// The contacts of all rows that were taken, in the file's order.
@@ -181,5 +215,6 @@ pub async fn whole(
     }
     let found = store::find(db, customer_id, id).await?;
     let counts = found.map(|import| import.counts).unwrap_or_default();
-    Ok(Whole { counts, refused: parsed.refused, contact_ids })
+    let Parsed { columns, unsubscribed, refused, .. } = parsed;
+    Ok(Whole { counts, columns, unsubscribed, refused, contact_ids })
 }

@@ -51,12 +51,92 @@ fn refuse_other_files(bytes: &[u8]) -> Result<(), ImportError> {
     }
 }
 
-/// The delimiter that the header line has most of.
-pub(super) fn delimiter(text: &str) -> u8 {
-    let header = text.lines().find(|line| !line.trim().is_empty()).unwrap_or_default();
-    let count = |delimiter: &u8| header.bytes().filter(|byte| byte == delimiter).count();
-    let most = [b'|', b'\t', b';', b','].into_iter().max_by_key(count);
-    most.unwrap_or(b',')
+/// A table as text: where its first line is, and what parts its cells.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Table<'a> {
+    pub(super) text: &'a str,
+    /// How many lines stand before it.
+    pub(super) before: u64,
+    pub(super) delimiter: u8,
+}
+
+const DELIMITERS: [u8; 4] = [b'|', b'\t', b';', b','];
+/// How many lines are read to tell the delimiter.
+const TELLING: usize = 20;
+
+/// The table of a file; a first line such as `sep=;`, as Excel writes and reads it, names the delimiter.
+pub(super) fn table(text: &str) -> Table<'_> {
+    let (first, rest) = text.split_once('\n').unwrap_or((text, ""));
+    let named = first.trim_end().get(..4).filter(|begins| begins.eq_ignore_ascii_case("sep="));
+    let named = named.and_then(|_| first.trim_end_matches(['\r', '\n']).as_bytes().get(4).copied());
+    match named.filter(|delimiter| DELIMITERS.contains(delimiter)) {
+        Some(delimiter) => Table { text: rest, before: 1, delimiter },
+        None => Table { text, before: 0, delimiter: delimiter(text) },
+    }
+}
+
+/// The delimiter that parts most lines into as many cells as each other. What stands in quotes parts nothing.
+fn delimiter(text: &str) -> u8 {
+    let mut lines: Vec<[usize; 4]> = Vec::new();
+    let (mut line, mut is_quoted) = ([0; 4], false);
+    for byte in text.bytes() {
+        match DELIMITERS.iter().position(|delimiter| *delimiter == byte) {
+            _ if byte == b'"' => is_quoted = !is_quoted,
+            Some(at) if !is_quoted => line[at] += 1,
+            _ if byte == b'\n' && !is_quoted => lines.push(std::mem::take(&mut line)),
+            Some(_) | None => {}
+        }
+        if lines.len() == TELLING {
+            break;
+        }
+    }
+    lines.push(line);
+    let alike = |at: usize| {
+        let with = |cells: usize| lines.iter().filter(|line| line[at] == cells).count();
+        let counts = lines.iter().map(|line| line[at]).filter(|cells| *cells > 0);
+        counts.map(|cells| (with(cells), cells)).max().unwrap_or_default()
+    };
+    let best = (0..DELIMITERS.len()).max_by_key(|at| alike(*at));
+    best.map_or(b',', |at| DELIMITERS[at])
+}
+
+/// The line on which a quote opens that is never closed, or closed in the midst of a cell of a later line: the next quote
+/// of the file, which opens a cell itself, ended it.
+pub(super) fn open_quote(table: &Table<'_>) -> Option<u64> {
+    let bytes = table.text.as_bytes();
+    let (mut line, mut at) = (table.before + 1, 0);
+    let mut begins_cell = true;
+    while let Some(byte) = bytes.get(at) {
+        if *byte == b'"' && begins_cell {
+            let opens = line;
+            let Some(end) = closing(bytes, at + 1) else { return Some(opens) };
+            line += bytes[at..end].iter().filter(|byte| **byte == b'\n').count() as u64;
+            at = end + 1;
+            begins_cell = false;
+            let after = bytes[at..].iter().find(|byte| **byte != b' ');
+            let ends_cell =
+                after.is_none_or(|byte| *byte == table.delimiter || matches!(byte, b'\r' | b'\n'));
+            if line > opens && !ends_cell {
+                return Some(opens);
+            }
+            continue;
+        }
+        line += u64::from(*byte == b'\n');
+        begins_cell = *byte == table.delimiter || matches!(byte, b'\r' | b'\n');
+        at += 1;
+    }
+    None
+}
+
+/// Where a quoted cell ends; two quotes in it are one of its letters.
+fn closing(bytes: &[u8], mut at: usize) -> Option<usize> {
+    loop {
+        at += bytes.get(at..)?.iter().position(|byte| *byte == b'"')?;
+        if bytes.get(at + 1) != Some(&b'"') {
+            return Some(at);
+        }
+        at += 2;
+    }
 }
 
 #[cfg(test)]
@@ -76,9 +156,43 @@ mod tests {
     }
 
     #[test]
-    fn the_delimiter_is_the_one_that_the_header_has_most_of() {
+    fn the_delimiter_is_the_one_that_parts_the_lines_alike() {
         assert_eq!(delimiter("a;b;c,d\n1;2;3"), b';');
         assert_eq!(delimiter("\n\nname\temail\n"), b'\t');
         assert_eq!(delimiter("email"), b',');
+        assert_eq!(
+            delimiter("\"E-Mail\";\"Name, Vorname\";\"Ort, Land\"\na;\"b, c\";\"d, e\"\n"),
+            b';'
+        );
+        assert_eq!(delimiter("Notes, and more\n\"a, b\"\nName;Mail\nA;1\nB;2\n"), b';');
+        assert_eq!(delimiter("Name;Sum\nA;1,50\nB;2,30\n"), b';');
+    }
+
+    #[test]
+    fn a_first_line_may_name_the_delimiter() {
+        let table_of = |text, before, delimiter| Table { text, before, delimiter };
+        assert_eq!(table("sep=;\r\na;b\r\n"), table_of("a;b\r\n", 1, b';'));
+        assert_eq!(table("SEP=\t\na,b\tc\n"), table_of("a,b\tc\n", 1, b'\t'));
+        assert_eq!(table("sep=x\na,b\n"), table_of("sep=x\na,b\n", 0, b','));
+        assert_eq!(table("sep="), table_of("sep=", 0, b','));
+    }
+
+    #[test]
+    fn a_quote_that_is_never_closed_is_told_by_its_line() {
+        let told = |text: &str| open_quote(&table(text));
+        assert_eq!(told("a,b\n1,\"x\n2,y\n"), Some(2));
+        assert_eq!(told("a,b\n1,\"x\n2,\"y\"\n3,z\n"), Some(2), "the next one ended it");
+        assert_eq!(told("sep=;\na;b\n1;\"x\n"), Some(3));
+        assert_eq!(told("a,b\n1,\""), Some(2));
+        for whole in [
+            "a,b\n1,\"x\ny\"\n2,\"say \"\"hi\"\"\"\n",
+            "a,b\n1,\"Office \"Hero\"\"\n2,y\n",
+            "a,b\n1,5\" pipe\n2,y\n",
+            "a,b\n\"x\ny\" ,1\n",
+            "\"a\"",
+            "",
+        ] {
+            assert_eq!(told(whole), None, "{whole}");
+        }
     }
 }

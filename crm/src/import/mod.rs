@@ -5,8 +5,12 @@
 mod advance;
 mod column;
 mod decode;
+mod name;
+mod opt_out;
 mod read;
 mod store;
+mod table;
+mod words;
 
 use std::collections::BTreeMap;
 
@@ -26,6 +30,9 @@ pub use store::{Refusal, find, list, preview, refusals, store};
 pub const MAX_ROWS: u64 = 500_000;
 /// The largest file, in bytes.
 pub const MAX_BYTES: usize = 50 * 1024 * 1024;
+
+/// How far an import may be.
+pub const STATUSES: &[&str] = &["queued", "running", "done", "failed"];
 
 /// What becomes of a row whose contact is there.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -120,6 +127,26 @@ pub enum ImportError {
     /// No column holds addresses.
     #[error("no column holds email addresses; name one `Email` (found: {found})")]
     NoAddressColumn { found: String },
+    /// Several columns hold addresses.
+    #[error(
+        "the columns {columns} hold email addresses, and no header tells which is the contact's; name it by a mapping, such as {{\"{first}\": \"email\"}} over the API or --map \"{first}=email\""
+    )]
+    SeveralAddressColumns { columns: String, first: String },
+    /// The only columns that hold addresses are about the seller.
+    #[error(
+        "no column holds the contacts' email addresses: {columns} is about the seller; name one `Email`, or if it is the contact's after all, name it by a mapping, such as {{\"{first}\": \"email\"}} over the API or --map \"{first}=email\""
+    )]
+    SellersOnly { columns: String, first: String },
+    /// The first line is a row.
+    #[error(
+        "line {line} is data, not a header; add a first line that names the columns, such as `Email,First Name,Last Name`"
+    )]
+    NoHeader { line: u64 },
+    /// A cell has no end.
+    #[error(
+        "the quote that opens in line {line} is never closed; close it, and write a quote within a cell twice"
+    )]
+    OpenQuote { line: u64 },
     /// Two columns have one name.
     #[error("the header `{name}` stands twice, again in column {column}; name each column once")]
     HeaderTwice { name: String, column: usize },

@@ -6,22 +6,18 @@ use engine::timing::Zone;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::column::{self, Own, Target};
-use super::{Counts, ImportError, MAX_BYTES, MAX_ROWS, decode};
-use crate::address;
+use super::column::{self, Columns, Own, Proposed, Target};
+use super::words::{self, Says};
+use super::{Counts, ImportError, MAX_BYTES, decode, name, table};
+use crate::address::Named;
 use crate::contact::NewContact;
 use crate::custom_field::CustomField;
+use crate::suppression::Reason;
 
 /// How many rows go in one chunk.
 const CHUNK: usize = 500;
-/// The most columns.
-const MAX_COLUMNS: usize = 200;
-/// The longest cell, in bytes; a longer one is a quote that nobody closed.
-const MAX_CELL: usize = 64 * 1024;
 /// The longest value of a field, in characters.
 const LONGEST: usize = 200;
-/// How many rows are looked at, and shown, to tell what stands in a column.
-const SAMPLES: usize = 100;
 
 /// Why a row was refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -81,6 +77,8 @@ pub struct Parsed {
     pub columns: Vec<Column>,
     /// What was counted.
     pub counts: Counts,
+    /// How many of the rows that are taken say that their person gets no mail.
+    pub unsubscribed: u64,
     /// The rows that are taken, in chunks.
     pub(crate) chunks: Vec<Vec<Taken>>,
     /// The refused rows.
@@ -92,6 +90,9 @@ pub struct Parsed {
 pub(crate) struct Taken {
     pub(crate) line: u64,
     pub(crate) contact: NewContact,
+    /// Why the person gets no mail, if the row says so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) says: Option<Reason>,
 }
 
 /// Reads a file. `mapping` names the field of a column by its header, or that it is left out; the others are proposed.
@@ -107,44 +108,39 @@ pub fn read(
         return Err(ImportError::TooLarge);
     }
     let text = decode::decode(bytes)?;
-    let mut reader = csv::ReaderBuilder::new()
-        .delimiter(decode::delimiter(&text))
-        .flexible(true)
-        .from_reader(text.as_bytes());
-    let header = header(reader.headers().map_err(|error| unreadable(&error))?)?;
-    let mut rows = Vec::new();
-    for record in reader.records() {
-        let record = record.map_err(|error| unreadable(&error))?;
-        if record.iter().all(|cell| cell.trim().is_empty()) {
-            continue;
-        }
-        if rows.len() as u64 >= MAX_ROWS {
-            return Err(ImportError::TooLarge);
-        }
-        let line = line_of(&text, record.position());
-        rows.push((line, checked(line, &record, &header)?));
-    }
-    let samples: Vec<Vec<String>> =
-        rows.iter().take(SAMPLES).map(|(_, cells)| cells.clone()).collect();
-    let targets = targets(&header, &samples, mapping, custom)?;
-    let mut reading = Reading { targets: &targets, custom, seen: HashSet::new() };
+    let (header, rows) = table::read(&decode::table(&text))?;
+    let proposed = proposed(&header, &rows, mapping, custom)?;
+    let mut reading = Reading {
+        targets: &proposed.targets,
+        emails: &proposed.emails,
+        custom,
+        is_own: is_own_export(&header),
+        seen: HashSet::new(),
+    };
     let mut parsed = Parsed {
-        columns: columns(&header, &targets, &samples),
+        columns: columns(&header, &proposed.targets, &rows),
         counts: Counts { rows: rows.len() as u64, ..Counts::default() },
+        unsubscribed: 0,
         chunks: Vec::new(),
         refused: Vec::new(),
     };
     for (line, cells) in rows {
         match reading.contact(&cells, header.len()) {
-            Ok(contact) => parsed.take(Taken { line, contact }),
+            Ok((contact, says)) => parsed.take(Taken { line, contact, says }),
             Err((reason, value)) => parsed.refuse(RefusedRow { line, reason, value, cells }),
         }
     }
     Ok(parsed)
 }
 
+/// Whether a file is an export of ours: its tags have `;` between them, and commas within.
+fn is_own_export(header: &[String]) -> bool {
+    header.starts_with(&["id", "first_name", "last_name", "email"].map(str::to_owned))
+}
+
 impl Parsed {
     fn take(&mut self, taken: Taken) {
+        self.unsubscribed += u64::from(taken.says.is_some());
         match self.chunks.last_mut().filter(|chunk| chunk.len() < CHUNK) {
             Some(chunk) => chunk.push(taken),
             None => self.chunks.push(vec![taken]),
@@ -167,69 +163,14 @@ impl Parsed {
     }
 }
 
-/// The names of the columns; each has one, and no other's.
-fn header(record: &csv::StringRecord) -> Result<Vec<String>, ImportError> {
-    let mut header: Vec<String> = record.iter().map(|name| name.trim().to_owned()).collect();
-    while header.last().is_some_and(String::is_empty) {
-        header.pop();
-    }
-    if header.len() > MAX_COLUMNS {
-        return Err(ImportError::TooManyColumns { found: header.len() });
-    }
-    for (at, name) in header.iter().enumerate() {
-        if !name.is_empty() && header[..at].contains(name) {
-            return Err(ImportError::HeaderTwice { name: name.clone(), column: at + 1 });
-        }
-    }
-    Ok(header)
-}
-
-/// A row's cells without blanks around them; what can't be a row of a table ends the reading.
-fn checked(
-    line: u64,
-    record: &csv::StringRecord,
+/// What each column fills: as a mapping says, else as is probable.
+fn proposed(
     header: &[String],
-) -> Result<Vec<String>, ImportError> {
-    for (at, cell) in record.iter().enumerate() {
-        let column =
-            header.get(at).map_or_else(|| format!("column {}", at + 1), |name| format!("`{name}`"));
-        if cell.len() > MAX_CELL {
-            let problem = format!(
-                "{column} holds {} KiB; is there a quote that nobody closed?",
-                cell.len() / 1024
-            );
-            return Err(ImportError::Unreadable { line, problem });
-        }
-        if cell.contains('\0') {
-            let problem = format!("{column} holds a byte of zero; export the file as text");
-            return Err(ImportError::Unreadable { line, problem });
-        }
-    }
-    Ok(record.iter().map(|cell| cell.trim().to_owned()).collect())
-}
-
-/// The line on which a record's first letter stands: its position is the end of the record before it, with
-/// the rest of that line and blank lines in between.
-fn line_of(text: &str, position: Option<&csv::Position>) -> u64 {
-    let Some(position) = position else { return 0 };
-    let rest = usize::try_from(position.byte()).ok().and_then(|at| text.as_bytes().get(at..));
-    let between = rest.unwrap_or_default().iter().take_while(|byte| matches!(byte, b'\r' | b'\n'));
-    position.line() + between.filter(|byte| **byte == b'\n').count() as u64
-}
-
-fn unreadable(error: &csv::Error) -> ImportError {
-    let line = error.position().map_or(1, csv::Position::line);
-    ImportError::Unreadable { line, problem: error.to_string() }
-}
-
-/// What each column fills: as was said, else as is probable.
-fn targets(
-    header: &[String],
-    samples: &[Vec<String>],
+    rows: &[(u64, Vec<String>)],
     mapping: &BTreeMap<String, Option<String>>,
     custom: &[CustomField],
-) -> Result<Vec<Option<Target>>, ImportError> {
-    let mut targets = column::propose(header, samples, custom);
+) -> Result<Proposed, ImportError> {
+    let mut said: Vec<(usize, Option<Target>)> = Vec::new();
     for (name, wanted) in mapping {
         let refused = |message| ImportError::Mapping { header: name.clone(), message };
         let at = header.iter().position(|header| header == name).ok_or_else(|| {
@@ -237,22 +178,41 @@ fn targets(
         })?;
         let wanted = wanted.as_deref().map(|text| column::target(text, custom)).transpose();
         let wanted = wanted.map_err(refused)?;
-        if let Some(wanted) = &wanted {
-            let other = (0..header.len())
-                .find(|other| *other != at && targets[*other].as_ref() == Some(wanted));
-            match other {
-                Some(other) if mapping.contains_key(&header[other]) => {
-                    let field = String::from(wanted.clone());
-                    return Err(refused(format!("`{}` fills `{field}` as well", header[other])));
-                }
-                Some(other) => targets[other] = None,
-                None => {}
+        let other = said.iter().find(|(_, other)| other.is_some() && *other == wanted);
+        if let (Some((other, _)), Some(wanted)) = (other, &wanted) {
+            let field = String::from(wanted.clone());
+            return Err(refused(format!("`{}` fills `{field}` as well", header[*other])));
+        }
+        said.push((at, wanted));
+    }
+    let named: Vec<usize> = said.iter().map(|(at, _)| *at).collect();
+    let mut proposed = Columns { header, rows, said: &named }.propose(custom);
+    for (at, wanted) in said {
+        if wanted.is_some() {
+            for target in proposed.targets.iter_mut().filter(|target| **target == wanted) {
+                *target = None;
             }
         }
-        targets[at] = wanted;
+        if wanted == Some(Target::Own(Own::Email)) {
+            proposed.emails = vec![at];
+            proposed.equals.clear();
+        }
+        proposed.targets[at] = wanted;
     }
-    if targets.contains(&Some(Target::Own(Own::Email))) {
-        return Ok(targets);
+    let names = |columns: &[usize]| {
+        let names = columns.iter().map(|at| format!("`{}`", header[*at]));
+        names.collect::<Vec<_>>().join(", ")
+    };
+    if let [first, ..] = proposed.equals.as_slice() {
+        let (columns, first) = (names(&proposed.equals), header[*first].clone());
+        return Err(ImportError::SeveralAddressColumns { columns, first });
+    }
+    if !proposed.emails.is_empty() {
+        return Ok(proposed);
+    }
+    if let [first, ..] = proposed.sellers.as_slice() {
+        let (columns, first) = (names(&proposed.sellers), header[*first].clone());
+        return Err(ImportError::SellersOnly { columns, first });
     }
     let found: Vec<&str> =
         header.iter().map(String::as_str).filter(|name| !name.is_empty()).collect();
@@ -260,9 +220,14 @@ fn targets(
     Err(ImportError::NoAddressColumn { found })
 }
 
-fn columns(header: &[String], targets: &[Option<Target>], samples: &[Vec<String>]) -> Vec<Column> {
+fn columns(
+    header: &[String],
+    targets: &[Option<Target>],
+    rows: &[(u64, Vec<String>)],
+) -> Vec<Column> {
     let shown = |at: usize| {
-        let cells = samples.iter().filter_map(|row| row.get(at)).filter(|cell| !cell.is_empty());
+        let rows = rows.iter().take(column::SAMPLES);
+        let cells = rows.filter_map(|(_, row)| row.get(at)).filter(|cell| !cell.is_empty());
         cells.take(3).map(|cell| cell.chars().take(LONGEST).collect()).collect()
     };
     let column = |(at, name): (usize, &String)| Column {
@@ -276,27 +241,26 @@ fn columns(header: &[String], targets: &[Option<Target>], samples: &[Vec<String>
 /// What rows are read by.
 struct Reading<'a> {
     targets: &'a [Option<Target>],
+    emails: &'a [usize],
     custom: &'a [CustomField],
+    is_own: bool,
     seen: HashSet<String>,
 }
 
 impl Reading<'_> {
-    /// A row's contact, or why it is none.
+    /// A row's contact and what it says of their mail, or why it is none.
     fn contact(
         &mut self,
         cells: &[String],
         width: usize,
-    ) -> Result<NewContact, (RowReason, String)> {
-        let own = |wanted: Own| {
-            let at = self.targets.iter().position(|target| *target == Some(Target::Own(wanted)));
-            at.and_then(|at| cells.get(at)).cloned().unwrap_or_default()
+    ) -> Result<(NewContact, Option<Reason>), (RowReason, String)> {
+        let given = self.emails.iter().filter_map(|at| cells.get(*at));
+        let given: Vec<&String> = given.filter(|cell| !cell.is_empty()).collect();
+        let Some(first) = given.first() else {
+            return Err((RowReason::MissingEmail, String::new()));
         };
-        let given = own(Own::Email);
-        if given.is_empty() {
-            return Err((RowReason::MissingEmail, given));
-        }
-        let Some(email) = address::read(&given) else {
-            return Err((RowReason::InvalidEmail, given));
+        let Some(named) = given.iter().find_map(|cell| column::first_address(cell)) else {
+            return Err((RowReason::InvalidEmail, (*first).clone()));
         };
         let invalid = |message: String| (RowReason::Invalid, message);
         if let Some(more) =
@@ -307,52 +271,88 @@ impl Reading<'_> {
                 "{cells} cells where the header has {width}; is a quote missing?"
             )));
         }
-        let contact = self.filled(cells, email.clone()).map_err(invalid)?;
-        if !self.seen.insert(email.to_lowercase()) {
-            return Err((RowReason::Duplicate, given));
+        let email = named.email.to_lowercase();
+        let read = self.filled(cells, named).map_err(invalid)?;
+        if !self.seen.insert(email) {
+            return Err((RowReason::Duplicate, (*first).clone()));
         }
-        Ok(contact)
+        Ok(read)
     }
 
-    fn filled(&self, cells: &[String], email: String) -> Result<NewContact, String> {
+    fn filled(
+        &self,
+        cells: &[String],
+        Named { name, email }: Named,
+    ) -> Result<(NewContact, Option<Reason>), String> {
         let mut contact = NewContact { email, ..NewContact::default() };
-        let (mut values, mut name) = (Map::new(), None);
+        let (mut values, mut full, mut says) = (Map::new(), None, None);
         for (target, cell) in self.targets.iter().zip(cells).filter(|(_, cell)| !cell.is_empty()) {
             match target {
                 None => {}
                 Some(Target::Custom(key)) => {
                     let field = self.custom.iter().find(|field| field.key == *key);
                     let read = field.map(|field| field.read_cell(cell)).transpose();
-                    let value = read.map_err(|message| format!("custom.{key} {message}"))?;
+                    let value =
+                        read.map_err(|message| format!("custom.{key} {message}: `{cell}`"))?;
                     values.insert(key.clone(), value.unwrap_or(Value::Null));
                 }
+                Some(Target::Own(Own::Name)) => full = Some(cell.as_str()),
+                Some(Target::Own(Own::Tags)) => contact.tags = tags(cell, self.is_own),
+                Some(Target::Own(Own::Unsubscribed)) => says = says.or(reason(cell)),
                 Some(Target::Own(own)) => {
-                    if cell.chars().count() > LONGEST && *own != Own::Linkedin && *own != Own::Tags
-                    {
+                    if cell.chars().count() > LONGEST && *own != Own::Linkedin {
                         return Err(format!("{} is longer than {LONGEST} characters", own.name()));
                     }
-                    fill(&mut contact, &mut name, *own, cell);
+                    fill(&mut contact, *own, cell);
                 }
             }
         }
-        if let Some(name) =
-            name.filter(|_| contact.first_name.is_empty() && contact.last_name.is_empty())
-        {
-            let (first, last) = name.split_once(' ').unwrap_or((&name, ""));
-            (contact.first_name, contact.last_name) = (first.to_owned(), last.trim().to_owned());
+        let full = full.filter(|full| !full.contains('@')).unwrap_or(&name);
+        if contact.first_name.is_empty() && contact.last_name.is_empty() {
+            (contact.first_name, contact.last_name) = name::split(full);
+            let longest = contact.first_name.chars().count().max(contact.last_name.chars().count());
+            if longest > LONGEST {
+                return Err(format!("name is longer than {LONGEST} characters"));
+            }
         }
         contact.custom = Some(Value::Object(values));
-        Ok(contact)
+        Ok((contact, says))
     }
 }
 
-fn fill(contact: &mut NewContact, name: &mut Option<String>, own: Own, cell: &str) {
+/// Why a contact gets no mail, where a cell says so.
+fn reason(cell: &str) -> Option<Reason> {
+    match words::says(cell)? {
+        Says::Flag | Says::Unsubscribed => Some(Reason::Unsubscribed),
+        Says::Bounced => Some(Reason::Bounced),
+    }
+}
+
+/// The words of a cell of tags: with `;`, `|`, `:::` or `,` between them, in quotes or not. What begins with `*` is a
+/// group of Google's own.
+fn tags(cell: &str, is_own: bool) -> Vec<String> {
+    let parts: Vec<&str> = match cell.contains([';', '|']) || cell.contains(":::") || is_own {
+        true => cell.split([';', '|']).flat_map(|part| part.split(":::")).collect(),
+        false => cell.split(',').collect(),
+    };
+    let bare = |part: &str| part.trim().trim_matches('"').trim().to_owned();
+    let tags = parts.into_iter().map(bare).filter(|tag| !tag.is_empty() && !tag.starts_with("* "));
+    let mut seen = Vec::new();
+    for tag in tags {
+        if !seen.contains(&tag) {
+            seen.push(tag);
+        }
+    }
+    seen
+}
+
+fn fill(contact: &mut NewContact, own: Own, cell: &str) {
     let some = || Some(cell.to_owned());
     match own {
-        Own::Email => {}
+        // These are read from several columns, or into several fields.
+        Own::Email | Own::Name | Own::Tags | Own::Unsubscribed => {}
         Own::FirstName => contact.first_name = cell.to_owned(),
         Own::LastName => contact.last_name = cell.to_owned(),
-        Own::Name => *name = some(),
         Own::Company => contact.company = some(),
         Own::Title => contact.title = some(),
         Own::Phone => contact.phone = some(),
@@ -363,10 +363,6 @@ fn fill(contact: &mut NewContact, name: &mut Option<String>, own: Own, cell: &st
         Own::TimeZone => contact.time_zone = some().filter(|zone| Zone::parse(zone).is_ok()),
         Own::Linkedin => contact.linkedin_url = some(),
         Own::Locale => contact.locale = some(),
-        Own::Tags => {
-            let tags = cell.split([';', '|']).map(str::trim).filter(|tag| !tag.is_empty());
-            contact.tags = tags.map(str::to_owned).collect();
-        }
     }
 }
 

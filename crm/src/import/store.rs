@@ -272,7 +272,8 @@ pub(crate) async fn erase(
     let erased = sqlx::query_scalar!(
         r#"with refusal as (
              delete from import_refusals where customer_id = $1
-               and exists (select from unnest(cells) cell where lower(btrim(cell)) = any($2)) returning line
+               and exists (select from unnest(cells) cell, unnest($2::text[]) email
+                 where lower(btrim(cell)) = email or strpos(lower(cell), '<' || email || '>') > 0) returning line
            ), chunk as (
              select k.import_id, k.n, coalesce(jsonb_agg(t.taken) filter (where not t.out), '[]') as kept,
                count(*) filter (where t.out) as gone
