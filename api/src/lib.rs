@@ -24,6 +24,7 @@ mod revision;
 mod sequences;
 mod service;
 mod tenant;
+mod vocabulary;
 mod work;
 
 use std::ops::Deref;

@@ -8,6 +8,7 @@ use crate::idempotency;
 use crate::page;
 use crate::permission;
 use crate::problem;
+use crate::vocabulary;
 
 const DESCRIPTION: &str = "\
 Sequences, contacts and what the system does for them.
@@ -53,6 +54,7 @@ pub(crate) fn complete(mut document: OpenApi) -> Value {
             "description": "The `access_token` of a login, or an API key (`sk_…`). Pages of this server send the cookie of `POST /auth/session` instead.",
         },
     });
+    vocabulary::list(&mut document);
     let paths = document["paths"].as_object_mut().into_iter().flatten();
     for (path, operations) in paths {
         for (method, operation) in operations.as_object_mut().into_iter().flatten() {

@@ -90,6 +90,16 @@ pub(crate) fn is_scope(scope: &str) -> bool {
     TABLE.iter().any(|permission| permission.covered_by(scope))
 }
 
+/// All scopes that an API key may carry: each word, and each resource alone.
+pub(crate) fn scopes() -> Vec<&'static str> {
+    let mut scopes: Vec<&str> = TABLE.iter().map(|permission| permission.word).collect();
+    let resources = TABLE.iter().filter_map(|permission| permission.word.split(':').next());
+    scopes.extend(resources);
+    scopes.sort_unstable();
+    scopes.dedup();
+    scopes
+}
+
 /// The words that a role has, separated by spaces: the claim `scope`.
 pub(crate) fn words(role: Role) -> String {
     let words = TABLE.iter().filter(|permission| permission.allows(role));

@@ -75,6 +75,39 @@ pub enum Kind {
 }
 
 impl Kind {
+    /// All of them.
+    const ALL: [Self; 29] = [
+        Self::Malformed,
+        Self::Unauthorized,
+        Self::InvalidCredentials,
+        Self::InvalidToken,
+        Self::Forbidden,
+        Self::NotFound,
+        Self::MethodNotAllowed,
+        Self::Conflict,
+        Self::EmailTaken,
+        Self::DuplicateContact,
+        Self::NameTaken,
+        Self::SequenceNotActive,
+        Self::WrongState,
+        Self::ChangedMeanwhile,
+        Self::NoPrecondition,
+        Self::StillRunning,
+        Self::KeyReused,
+        Self::Erased,
+        Self::TooMany,
+        Self::TooLarge,
+        Self::UnsupportedMediaType,
+        Self::Invalid,
+        Self::DefinitionRefused,
+        Self::PlanRefused,
+        Self::PlanChanged,
+        Self::Internal,
+        Self::Unavailable,
+        Self::BadGateway,
+        Self::GatewayTimeout,
+    ];
+
     /// Status, slug and title.
     fn row(self) -> (StatusCode, &'static str, &'static str) {
         use StatusCode as Status;
@@ -271,7 +304,7 @@ impl Problem {
     pub(crate) fn body(&self, request_id: &str) -> Vec<u8> {
         let (status, slug, title) = self.kind.row();
         let body = Body {
-            r#type: format!("/problems/{slug}"),
+            r#type: name(slug),
             title,
             status: status.as_u16(),
             detail: self.detail.as_deref(),
@@ -343,6 +376,15 @@ impl From<OwnRunError> for Problem {
     }
 }
 
+fn name(slug: &str) -> String {
+    format!("/problems/{slug}")
+}
+
+/// The types of all problems, as their member `type` names them.
+pub(crate) fn types() -> Vec<String> {
+    Kind::ALL.map(|kind| name(kind.row().1)).to_vec()
+}
+
 impl From<sqlx::Error> for Problem {
     fn from(error: sqlx::Error) -> Self {
         match Refusal::of(&error) {
@@ -404,6 +446,8 @@ mod tests {
         assert_eq!(body["errors"][0]["field"], "email");
         assert_eq!(body["request_id"], "req_1");
         assert!(body.get("detail").is_none(), "what is unknown is left out");
+        let types = super::types();
+        assert!(types.contains(&"/problems/invalid".to_owned()) && types.len() == Kind::ALL.len());
     }
 
     #[test]

@@ -30,6 +30,10 @@ pub enum Kind {
 }
 
 impl Kind {
+    /// All of them.
+    pub const ALL: [Self; 6] =
+        [Self::Note, Self::Call, Self::Task, Self::Email, Self::Meeting, Self::System];
+
     /// The stored word.
     pub fn word(self) -> &'static str {
         match self {

@@ -70,6 +70,9 @@ pub struct NewBulkChange<'a> {
     pub total: i64,
 }
 
+/// How far a bulk change may be.
+pub const STATUSES: &[&str] = &["queued", "running", "done", "failed", "stopped"];
+
 /// A bulk change.
 #[derive(Debug, Clone, PartialEq)]
 pub struct BulkChange {

@@ -27,6 +27,9 @@ pub enum Entity {
 }
 
 impl Entity {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Account, Self::Contact, Self::Opportunity];
+
     /// The stored word.
     pub fn word(self) -> &'static str {
         match self {

@@ -7,6 +7,9 @@ use engine::{clock, definition_store};
 use sqlx::{PgConnection, PgExecutor};
 use uuid::Uuid;
 
+/// Whether a sequence may take contacts.
+pub const STATUSES: &[&str] = &["draft", "active", "paused", "archived"];
+
 /// A sequence.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Sequence {

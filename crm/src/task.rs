@@ -28,7 +28,13 @@ pub enum Priority {
     High,
 }
 
+/// How far a task may be.
+pub const STATUSES: &[&str] = &["open", "done"];
+
 impl Priority {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Low, Self::Normal, Self::High];
+
     /// The stored word.
     pub fn word(self) -> &'static str {
         match self {

@@ -27,25 +27,13 @@ use crate::out;
 use crate::settings::Settings;
 use crate::{Ending, process, spelling};
 
-const STATES: [&str; 9] = [
-    "ready",
-    "running",
-    "sleeping",
-    "waiting",
-    "paused",
-    "held",
-    "completed",
-    "exited",
-    "cancelled",
-];
-
 /// Its subcommands.
 #[derive(clap::Subcommand)]
 pub(crate) enum Command {
     /// Lists runs, newest first.
     List {
         /// In this state only.
-        #[arg(long, value_parser = PossibleValuesParser::new(STATES))]
+        #[arg(long, value_parser = PossibleValuesParser::new(engine::run::STATES))]
         state: Option<String>,
         #[command(flatten)]
         filter: Box<selection::Filter>,

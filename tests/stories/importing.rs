@@ -157,7 +157,7 @@ async fn the_command_line_names_what_it_leaves_out_and_refuses_what_it_can_not_t
     for (file, csv, hint) in [
         ("two.csv", "Left,Right\na@b.example,c@d.example\n", "--map \"Left=email\""),
         ("seller.csv", "Besitzer,Firma\nann@us.example,Acme\n", "`Besitzer` is about the seller"),
-        ("bare.csv", "a@b.example,Ada\n", "line 1 is data, not a header"),
+        ("bare.csv", "a@b.example,Ada\n", "the first line is data, not a header (line 1)"),
         ("open.csv", "Email,Firma\na@b.example,\"Acme\n", "opens in line 2 is never closed"),
     ] {
         folder.write(file, csv);

@@ -243,17 +243,17 @@ async fn find(
 
 /// What is to become of a task: what is left out stays, what is `null` is none from then on.
 #[derive(Default, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields, default)]
+#[serde(deny_unknown_fields)]
 #[schema(as = TaskChange)]
 struct Change {
     title: Option<String>,
-    #[serde(deserialize_with = "present")]
+    #[serde(default, deserialize_with = "present")]
     #[schema(value_type = Option<String>)]
     body: Option<Option<String>>,
-    #[serde(deserialize_with = "present")]
+    #[serde(default, deserialize_with = "present")]
     #[schema(value_type = Option<DateTime<Utc>>)]
     due_at: Option<Option<DateTime<Utc>>>,
-    #[serde(deserialize_with = "present")]
+    #[serde(default, deserialize_with = "present")]
     #[schema(value_type = Option<String>)]
     assignee_id: Option<Option<String>>,
     #[schema(inline)]
@@ -306,7 +306,7 @@ async fn change(
 
 /// How a task went.
 #[derive(Default, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields, default)]
+#[serde(deny_unknown_fields)]
 #[schema(as = TaskOutcome)]
 struct Outcome {
     /// Such as `reached`; a sequence may go on by it.

@@ -26,6 +26,7 @@ use crate::input::{Params, bounded, content_type, path_id};
 use crate::page::{self, Cursors, Page, Paging};
 use crate::problem::{Kind, Problem};
 use crate::tenant::{self, Caller};
+use crate::vocabulary;
 
 /// The routes.
 pub(super) fn router() -> OpenApiRouter<State> {
@@ -200,7 +201,7 @@ fn previewed(options: Options, parsed: Parsed, counts: Counts) -> ImportBody {
     ImportBody {
         id: None,
         name: options.name,
-        status: "dry_run".into(),
+        status: vocabulary::DRY_RUN.into(),
         done: 0,
         counts,
         unsubscribed: Some(parsed.unsubscribed),

@@ -1,7 +1,7 @@
 //! What the system does for a customer: the jobs of its runs, acting on many of them, its schedules, and
 //! its events on their way out.
 
-mod bulk;
+pub(crate) mod bulk;
 mod operations;
 mod outbox;
 mod schedules;
@@ -31,7 +31,7 @@ use crate::problem::Problem;
 use crate::tenant::{self, Asker};
 
 /// The states in which a run has a job, or will have it by itself or by a retry.
-const STATES: [&str; 4] = ["held", "ready", "running", "sleeping"];
+pub(crate) const STATES: [&str; 4] = ["held", "ready", "running", "sleeping"];
 
 /// How many runs one look takes from the database, and how many looks one page may take.
 const LOOK: u32 = 500;

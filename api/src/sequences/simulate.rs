@@ -33,7 +33,7 @@ pub(super) fn router() -> OpenApiRouter<State> {
 
 /// What is asked; shares are 0 to 1.
 #[derive(Deserialize, Default, ToSchema)]
-#[serde(deny_unknown_fields, default)]
+#[serde(deny_unknown_fields)]
 #[schema(as = WantedSimulation)]
 struct Wanted {
     /// So many people who are nobody, instead of the customer's contacts.
@@ -47,11 +47,17 @@ struct Wanted {
     ramp: Option<u32>,
     hourly_cap: Option<u32>,
     gap_seconds: Option<u64>,
+    #[serde(default)]
     opened: f64,
+    #[serde(default)]
     clicked: f64,
+    #[serde(default)]
     replied: f64,
+    #[serde(default)]
     bounced: f64,
+    #[serde(default)]
     unsubscribed: f64,
+    #[serde(default)]
     seed: u64,
 }
 

@@ -202,7 +202,7 @@ async fn a_file_of_which_nothing_tells_the_contacts_address_is_refused_with_what
             "Name,Sales rep\nEva,ann@us.example\n",
             "no column holds the contacts' email addresses: `Sales rep` is about the seller",
         ),
-        ("ann@b.example,Ann\n", "line 1 is data, not a header"),
+        ("ann@b.example,Ann\n", "the first line is data, not a header (line 1)"),
         ("Email,Company\na@b.example,\"Acme\n", "the quote that opens in line 2 is never closed"),
     ] {
         let (status, problem) = import(&desk, "", "text/csv", file).await;

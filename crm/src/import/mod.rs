@@ -139,7 +139,7 @@ pub enum ImportError {
     SellersOnly { columns: String, first: String },
     /// The first line is a row.
     #[error(
-        "line {line} is data, not a header; add a first line that names the columns, such as `Email,First Name,Last Name`"
+        "the first line is data, not a header (line {line}); add a line above it that names the columns, such as `Email,First Name,Last Name`"
     )]
     NoHeader { line: u64 },
     /// A cell has no end.

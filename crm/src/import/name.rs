@@ -8,7 +8,8 @@ pub(super) fn split(full: &str) -> (String, String) {
     if let Some((last, first)) = full.split_once(',') {
         let ends =
             |word: &str| matches!(words::after_name(word), Some(Part::Degree | Part::Suffix));
-        if !first.split([' ', ',']).filter(|word| !word.is_empty()).all(ends) {
+        let mut words = first.split([' ', ',']).filter(|word| !word.is_empty()).peekable();
+        if words.peek().is_none() || !words.all(ends) {
             let (first, last) = (bare(first), bare(last));
             return (first.join(" "), last.join(" "));
         }

@@ -14,6 +14,9 @@ pub struct Duplicate {
     pub reasons: Vec<String>,
 }
 
+/// Why two contacts may be the same person.
+pub const REASONS: [&str; 5] = ["address", "name", "similar_name", "domain", "phone"];
+
 /// What two contacts have in common.
 struct Judged {
     id: Uuid,
@@ -77,14 +80,14 @@ pub async fn duplicates(
     .fetch_all(db)
     .await?;
     let duplicate = |row: Judged| {
-        let reasons = [
-            ("address", row.same_address),
-            ("name", row.same_name),
-            ("similar_name", row.similar_name && !row.same_name),
-            ("domain", row.same_domain),
-            ("phone", row.same_phone),
+        let holds = [
+            row.same_address,
+            row.same_name,
+            row.similar_name && !row.same_name,
+            row.same_domain,
+            row.same_phone,
         ];
-        let reasons = reasons.into_iter().filter(|(_, holds)| *holds);
+        let reasons = REASONS.into_iter().zip(holds).filter(|(_, holds)| *holds);
         Duplicate {
             contact_id: row.id,
             score: row.score,

@@ -19,7 +19,7 @@ use self::row::{combined, write};
 use crate::event::contact::{self as event, Deleted, Updated};
 use crate::{contact, engagement, reach};
 
-pub use duplicates::{Duplicate, duplicates};
+pub use duplicates::{Duplicate, REASONS, duplicates};
 
 /// Two contacts that were made one.
 #[derive(Debug, Clone, PartialEq)]

@@ -7,6 +7,9 @@ use super::Opportunity;
 use crate::filter::{self, After, Checked, Field, Kind, Sort, SortField};
 use crate::search;
 
+/// What an opportunity's stage may mean.
+pub const STATUSES: &[&str] = &["open", "won", "lost"];
+
 /// What may be asked of an opportunity.
 pub const FIELDS: &[Field] = &[
     Field { name: "id", column: "o.id", kind: Kind::Id("opp") },
@@ -17,7 +20,7 @@ pub const FIELDS: &[Field] = &[
     Field { name: "amount", column: "o.amount", kind: Kind::Number },
     Field { name: "currency", column: "o.currency", kind: Kind::Text },
     Field { name: "close_on", column: "o.close_on", kind: Kind::Date },
-    Field { name: "status", column: "o.status", kind: Kind::Word(&["open", "won", "lost"]) },
+    Field { name: "status", column: "o.status", kind: Kind::Word(STATUSES) },
     Field { name: "lost_reason", column: "o.lost_reason", kind: Kind::Text },
     Field { name: "owner_id", column: "o.owner_id", kind: Kind::Id("usr") },
     Field { name: "tags", column: "o.tags", kind: Kind::Words },

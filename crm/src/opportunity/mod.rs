@@ -10,7 +10,7 @@ use sqlx::types::Json;
 use sqlx::{FromRow, PgExecutor};
 use uuid::Uuid;
 
-pub use list::{FIELDS, SORTS, list};
+pub use list::{FIELDS, SORTS, STATUSES, list};
 pub use write::{
     Change, Money, NewOpportunity, OpportunityError, change, create, delete, lock, restore,
 };

@@ -30,6 +30,11 @@ const AT_ONCE: u32 = 4;
 /// For how long the secret before a change still signs.
 const OVERLAP: Duration = Duration::from_secs(24 * 60 * 60);
 
+/// Whether a webhook may get deliveries.
+pub const STATUSES: &[&str] = &["active", "paused", "disabled"];
+/// What may have become of a delivery.
+pub const DELIVERY_STATUSES: &[&str] = &["pending", "delivered", "failed"];
+
 /// A webhook.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Webhook {

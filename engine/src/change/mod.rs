@@ -28,5 +28,5 @@ pub use fate::{Fate, Standing, Stays, fate};
 pub(crate) use migrate::{Page, migrate};
 pub use order::{OrderError, Ordered, order, verify};
 pub use plan::{Places, Plan, PlanError, VersionPlan, plan};
-pub use refused::Refused;
+pub use refused::{REASONS, Refused};
 pub use route::{Lead, Map, Route, Version, Way};

@@ -17,7 +17,7 @@ use super::delays::{self, Delayed};
 use super::difference::{Difference, Kind};
 use super::read::{self, Count};
 use super::refused::{self, Refused};
-use super::route::{Lead, Map, Route, Version, Way};
+use super::route::{Lead, Map, Route, Version};
 use super::twice;
 use crate::clock;
 use crate::definition::{Definition, short_hash};
@@ -180,11 +180,7 @@ impl Plan {
             hash: short_hash(&row.hash),
             current: row.current,
             kind: route.difference.kind(),
-            way: match route.way {
-                Way::Forward => "forward",
-                Way::Pinned => "pinned",
-                Way::Mapped(_) => "mapped",
-            },
+            way: route.way.word(),
             difference: route.difference.clone(),
             runs,
             places,

@@ -9,6 +9,9 @@ use super::twice::Again;
 use crate::definition_store::VersionRow;
 use crate::id;
 
+/// The reasons against a plan.
+pub const REASONS: [&str; 2] = ["vanishes", "twice"];
+
 /// One reason against a plan.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 #[schema(as = RefusedChange)]

@@ -36,6 +36,20 @@ pub enum Way {
     Mapped(Map),
 }
 
+impl Way {
+    /// All of them, by their words.
+    pub const WORDS: [&str; 3] = ["forward", "pinned", "mapped"];
+
+    /// Its word.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::Forward => "forward",
+            Self::Pinned => "pinned",
+            Self::Mapped(_) => "mapped",
+        }
+    }
+}
+
 /// Where a run goes that stands at a step.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(tag = "goes", content = "to", rename_all = "snake_case")]

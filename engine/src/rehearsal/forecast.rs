@@ -59,6 +59,9 @@ pub struct Forecast {
     pub waiting: usize,
 }
 
+/// How a run may come out.
+pub const ENDS: [&str; 3] = ["completed", "exited", "held"];
+
 /// How some runs come out.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct End {

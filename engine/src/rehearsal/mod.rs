@@ -22,7 +22,7 @@ use serde_json::Value;
 use uuid::Uuid;
 
 pub use assumption::{Assumption, Assumptions};
-pub use forecast::{Day, End, Forecast, StepCount, Wanted, forecast};
+pub use forecast::{Day, ENDS, End, Forecast, StepCount, Wanted, forecast};
 pub use play::{Played, play};
 
 use crate::decision::{Delivered, Detail, Waiting};

@@ -22,7 +22,8 @@ pub(crate) use family::{note_ends, pass_on};
 pub(crate) use meant::Meant;
 pub(crate) use migrating::{Moving, Stance, write as write_migrated};
 pub use read::{
-    Count, Filter, HistoryRow, RunRow, State, by_customer, counts, find, history, list, waits_for,
+    Count, Filter, HistoryRow, RunRow, STATES, State, by_customer, counts, find, history, list,
+    waits_for,
 };
 pub(crate) use reason::like;
 pub use reason::reason_glob;

@@ -54,6 +54,19 @@ impl State {
     }
 }
 
+/// What people read of where a run is, as the view `run_states` derives it.
+pub const STATES: [&str; 9] = [
+    "ready",
+    "running",
+    "sleeping",
+    "waiting",
+    "paused",
+    "held",
+    "completed",
+    "exited",
+    "cancelled",
+];
+
 /// A run as people read it.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct RunRow {

@@ -245,6 +245,11 @@ pub struct Schedule {
     pub updated_at: DateTime<Utc>,
 }
 
+/// Whether a schedule may fire.
+pub const STATES: [&str; 3] = ["live", "paused", "over"];
+/// What may become of an occurrence.
+pub const OUTCOMES: [&str; 6] = ["started", "told", "queued", "skipped", "missed", "failed"];
+
 /// What became of an occurrence.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub struct Fire {

@@ -24,7 +24,7 @@ use crate::tenant::{self, Caller};
 
 /// What is to become of an opportunity: what is left out stays, what is `null` is unknown from then on.
 #[derive(Default, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields, default)]
+#[serde(deny_unknown_fields)]
 #[schema(as = OpportunityChange)]
 pub(in super::super) struct Wanted {
     name: Option<String>,
@@ -32,21 +32,21 @@ pub(in super::super) struct Wanted {
     pipeline_id: Option<String>,
     /// Where it stands from now on; what that stage means is its status.
     stage_id: Option<String>,
-    #[serde(deserialize_with = "present")]
+    #[serde(default, deserialize_with = "present")]
     #[schema(value_type = Option<String>)]
     account_id: Option<Option<String>>,
     /// All contacts, in place of those that are there.
     contact_ids: Option<Vec<String>>,
-    #[serde(deserialize_with = "present")]
+    #[serde(default, deserialize_with = "present")]
     #[schema(value_type = Option<MoneyBody>)]
     value: Option<Option<MoneyBody>>,
-    #[serde(deserialize_with = "present")]
+    #[serde(default, deserialize_with = "present")]
     #[schema(value_type = Option<NaiveDate>)]
     close_on: Option<Option<NaiveDate>>,
-    #[serde(deserialize_with = "present")]
+    #[serde(default, deserialize_with = "present")]
     #[schema(value_type = Option<String>)]
     lost_reason: Option<Option<String>>,
-    #[serde(deserialize_with = "present")]
+    #[serde(default, deserialize_with = "present")]
     #[schema(value_type = Option<String>)]
     owner_id: Option<Option<String>>,
     /// All tags, in place of those that are there.
