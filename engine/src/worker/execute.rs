@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use serde_json::Value;
 use tokio::sync::SemaphorePermit;
 use tokio_util::task::AbortOnDropHandle;
@@ -11,6 +12,7 @@ use uuid::Uuid;
 
 use super::finish::{Finished, child_of, decide, given_up, held, later};
 use super::{Shared, StepJob};
+use crate::clock;
 use crate::context::{Context, Parts};
 use crate::decision::{self, Delivered, Input, Look, Memory, Position, Situation, heard};
 use crate::definition::Definition;
@@ -79,12 +81,35 @@ pub(super) async fn execute(shared: &Arc<Shared>, job: StepJob) -> Finished {
         work_at(shared, &job, &work).await
     };
     match child_of(shared, &job, input).await {
-        Ok((input, child)) => decide(job, &work, input, consumed, child),
+        Ok((input, child)) => {
+            let job = StepJob { now: ended(shared, &job, &input).await, ..job };
+            decide(job, &work, input, consumed, child)
+        }
         Err(error) => {
             tracing::warn!(run.id = %job.run_id, %error, "the run that a step starts could not be looked up");
             later(job, LOOK_AGAIN)
         }
     }
+}
+
+/// The instant from which the next step counts. An attempt that failed may have taken long, and the pause behind it is
+/// as long as the definition says only if it begins where the attempt ended.
+async fn ended(shared: &Shared, job: &StepJob, input: &Input) -> DateTime<Utc> {
+    let failed = match input {
+        Input::Failed(_) => true,
+        Input::Outcome(_)
+        | Input::Skipped
+        | Input::Closed { .. }
+        | Input::Limited
+        | Input::StillWaiting { .. }
+        | Input::ExitSignal { .. }
+        | Input::Broken { .. } => false,
+    };
+    if !failed {
+        return job.now;
+    }
+    // Without an answer nothing can be recorded either, so the attempt is made again by whoever gets the job next.
+    clock::now(&shared.worker.db).await.unwrap_or(job.now)
 }
 
 /// Waits for its turn among the jobs under suspicion, and writes that it is begun: should this worker die

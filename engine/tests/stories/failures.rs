@@ -34,6 +34,22 @@ async fn retries_wait_for_their_backoff_and_a_buffered_signal_does_not_shorten_i
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_retry_waits_from_the_end_of_an_attempt_that_took_long() {
+    let story = Story::begin().await;
+    let retry = "[steps.retry]\nattempts = 2\nfirst = \"60s\"\njitter = 0.0\n";
+    let run = story.start(&act("block_then_fail", retry)).await;
+    let worker = story.worker().await;
+    story.board.blocked.acquire().await.unwrap().forget();
+    story.pass(0.75).await;
+    story.board.gate.add_permits(1);
+    let next_at = story.until(run, "sleeping").await.next_at.unwrap();
+    let failed_at = story.history(run).await.last().unwrap().at;
+    assert_eq!((next_at - failed_at).num_seconds(), 60);
+    worker.stop().await;
+    story.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_cannot_go_on_is_held_with_its_reason_and_retried() {
     let story = Story::begin().await;
     let once = "[steps.retry]\nattempts = 1\n";

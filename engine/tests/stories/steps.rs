@@ -72,6 +72,7 @@ enum Does {
     Panic,
     Hang,
     Block,
+    BlockThenFail,
     Fact,
     PoisonFact,
 }
@@ -139,6 +140,10 @@ impl Acting {
             Does::Hang => std::future::pending().await,
             Does::Block if self.kind != Kind::Send => self.block().await,
             Does::Block => {}
+            Does::BlockThenFail => {
+                self.block().await;
+                return Err(retry("too late"));
+            }
             Does::Fact => return Ok(self.fact(json!({}))),
             Does::PoisonFact => return Ok(self.fact(json!({ "poison": true }))),
         }

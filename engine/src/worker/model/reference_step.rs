@@ -49,7 +49,7 @@ impl Model {
         let kind = self.kind(held.run, held.step);
         if held.intent && kind.at_most_once() {
             if kind == Kind::Blind {
-                return Phase::Finished(failed(held, true));
+                return Phase::Finished(failed(held, self.now, true));
             }
             if self.has_acted(held) {
                 return Phase::Finished(self.done(held));
@@ -62,7 +62,7 @@ impl Model {
         *calls += 1;
         let finished = match kind {
             Kind::Send | Kind::Blind => return Phase::Wishing,
-            Kind::Flaky if *calls <= 2 => failed(held, false),
+            Kind::Flaky if *calls <= 2 => failed(held, self.now, false),
             Kind::Refuse => Finished { kind: Some("step.failed"), ..plain(Next::Hold, false) },
             Kind::Nap | Kind::Until => self.stop(held),
             Kind::Ear | Kind::Endless => match ping {
@@ -156,13 +156,13 @@ fn still_waiting(held: &Held) -> Finished {
     plain(next, true)
 }
 
-/// Tried again after a pause, as long as attempts are left; then a person has to look.
-fn failed(held: &Held, keeps_intent: bool) -> Finished {
+/// Tried again after a pause from the attempt's end, as long as attempts are left; then a person has to look.
+fn failed(held: &Held, now: i64, keeps_intent: bool) -> Finished {
     let next = if held.attempt >= ATTEMPTS {
         Next::Hold
     } else {
         let pause = FIRST_RETRY_MINUTES << (held.attempt - 1);
-        Next::Again { at: Some(held.now + pause), attempt: held.attempt }
+        Next::Again { at: Some(now + pause), attempt: held.attempt }
     };
     Finished { kind: Some("step.failed"), ..plain(next, keeps_intent) }
 }
