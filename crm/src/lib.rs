@@ -30,6 +30,7 @@ pub mod opportunity;
 pub mod own_run;
 pub mod password_link;
 pub mod pipeline;
+pub mod public_address;
 pub mod reach;
 pub mod respelling;
 pub mod saved_list;

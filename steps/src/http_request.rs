@@ -44,8 +44,8 @@ const OWN: [&str; 9] = [
 /// Asks another system over HTTP, and keeps its answer.
 ///
 /// Only hosts that whoever runs SalesOS has listed in `SALESOS_HTTP_ALLOW` are asked, at addresses of the public
-/// internet. Redirects are followed three times at most, and never to a host that is not listed. Bodies have at
-/// most 64 KiB.
+/// internet. Redirects are followed three times at most, and never to a host that is not listed. The body of a
+/// request has at most 64 KiB; of an answer with a longer one, only the status is kept.
 ///
 /// An answer of 200 to 299, or one named in `accept`, is done; 408, 425, 429 and 500 to 599 are tried again, and so
 /// is a host that does not answer. Everything else fails. The header `Idempotency-Key` is the same for every
@@ -260,31 +260,32 @@ impl HttpRequest {
         let request = self.request(cx, &cx.variables().await?)?;
         // A little less than the engine gives it, so that the reason can say what was waited for.
         let patience = cx.timeout().mul_f64(0.9);
-        let answer = tokio::time::timeout(patience, self.http.send(request)).await;
-        let answer = answer.map_err(|_| StepError::Retry {
+        let asked = async { self.judge(self.http.send(request).await?).await };
+        tokio::time::timeout(patience, asked).await.map_err(|_| StepError::Retry {
             reason: format!("no answer within {patience:?}"),
             after: None,
-        })??;
-        self.judge(answer)
+        })?
     }
 
-    /// Whether the answer is one, and what later steps may read of it.
-    fn judge(&self, answer: Answer) -> Result<Outcome, StepError> {
-        let status = answer.status.as_u16();
-        if answer.status.is_success() || self.keys.accept.contains(&status) {
-            return Ok(Outcome { output: Some(output(&answer)), ..Outcome::default() });
+    /// Whether the answer is one, and what later steps may read of it. Only of one that is done is the body read.
+    async fn judge(&self, answer: Answer) -> Result<Outcome, StepError> {
+        let status = answer.status().as_u16();
+        if answer.status().is_success() || self.keys.accept.contains(&status) {
+            let is_json = answer.is_json();
+            let body = answer.body().await?.filter(|_| is_json);
+            let output = output(status, body.as_deref());
+            return Ok(Outcome { output: Some(output), ..Outcome::default() });
         }
-        let reason = format!("{} answered {}", answer.host, answer.status);
+        let reason = format!("{} answered {}", answer.host(), answer.status());
         match status {
-            408 | 425 | 429 | 500..=599 => Err(StepError::Retry { reason, after: answer.after }),
+            408 | 425 | 429 | 500..=599 => Err(StepError::Retry { reason, after: answer.after() }),
             _final => Err(StepError::Fail { reason }),
         }
     }
 }
 
-fn output(answer: &Answer) -> Value {
-    let status = answer.status.as_u16();
-    let body = answer.is_json.then(|| serde_json::from_slice::<Value>(&answer.body).ok()).flatten();
+fn output(status: u16, json: Option<&[u8]>) -> Value {
+    let body = json.and_then(|json| serde_json::from_slice::<Value>(json).ok());
     match body.map(storable).filter(|body| body.to_string().len() <= MAX_KEPT) {
         Some(body) => json!({ "status": status, "body": body }),
         None => json!({ "status": status }),

@@ -15,13 +15,13 @@ use engine::fact::Fact;
 use engine::step::{Outcome, Step, StepError, StepType};
 use futures_util::future::{BoxFuture, FutureExt};
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
-use reqwest::{Method, StatusCode, Url};
+use reqwest::{Method, Url};
 use ring::hmac;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::json;
 
-use crate::http::{Http, Request};
+use crate::http::{Answer, Http, Request};
 use crate::{Behaviour, Manual, Services, made, unavailable};
 
 /// How long one attempt may take.
@@ -41,7 +41,7 @@ pub struct Webhooks {
 }
 
 /// Tells a customer's system of an event: the delivery which is the workflow's subject. It is tried again until it is
-/// answered with 200 to 299, for a day and a half.
+/// answered with 200 to 299, for a day and a half. The status alone counts, whatever body follows it.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Keys {}
@@ -73,46 +73,42 @@ impl Deliver {
             return Ok(Outcome::default());
         };
         let attempts = cx.attempt();
-        let answered = |status: Option<StatusCode>, error: Option<String>| {
-            let status = status.map(|status| status.as_u16());
+        let answered = |status: Option<u16>, error: Option<String>| {
             let data = json!(Answered { attempts, status, error });
             Ok(Outcome { facts: vec![Fact { kind: WEBHOOK_ANSWERED, data }], ..Outcome::default() })
         };
         if let Some(reason) = &sending.stopped {
             return answered(None, Some(reason.clone()));
         }
-        match self.send(cx, &sending).await {
-            Ok(status) if status.is_success() => answered(Some(status), None),
-            // Whoever says so wants no more of it.
-            Ok(StatusCode::GONE) => answered(Some(StatusCode::GONE), Some("it is gone".into())),
-            Ok(status) if attempts >= ATTEMPTS => {
-                answered(Some(status), Some(format!("it answered {status}")))
-            }
-            Ok(status) => {
-                Err(StepError::Retry { reason: format!("it answered {status}"), after: None })
-            }
+        let answer = match self.send(cx, &sending).await {
+            Ok(answer) => answer,
             Err(StepError::Retry { reason, .. }) if attempts >= ATTEMPTS => {
-                answered(None, Some(reason))
+                return answered(None, Some(reason));
             }
-            Err(StepError::Fail { reason }) => answered(None, Some(reason)),
-            Err(error) => Err(error),
+            Err(StepError::Fail { reason }) => return answered(None, Some(reason)),
+            Err(error) => return Err(error),
+        };
+        let (status, reason, after) = (answer.status(), refusal(&answer), answer.after());
+        // The status has decided already, so nothing that a body does can change it.
+        answer.read_past().await;
+        let code = Some(status.as_u16());
+        match status.as_u16() {
+            200..=299 => answered(code, None),
+            // Whoever says so wants no more of it.
+            410 => answered(code, Some("it is gone".into())),
+            _refused if attempts >= ATTEMPTS => answered(code, Some(reason)),
+            _refused => Err(StepError::Retry { reason, after }),
         }
     }
 
-    async fn send(&self, cx: &Context, sending: &Sending) -> Result<StatusCode, StepError> {
+    async fn send(&self, cx: &Context, sending: &Sending) -> Result<Answer, StepError> {
         let request = self.request(cx.now().timestamp(), sending)?;
         let patience = cx.timeout().mul_f64(0.9);
-        let answer =
-            tokio::time::timeout(patience, self.services.webhooks.http.send(request)).await;
-        let answer = answer.map_err(|_| StepError::Retry {
+        let sent = self.services.webhooks.http.send_once(&request);
+        tokio::time::timeout(patience, sent).await.map_err(|_| StepError::Retry {
             reason: format!("no answer within {patience:?}"),
             after: None,
-        })??;
-        if answer.after.is_some() && !answer.status.is_success() {
-            let reason = format!("it answered {}", answer.status);
-            return Err(StepError::Retry { reason, after: answer.after });
-        }
-        Ok(answer.status)
+        })?
     }
 
     fn request(&self, timestamp: i64, sending: &Sending) -> Result<Request, StepError> {
@@ -140,6 +136,18 @@ impl Deliver {
         let body = Some(sending.body.clone().into_bytes());
         Ok(Request { method: Method::POST, url, headers, body })
     }
+}
+
+/// Why an attempt failed that was answered so.
+fn refusal(answer: &Answer) -> String {
+    let status = answer.status();
+    if !status.is_redirection() {
+        return format!("it answered {status}");
+    }
+    let location = answer.location().map(|url| format!(", `{url}`")).unwrap_or_default();
+    format!(
+        "it answered {status}, and redirects are not followed; set the webhook's url to the final one{location}"
+    )
 }
 
 /// What proves that a message of this id and instant (in seconds since 1970) is ours.

@@ -192,7 +192,8 @@ async fn the_status_decides_whether_it_is_done_tried_again_or_failed() {
 }
 
 #[tokio::test]
-async fn answers_that_are_too_large_or_never_end_are_not_waited_for() {
+async fn of_an_answer_that_is_too_large_the_status_counts_and_one_that_never_ends_is_not_waited_for()
+ {
     let huge = format!("HTTP/1.1 200 OK\r\ncontent-length: 1000000\r\n\r\n{}", "x".repeat(70_000));
     let endless = format!(
         "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n{}",
@@ -200,16 +201,22 @@ async fn answers_that_are_too_large_or_never_end_are_not_waited_for() {
     );
     let slow = "HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nhalf".to_owned();
     let silent = String::new();
+    let missing = endless.replace("200 OK", "404 Not Found");
+    let busy = slow.replace("200 OK", "503 Service Unavailable\r\nretry-after: 9");
     let server = server(vec![
         Answer::Stalls(huge),
         Answer::Stalls(endless),
+        Answer::Stalls(missing),
+        Answer::Stalls(busy),
         Answer::Stalls(slow),
         Answer::Stalls(silent),
     ])
     .await;
     for _ in 0..2 {
-        assert_eq!(failed(ask(&server, "").await), "api.example answers more than 64 KiB");
+        assert_eq!(ask(&server, "").await.unwrap().output, Some(json!({ "status": 200 })));
     }
+    assert_eq!(failed(ask(&server, "").await), "api.example answered 404 Not Found");
+    assert_eq!(tried_again(ask(&server, "").await).1, Some(9));
     for _ in 0..2 {
         let (reason, _) = tried_again(ask(&server, "timeout = \"1s\"").await);
         assert_eq!(reason, "no answer within 900ms");

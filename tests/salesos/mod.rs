@@ -3,6 +3,7 @@
 mod broker;
 mod command;
 mod dev;
+mod faulty;
 mod folder;
 mod http;
 mod patience;
@@ -12,6 +13,7 @@ mod served;
 pub(crate) use broker::{Broker, python};
 pub(crate) use command::{Said, said};
 pub(crate) use dev::{Dev, gone};
+pub(crate) use faulty::{Fault, Faulty};
 pub(crate) use folder::{Folder, command_line, repository, signal};
 pub(crate) use http::Api;
 pub(crate) use patience::until;

@@ -6,7 +6,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
-use crate::salesos::{Api, Dev, Folder, Receiver, until};
+use crate::salesos::{Api, Dev, Fault, Faulty, Folder, Receiver, until};
 
 const SOON: Duration = Duration::from_secs(60);
 
@@ -76,6 +76,136 @@ async fn a_customers_system_is_told_until_it_takes_it_and_again_when_asked() {
     assert_eq!((&again.id, &again.body), (&came[0].id, &came[0].body));
     assert!(again.is_signed_by(secret) && again.is_signed_by(rotated["secret"].as_str().unwrap()));
     ended(&api, "delivered").await;
+    assert_eq!(dev.errors(), Vec::<String>::new());
+    dev.interrupt().await;
+}
+
+/// Answers of 2xx whose bodies do what no body should.
+fn taken() -> Vec<(&'static str, Vec<Fault>)> {
+    let ok = |headers: &str| format!("HTTP/1.1 200 OK\r\nconnection: close\r\n{headers}\r\n");
+    let long = format!("{}{}", ok("content-length: 1000000\r\n"), "x".repeat(1_000_000));
+    let slow = Duration::from_millis(300);
+    vec![
+        ("/long", vec![Fault::Ends(long)]),
+        ("/endless", vec![Fault::Endless(ok(""), "x".repeat(8_192))]),
+        ("/drips", vec![Fault::Drips(ok("content-length: 100000\r\n"), slow)]),
+        ("/cut", vec![Fault::Ends(format!("{}half", ok("content-length: 100\r\n")))]),
+        ("/none", vec![Fault::Ends(ok("content-length: 100\r\n"))]),
+        ("/more", vec![Fault::Ends(format!("{}much more", ok("content-length: 2\r\n")))]),
+        ("/gzip", vec![Fault::Ends(format!("{}not gzip", ok("content-encoding: gzip\r\n")))]),
+        ("/chunks", vec![Fault::Ends(format!("{}zz\r\n", ok("transfer-encoding: chunked\r\n")))]),
+        (
+            "/created",
+            vec![Fault::ends(
+                "HTTP/1.1 299 Whatever\r\nconnection: close\r\ncontent-length: 0\r\n\r\n",
+            )],
+        ),
+    ]
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_status_decides_whatever_body_follows_it() {
+    let folder = Folder::new().await;
+    let mut dev = Dev::start(&folder, &["--time-scale", "60"]).await;
+    let api = sign_up(&mut dev).await;
+    let good = || Fault::ends("HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 0\r\n\r\n");
+    let recovering = [
+        ("/reset", vec![Fault::Resets, good()]),
+        ("/status", vec![Fault::ends("HTTP/1.1 200 OK\r\n"), good()]),
+        ("/noise", vec![Fault::ends("what?\r\n\r\n"), good()]),
+        (
+            "/busy",
+            vec![Fault::Endless("HTTP/1.1 503 Busy\r\n\r\n".into(), "x".repeat(8_192)), good()],
+        ),
+    ];
+    let taken = taken();
+    let all = [taken.as_slice(), &recovering].concat();
+    let faulty = Faulty::open(&all).await;
+    for (path, _) in &all {
+        let hook =
+            json!({ "url": faulty.url(path), "events": ["contact.created"], "description": path });
+        api.post("/api/v1/webhooks", hook).await.with(201);
+    }
+    api.post("/api/v1/contacts", json!({ "email": "eve@lead.example" })).await.with(201);
+    let attempts = |path: &'static str| {
+        let dev = &dev;
+        async move {
+            let found = "select d.attempts::bigint from webhook_deliveries d
+              join webhooks w on w.customer_id = d.customer_id and w.id = d.webhook_id
+              where w.description = $1 and d.status = 'delivered'";
+            sqlx::query_scalar::<_, i64>(found).bind(path).fetch_optional(&dev.db).await.unwrap()
+        }
+    };
+    for (path, _) in &taken {
+        let path = *path;
+        let delivered = until(&format!("{path} to have it"), SOON, || attempts(path)).await;
+        assert_eq!((delivered, faulty.asked(path)), (1, 1), "{path}");
+    }
+    for (path, _) in &recovering {
+        let path = *path;
+        let delivered = until(&format!("{path} to have it"), SOON, || attempts(path)).await;
+        assert_eq!((delivered, faulty.asked(path)), (2, 2), "{path}");
+    }
+    assert_eq!(dev.errors(), Vec::<String>::new());
+    dev.interrupt().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_redirect_is_a_failed_attempt_that_says_where_to_point_the_webhook() {
+    let folder = Folder::new().await;
+    let mut dev = Dev::start(&folder, &[]).await;
+    let api = sign_up(&mut dev).await;
+    let moved =
+        "HTTP/1.1 308 Permanent Redirect\r\nlocation: /new?token=hush\r\ncontent-length: 0\r\n\r\n";
+    let faulty = Faulty::open(&[("/old", vec![Fault::ends(moved)])]).await;
+    let hook = json!({ "url": faulty.url("/old"), "events": ["contact.created"] });
+    api.post("/api/v1/webhooks", hook).await.with(201);
+    api.post("/api/v1/contacts", json!({ "email": "eve@lead.example" })).await.with(201);
+    let tried = until("an attempt to fail", SOON, || async {
+        let page = api.get("/api/v1/webhooks/deliveries?limit=1").await.with(200);
+        let delivery = page["data"].get(0)?.clone();
+        (delivery["attempts"] != 0).then_some(delivery)
+    })
+    .await;
+    assert_eq!((&tried["attempts"], &tried["status"]), (&json!(1), &json!("pending")));
+    let one = format!("/api/v1/webhooks/deliveries/{}", tried["id"].as_str().unwrap());
+    let whole = api.get(&one).await.with(200);
+    assert_eq!(whole["attempts"], 1);
+    assert_eq!(whole["next_attempt_at"], tried["next_attempt_at"]);
+    assert!(whole["next_attempt_at"].is_string(), "{whole}");
+    let reason = format!(
+        "it answered 308 Permanent Redirect, and redirects are not followed; set the webhook's url to the final one, `{}`",
+        faulty.url("/new"),
+    );
+    assert_eq!(whole["failures"][0]["reason"], json!(reason));
+    assert_eq!((faulty.asked("/old"), faulty.asked("/new")), (1, 0));
+    assert_eq!(dev.errors(), Vec::<String>::new());
+    dev.interrupt().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_address_of_an_inner_network_is_refused_when_the_webhook_is_made() {
+    let folder = Folder::new().await;
+    let mut dev = Dev::start(&folder, &[]).await;
+    let api = sign_up(&mut dev).await;
+    let inner = [
+        "https://10.0.0.1/hook",
+        "https://169.254.169.254/latest",
+        "https://0xa.1/",
+        "https://167772161/",
+        "https://[::ffff:10.0.0.1]/",
+        "https://[fd00::1]:8443/",
+    ];
+    let made = json!({ "url": "https://hooks.example.com/x", "events": ["*"] });
+    let made = api.post("/api/v1/webhooks", made).await.with(201);
+    let path = format!("/api/v1/webhooks/{}", made["id"].as_str().unwrap());
+    for url in inner {
+        let refused =
+            api.post("/api/v1/webhooks", json!({ "url": url, "events": ["*"] })).await.with(422);
+        let message = refused["errors"][0]["message"].as_str().unwrap();
+        assert!(message.contains("is not on the public internet"), "{url}: {refused}");
+        api.patch(&path, json!({ "url": url })).await.with(422);
+    }
     assert_eq!(dev.errors(), Vec::<String>::new());
     dev.interrupt().await;
 }

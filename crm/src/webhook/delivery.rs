@@ -34,9 +34,11 @@ pub struct Delivery {
     pub topic: String,
     /// `pending`, until it is answered well (`delivered`) or tried no more (`failed`).
     pub status: String,
-    /// How often it was tried, once it has ended.
+    /// How often it was tried so far.
     pub attempts: i16,
-    /// The status of the last answer.
+    /// When it is tried again, if an attempt failed.
+    pub next_attempt_at: Option<DateTime<Utc>>,
+    /// The status of the last answer, once it has ended.
     pub response_status: Option<i16>,
     /// Why it failed.
     pub error: Option<String>,
@@ -200,12 +202,13 @@ async fn order(
     let again: Vec<bool> = new.iter().map(|new| new.again).collect();
     let ordered = sqlx::query_as!(
         Delivery,
-        "insert into webhook_deliveries (customer_id, id, webhook_id, event_id, topic, contact_id, body, again)
+        r#"insert into webhook_deliveries (customer_id, id, webhook_id, event_id, topic, contact_id, body, again)
          select customer_id, id, webhook_id, event_id, topic, contact_id, body, again
          from unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::uuid[], $5::text[], $6::uuid[], $7::text[], $8::boolean[])
            as n(customer_id, id, webhook_id, event_id, topic, contact_id, body, again)
          on conflict (customer_id, webhook_id, event_id) where not again do nothing
-         returning id, webhook_id, event_id, topic, status, attempts, response_status, error, created_at, ended_at",
+         returning id, webhook_id, event_id, topic, status, attempts, null::timestamptz as "next_attempt_at",
+           response_status, error, created_at, ended_at"#,
         &all(|new| new.customer_id),
         &all(|new| new.id),
         &all(|new| new.webhook_id),

@@ -20,8 +20,11 @@ pub async fn find_delivery(
     id: Uuid,
 ) -> Result<Option<Written>, sqlx::Error> {
     let found = sqlx::query!(
-        "select id, webhook_id, event_id, topic, status, attempts, response_status, error, created_at, ended_at, body
-         from webhook_deliveries where customer_id = $1 and id = $2",
+        r#"select d.id, d.webhook_id, d.event_id, d.topic, d.status, d.response_status, d.error, d.created_at, d.ended_at,
+             d.body, case when d.ended_at is null then coalesce(r.attempt, 0::smallint) else d.attempts end as "attempts!",
+             case when d.ended_at is null then r.next_at end as next_attempt_at
+           from webhook_deliveries d left join engine.runs r on r.id = d.id and r.customer_id = d.customer_id
+           where d.customer_id = $1 and d.id = $2"#,
         customer_id,
         id,
     )
@@ -35,6 +38,7 @@ pub async fn find_delivery(
             topic: row.topic,
             status: row.status,
             attempts: row.attempts,
+            next_attempt_at: row.next_attempt_at,
             response_status: row.response_status,
             error: row.error,
             created_at: row.created_at,
@@ -56,10 +60,13 @@ pub async fn deliveries(
 ) -> Result<Vec<Delivery>, sqlx::Error> {
     sqlx::query_as!(
         Delivery,
-        "select id, webhook_id, event_id, topic, status, attempts, response_status, error, created_at, ended_at
-         from webhook_deliveries where customer_id = $1 and ($2::uuid is null or webhook_id = $2)
-           and ($3::text is null or status = $3) and ($4::uuid is null or id < $4)
-         order by id desc limit $5",
+        r#"select d.id, d.webhook_id, d.event_id, d.topic, d.status, d.response_status, d.error, d.created_at, d.ended_at,
+             case when d.ended_at is null then coalesce(r.attempt, 0::smallint) else d.attempts end as "attempts!",
+             case when d.ended_at is null then r.next_at end as next_attempt_at
+           from webhook_deliveries d left join engine.runs r on r.id = d.id and r.customer_id = d.customer_id
+           where d.customer_id = $1 and ($2::uuid is null or d.webhook_id = $2)
+             and ($3::text is null or d.status = $3) and ($4::uuid is null or d.id < $4)
+           order by d.id desc limit $5"#,
         customer_id,
         filter.webhook_id,
         filter.status,

@@ -7,21 +7,25 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use crm::public_address::is_public;
 use engine::step::StepError;
 use futures_util::future::{BoxFuture, FutureExt};
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
-use reqwest::header::{CONTENT_TYPE, HeaderMap, LOCATION, RETRY_AFTER};
+use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, LOCATION, RETRY_AFTER};
 use reqwest::{Client, Method, Response, StatusCode, Url, redirect};
 use rustls::{ClientConfig, RootCertStore};
 
-use super::address::is_public;
 use super::allowed::AllowedHosts;
 
 /// The most bytes of a body, in either direction.
 pub(crate) const MAX_BODY: usize = 64 * 1024;
+/// The longest address that a reason shows.
+const MAX_SHOWN: usize = 200;
 /// How often an answer may send the request elsewhere.
 const MAX_REDIRECTS: usize = 3;
 const CONNECT: Duration = Duration::from_secs(10);
+/// How long a body may take that nobody reads, before its connection is dropped.
+const UNREAD: Duration = Duration::from_secs(1);
 
 /// Finds the addresses of a host.
 pub type FindAddresses =
@@ -31,7 +35,6 @@ pub type FindAddresses =
 #[derive(Clone)]
 pub struct Http {
     allowed: AllowedHosts,
-    redirects: usize,
     client: Client,
     reachable: fn(IpAddr) -> bool,
 }
@@ -44,40 +47,92 @@ pub(crate) struct Request {
     pub(crate) body: Option<Vec<u8>>,
 }
 
-/// What came back.
-pub(crate) struct Answer {
-    pub(crate) status: StatusCode,
-    pub(crate) host: String,
-    pub(crate) is_json: bool,
-    pub(crate) body: Vec<u8>,
-    /// When the host wants to be asked again.
-    pub(crate) after: Option<Duration>,
+/// What came back: its head, behind which the body is still to be read.
+pub(crate) struct Answer(Response);
+
+impl Answer {
+    pub(crate) fn status(&self) -> StatusCode {
+        self.0.status()
+    }
+
+    pub(crate) fn host(&self) -> &str {
+        host(self.0.url())
+    }
+
+    /// Whether the body says that it is JSON.
+    pub(crate) fn is_json(&self) -> bool {
+        let kind = self.header(&CONTENT_TYPE).unwrap_or_default();
+        let kind = kind.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+        kind == "application/json" || kind.ends_with("+json")
+    }
+
+    /// How long the host wants to be left alone.
+    pub(crate) fn after(&self) -> Option<Duration> {
+        self.header(&RETRY_AFTER)?.trim().parse().ok().map(Duration::from_secs)
+    }
+
+    /// Where a redirect leads, without its query, which may hold a secret.
+    pub(crate) fn location(&self) -> Option<Url> {
+        let mut url = self.0.url().join(self.header(&LOCATION)?).ok()?;
+        url.set_query(None);
+        url.set_fragment(None);
+        let plain = url.username().is_empty() && url.password().is_none();
+        (plain && url.as_str().len() <= MAX_SHOWN).then_some(url)
+    }
+
+    fn header(&self, name: &HeaderName) -> Option<&str> {
+        self.0.headers().get(name)?.to_str().ok()
+    }
+
+    /// The body; `None` if it has more than 64 KiB, of which no more is read.
+    ///
+    /// # Errors
+    /// `Retry` if it ends too early or can't be read.
+    pub(crate) async fn body(mut self) -> Result<Option<Vec<u8>>, StepError> {
+        let mut body = Vec::new();
+        loop {
+            let chunk = self.0.chunk().await.map_err(|error| failed(self.0.url(), &error))?;
+            let Some(chunk) = chunk else { return Ok(Some(body)) };
+            if body.len() + chunk.len() > MAX_BODY {
+                return Ok(None);
+            }
+            body.extend_from_slice(&chunk);
+        }
+    }
+
+    /// Reads past a body that nobody needs, so that the connection can be used again. A body that is long, slow or
+    /// broken costs only its connection.
+    pub(crate) async fn read_past(mut self) {
+        let mut left = MAX_BODY;
+        let read = async move {
+            while let Ok(Some(chunk)) = self.0.chunk().await {
+                let Some(rest) = left.checked_sub(chunk.len()) else { return };
+                left = rest;
+            }
+        };
+        let _read_or_dropped = tokio::time::timeout(UNREAD, read).await;
+    }
 }
 
 impl Http {
     /// Reaches these hosts, where their addresses lie in the public internet.
     pub fn new(allowed: AllowedHosts) -> Self {
-        Self::reaching(allowed, MAX_REDIRECTS, asked(), is_public)
+        Self::reaching(allowed, asked(), is_public)
     }
 
-    /// Reaches every host over TLS, where its addresses lie in the public internet, and no other that it redirects to;
-    /// in development this machine as well, and without TLS.
+    /// Reaches every host over TLS, where its addresses lie in the public internet; in development this machine as well,
+    /// and without TLS.
     pub fn anywhere(development: bool) -> Self {
         let reachable = if development { or_loopback } else { is_public };
-        Self::reaching(AllowedHosts::anywhere(development), 0, asked(), reachable)
+        Self::reaching(AllowedHosts::anywhere(development), asked(), reachable)
     }
 
     /// The same as `new` for tests: addresses are found by `find`, and this machine's own count as public.
     pub fn on_this_machine(allowed: AllowedHosts, find: FindAddresses) -> Self {
-        Self::reaching(allowed, MAX_REDIRECTS, find, or_loopback)
+        Self::reaching(allowed, find, or_loopback)
     }
 
-    fn reaching(
-        allowed: AllowedHosts,
-        redirects: usize,
-        find: FindAddresses,
-        reachable: fn(IpAddr) -> bool,
-    ) -> Self {
+    fn reaching(allowed: AllowedHosts, find: FindAddresses, reachable: fn(IpAddr) -> bool) -> Self {
         let roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let tls = ClientConfig::builder_with_provider(provider)
@@ -94,24 +149,36 @@ impl Http {
             .user_agent(concat!("SalesOS/", env!("CARGO_PKG_VERSION")))
             .build()
             .expect("a client whose TLS is set up can be built");
-        Self { allowed, redirects, client, reachable }
+        Self { allowed, client, reachable }
     }
 
     /// Asks, and follows where the answer sends to, as long as that is allowed, too.
     ///
     /// # Errors
-    /// `Fail` where it may not be asked or answers too much, `Retry` where it could not be reached.
+    /// `Fail` where it may not be asked, `Retry` where it could not be reached.
     pub(crate) async fn send(&self, mut request: Request) -> Result<Answer, StepError> {
-        for _ in 0..=self.redirects {
-            self.permit(&request.url)?;
-            let response = self.once(&request).await?;
-            match redirected(&response, &request)? {
+        for _ in 0..=MAX_REDIRECTS {
+            let answer = self.send_once(&request).await?;
+            match redirected(&answer.0, &request)? {
                 Some(elsewhere) => request = elsewhere,
-                None => return answer(response).await,
+                None => return Ok(answer),
             }
         }
-        let most = self.redirects;
-        Err(fail(format!("{} redirects more than {most} times", host(&request.url))))
+        Err(fail(format!("{} redirects more than {MAX_REDIRECTS} times", host(&request.url))))
+    }
+
+    /// Asks, and follows no redirect.
+    ///
+    /// # Errors
+    /// `Fail` where it may not be asked, `Retry` where it could not be reached.
+    pub(crate) async fn send_once(&self, request: &Request) -> Result<Answer, StepError> {
+        self.permit(&request.url)?;
+        let asked = self.client.request(request.method.clone(), request.url.clone());
+        let mut asked = asked.headers(request.headers.clone());
+        if let Some(body) = &request.body {
+            asked = asked.body(body.clone());
+        }
+        asked.send().await.map(Answer).map_err(|error| failed(&request.url, &error))
     }
 
     /// Refuses hosts that are not listed, and addresses that are written out and lie inside.
@@ -128,15 +195,6 @@ impl Http {
             Ok(address) if !(self.reachable)(address) => Err(fail(NotPublic(address).to_string())),
             Ok(_) | Err(_) => Ok(()),
         }
-    }
-
-    async fn once(&self, request: &Request) -> Result<Response, StepError> {
-        let asked = self.client.request(request.method.clone(), request.url.clone());
-        let mut asked = asked.headers(request.headers.clone());
-        if let Some(body) = &request.body {
-            asked = asked.body(body.clone());
-        }
-        asked.send().await.map_err(|error| failed(&request.url, &error))
     }
 }
 
@@ -182,29 +240,6 @@ fn redirected(response: &Response, request: &Request) -> Result<Option<Request>,
         (request.method.clone(), request.body.clone())
     };
     Ok(Some(Request { method, url, headers, body }))
-}
-
-async fn answer(mut response: Response) -> Result<Answer, StepError> {
-    let url = response.url().clone();
-    let header = |name| response.headers().get(name)?.to_str().ok();
-    let kind = header(CONTENT_TYPE).unwrap_or_default();
-    let kind = kind.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
-    let after = header(RETRY_AFTER).and_then(|seconds| seconds.trim().parse().ok());
-    let status = response.status();
-    let mut body = Vec::new();
-    while let Some(chunk) = response.chunk().await.map_err(|error| failed(&url, &error))? {
-        if body.len() + chunk.len() > MAX_BODY {
-            return Err(fail(format!("{} answers more than {} KiB", host(&url), MAX_BODY / 1024)));
-        }
-        body.extend_from_slice(&chunk);
-    }
-    Ok(Answer {
-        status,
-        host: host(&url).to_owned(),
-        is_json: kind == "application/json" || kind.ends_with("+json"),
-        body,
-        after: after.map(Duration::from_secs),
-    })
 }
 
 /// What it means that a request failed: what the guard refused fails alike the next time.

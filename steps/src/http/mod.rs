@@ -1,6 +1,5 @@
 //! How steps reach other systems over HTTP.
 
-mod address;
 mod allowed;
 mod client;
 

@@ -36,9 +36,11 @@ pub(super) struct DeliveryBody {
     event: String,
     /// `pending`, until it is answered with 200 to 299 (`delivered`) or tried no more (`failed`).
     status: String,
-    /// How often it was tried, once it has ended.
+    /// The number of attempts so far, counted as each ends.
     attempts: i16,
-    /// The status of the last answer.
+    /// When it is tried again; `null` while an attempt is under way and once it has ended.
+    next_attempt_at: Option<DateTime<Utc>>,
+    /// The status of the last answer, once it has ended.
     response_status: Option<i16>,
     error: Option<String>,
     ended_at: Option<DateTime<Utc>>,
@@ -54,6 +56,7 @@ pub(super) fn show(delivery: Delivery) -> DeliveryBody {
         event: delivery.topic,
         status: delivery.status,
         attempts: delivery.attempts,
+        next_attempt_at: delivery.next_attempt_at,
         response_status: delivery.response_status,
         error: delivery.error,
         ended_at: delivery.ended_at,

@@ -2,19 +2,23 @@
 
 mod deliveries;
 
+use std::net::IpAddr;
+
 use axum::Json;
 use axum::extract::{Path, State as Shared};
-use axum::http::uri::{Scheme, Uri};
+use axum::http::uri::Uri;
 use axum::http::{HeaderMap, HeaderName, StatusCode, header};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use chrono::{DateTime, Utc};
+use crm::public_address::is_public;
 use crm::webhook::{self, Wanted, Webhook, WebhookError};
 use engine::{clock, id};
 use ring::rand::{SecureRandom, SystemRandom};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use sqlx::PgConnection;
+use url::{Host, Url};
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -104,7 +108,7 @@ struct MadeWebhook {
 #[serde(deny_unknown_fields)]
 #[schema(as = NewWebhook)]
 struct Create {
-    /// With https; in development also with http. Its addresses are of the public internet.
+    /// With https, at a host of the public internet; in development also with http, and on this machine.
     #[schema(example = "https://hooks.example.com/salesos")]
     url: String,
     /// Of what it is told: such as `contact.created`, `contact.*`, or `*` for all.
@@ -115,21 +119,39 @@ struct Create {
     secret: Option<String>,
 }
 
-fn check(state: &State, wanted: Wanted<'_>) -> Result<(), Problem> {
-    bounded("url", wanted.url, URL_LETTERS)?;
-    let uri: Option<Uri> = wanted.url.parse().ok();
-    let authority = uri.as_ref().and_then(Uri::authority);
-    if authority.is_none_or(|authority| authority.as_str().contains('@')) {
-        return Err(Problem::invalid(
-            "url",
-            "is no address; write such as https://hooks.example.com/salesos",
+/// Refuses what a delivery would refuse as well. Where a name leads is looked up for each delivery.
+fn check_url(state: &State, text: &str) -> Result<(), Problem> {
+    let production = state.edge.is_production();
+    bounded("url", text, URL_LETTERS)?;
+    let wrong = |message: String| Problem::invalid("url", message);
+    let url =
+        Url::parse(text).ok().filter(|url| url.username().is_empty() && url.password().is_none());
+    let (Some(url), Ok(_)) = (url, text.parse::<Uri>()) else {
+        return Err(wrong(
+            "is not a URL; write one such as https://hooks.example.com/salesos".into(),
         ));
+    };
+    if url.scheme() != "https" && (production || url.scheme() != "http") {
+        return Err(wrong("does not begin with https://; write such a URL".into()));
     }
-    let scheme = uri.as_ref().and_then(Uri::scheme);
-    let plain = scheme == Some(&Scheme::HTTP) && !state.edge.is_production();
-    if scheme != Some(&Scheme::HTTPS) && !plain {
-        return Err(Problem::invalid("url", "begins with https://"));
+    let (address, here) = match url.host() {
+        Some(Host::Ipv4(address)) => (Some(IpAddr::V4(address)), address.is_loopback()),
+        Some(Host::Ipv6(address)) => (Some(IpAddr::V6(address)), address.is_loopback()),
+        Some(Host::Domain(name)) => (None, name == "localhost" || name.ends_with(".localhost")),
+        None => return Err(wrong("names no host; write one such as hooks.example.com".into())),
+    };
+    let inner = here || address.is_some_and(|address| !is_public(address));
+    if inner && (production || !here) {
+        let host = url.host_str().unwrap_or_default();
+        return Err(wrong(format!(
+            "leads to `{host}`, which is not on the public internet; write a host that is"
+        )));
     }
+    Ok(())
+}
+
+fn check(state: &State, wanted: Wanted<'_>) -> Result<(), Problem> {
+    check_url(state, wanted.url)?;
     if !(1..=EVENTS).contains(&wanted.events.len()) {
         return Err(Problem::invalid("events", format!("are 1 to {EVENTS}")));
     }
