@@ -24,7 +24,7 @@ pub static REGISTRY: LazyLock<Registry> = LazyLock::new(|| {
         .connect_lazy("postgres://nobody@127.0.0.1:1/none")
         .expect("the address can be read");
     let mailboxes = Mailboxes { data_dir: PathBuf::new(), seed: 1 };
-    steps::registry(&Services { db, mailboxes, http: Http::new(AllowedHosts::default()) })
+    steps::registry(&Services { db, mailboxes, system_mail: None, http: Http::new(AllowedHosts::default()) })
 });
 
 /// What is done with any text.

@@ -15,6 +15,7 @@ use engine::worker::{self, Worker};
 use engine::{clock, id, run};
 use providers::mail::{InboundKind, InboundMail, MailProvider};
 use providers::mock::{MockMail, PersonaSettings};
+use providers::system_mail::SystemMail;
 use sqlx::PgPool;
 use steps::{AllowedHosts, Http, Mailboxes, Services, Webhooks};
 use tokio_util::sync::CancellationToken;
@@ -39,13 +40,19 @@ const INBOUND_EVERY: Duration = Duration::from_millis(100);
 /// no other system.
 pub(crate) fn definitions(db: PgPool, data_dir: &Path) -> Definitions {
     let (http, webhooks) = (Http::new(AllowedHosts::default()), Http::anywhere(false));
-    working(db, data_dir, http, Webhooks { http: webhooks, vault: Vault::default() })
+    working(db, data_dir, None, http, Webhooks { http: webhooks, vault: Vault::default() })
 }
 
 /// The same for who also runs their steps, which ask others these ways.
-fn working(db: PgPool, data_dir: &Path, http: Http, webhooks: Webhooks) -> Definitions {
+fn working(
+    db: PgPool,
+    data_dir: &Path,
+    system_mail: Option<SystemMail>,
+    http: Http,
+    webhooks: Webhooks,
+) -> Definitions {
     let mailboxes = Mailboxes { data_dir: data_dir.to_path_buf(), seed: SEED };
-    Definitions::new(steps::registry(&Services { db, mailboxes, http, webhooks }))
+    Definitions::new(steps::registry(&Services { db, mailboxes, system_mail, http, webhooks }))
 }
 
 /// Where events are told and applied.
@@ -70,7 +77,8 @@ pub(crate) async fn start(
     let db = database.pool(Role::Worker, 16).await?;
     let http = Http::new(settings.http_allow.clone());
     let webhooks = Webhooks { http: Http::anywhere(!settings.is_production), vault };
-    let definitions = working(db.clone(), &data_dir, http, webhooks);
+    let system_mail = settings.system_mail.sender(&data_dir);
+    let definitions = working(db.clone(), &data_dir, system_mail, http, webhooks);
     let worker = Worker {
         queue: worker::pool(database.options(Role::Worker)).await?,
         definitions: definitions.clone(),

@@ -4,6 +4,7 @@
 mod database;
 mod kafka;
 mod serving;
+mod system_mail;
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -18,6 +19,7 @@ use engine::worker::Retention;
 pub(crate) use kafka::{Authority, KafkaSettings};
 pub(crate) use serving::{AuthMode, Serving};
 use steps::AllowedHosts;
+pub(crate) use system_mail::SystemMailSettings;
 
 /// What a process needs to know. Secrets have no `Debug`.
 pub(crate) struct Settings {
@@ -39,6 +41,8 @@ pub(crate) struct Settings {
     pub(crate) refresh_seconds: u64,
     /// What a customer without a mailbox sends through.
     pub(crate) email_provider: EmailProvider,
+    /// By what way our own mail leaves, such as links that set a password.
+    pub(crate) system_mail: SystemMailSettings,
     /// The hosts that workflows may ask.
     pub(crate) http_allow: AllowedHosts,
     /// How long what is over stays.
@@ -92,6 +96,7 @@ impl Settings {
             access_seconds: seconds("JWT_ACCESS_EXPIRY", get("JWT_ACCESS_EXPIRY"), "15m")?,
             refresh_seconds: seconds("JWT_REFRESH_EXPIRY", get("JWT_REFRESH_EXPIRY"), "7d")?,
             email_provider: email_provider(get("EMAIL_PROVIDER"), production)?,
+            system_mail: SystemMailSettings::of(&get, production)?,
             http_allow: http_allow(get("SALESOS_HTTP_ALLOW"))?,
             retention: Retention {
                 history: length("RETENTION_HISTORY", get("RETENTION_HISTORY"), "365d")?,
@@ -246,13 +251,16 @@ mod tests {
                 access_seconds,
                 refresh_seconds,
                 email_provider,
+                system_mail,
                 http_allow,
                 retention,
                 kafka,
                 serving,
                 log_filter,
             } = settings.expect("defaults are good");
-            let kept = (token_keys.is_some(), vault.is_some(), is_production, kafka.is_some());
+            let files = matches!(system_mail, SystemMailSettings::Files);
+            let kept =
+                (token_keys.is_some(), vault.is_some(), is_production, kafka.is_some(), files);
             let texts = (database.is_some(), data_dir, kept, public_url, log_filter);
             (texts, access_seconds, refresh_seconds, email_provider, http_allow, retention, serving)
         };

@@ -59,6 +59,17 @@ pub struct Settings {
     pub sender: crm::enrollment::Sender,
     /// Where people reach the application, without a slash at its end; links in mails begin with it.
     pub public_url: String,
+    /// Whether a mail to a user can leave.
+    pub user_mail: UserMail,
+}
+
+/// Whether a mail to a user can leave, such as one with a link that sets a password.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum UserMail {
+    /// Workers have a way for it.
+    Possible,
+    /// Nobody has set one, so what needs a mail is refused.
+    Impossible,
 }
 
 /// What services need of the process that serves them.

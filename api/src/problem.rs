@@ -68,6 +68,8 @@ pub enum Kind {
     Internal,
     /// It took too long, or the database does not answer; worth trying again.
     Unavailable,
+    /// It needs a mail, and whoever runs the server has set no way for one.
+    NoMailServer,
     /// A service behind the gateway answered what can't be read.
     BadGateway,
     /// A service behind the gateway did not answer in time.
@@ -165,6 +167,9 @@ impl Kind {
             }
             Self::Internal => (Status::INTERNAL_SERVER_ERROR, "internal", "Something broke here"),
             Self::Unavailable => (Status::SERVICE_UNAVAILABLE, "unavailable", "Try again soon"),
+            Self::NoMailServer => {
+                (Status::SERVICE_UNAVAILABLE, "no-mail-server", "No mail can leave this server")
+            }
             Self::BadGateway => (Status::BAD_GATEWAY, "bad-gateway", "A service answers badly"),
             Self::GatewayTimeout => {
                 (Status::GATEWAY_TIMEOUT, "gateway-timeout", "A service took too long")
@@ -326,7 +331,7 @@ impl IntoResponse for Problem {
                 let challenge = HeaderValue::from_static("Bearer realm=\"salesos\"");
                 response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);
             }
-            Kind::Unavailable | Kind::TooMany => {
+            Kind::Unavailable | Kind::NoMailServer | Kind::TooMany => {
                 // Whole seconds, never too few.
                 let left = self.retry_after.unwrap_or_default().as_millis().div_ceil(1_000).max(1);
                 if let Ok(seconds) = HeaderValue::from_str(&left.to_string()) {

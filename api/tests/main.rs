@@ -19,7 +19,7 @@ mod suppressions;
 
 use std::sync::Arc;
 
-use api::{Outside, Services, Settings, TokenKeys};
+use api::{Outside, Services, Settings, TokenKeys, UserMail};
 use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::http::Request;
@@ -41,6 +41,7 @@ async fn door(database: &database::TestDatabase) -> (Router, PgPool) {
         refresh_seconds: 3_600,
         sender: Sender::DefaultOrMock,
         public_url: "http://localhost:3010".into(),
+        user_mail: UserMail::Possible,
     };
     let definitions = Definitions::new(Registry::new());
     let services = Services {

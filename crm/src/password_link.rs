@@ -17,7 +17,8 @@ pub struct MailedLink {
     pub lifetime_seconds: u32,
 }
 
-/// Keeps a link.
+/// Keeps a link. One that was mailed twice, since a crash took away what was known of the first time, is kept once and
+/// lasts from the second time, unless it was used in between.
 ///
 /// # Errors
 /// What the statement returned.
@@ -28,7 +29,9 @@ pub async fn keep(
 ) -> Result<(), sqlx::Error> {
     sqlx::query!(
         "insert into password_links (customer_id, id, user_id, token_hash, expires_at)
-         values ($1, $2, $3, $4, clock_timestamp() + make_interval(secs => $5))",
+         values ($1, $2, $3, $4, clock_timestamp() + make_interval(secs => $5))
+         on conflict (token_hash) do update set expires_at = excluded.expires_at
+           where password_links.customer_id = excluded.customer_id",
         customer_id,
         clock::new_id(),
         link.user_id,

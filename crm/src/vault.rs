@@ -4,8 +4,8 @@
 use std::sync::Arc;
 
 use ring::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
-use ring::digest;
 use ring::rand::{SecureRandom, SystemRandom};
+use ring::{digest, hmac};
 use uuid::Uuid;
 
 /// The fewest characters of a key.
@@ -26,6 +26,7 @@ impl Default for Vault {
 struct Sealing {
     name: [u8; NAME],
     key: LessSafeKey,
+    deriving: hmac::Key,
 }
 
 /// Why something is not opened, or not sealed.
@@ -36,6 +37,9 @@ pub enum VaultError {
         "it was sealed with a key that ENCRYPTION_KEY does not hold; add that behind the new one"
     )]
     UnknownKey,
+    /// There is none.
+    #[error("ENCRYPTION_KEY is not set; set it, the same for all processes")]
+    NoKey,
     /// It is not what was sealed.
     #[error("what is kept was not sealed here, or has been changed")]
     Broken,
@@ -59,9 +63,9 @@ impl Vault {
     /// Seals a secret of a record; it opens as the same record's alone.
     ///
     /// # Errors
-    /// `NoRandomness`.
+    /// `NoKey` or `NoRandomness`.
     pub fn seal(&self, record: Uuid, secret: &[u8]) -> Result<Vec<u8>, VaultError> {
-        let Some(sealing) = self.0.first() else { return Err(VaultError::UnknownKey) };
+        let sealing = self.0.first().ok_or(VaultError::NoKey)?;
         let mut nonce = [0; NONCE_LEN];
         SystemRandom::new().fill(&mut nonce).map_err(|_| VaultError::NoRandomness)?;
         let mut sealed = secret.to_vec();
@@ -71,6 +75,24 @@ impl Vault {
             .seal_in_place_append_tag(with.0, with.1, &mut sealed)
             .map_err(|_| VaultError::Broken)?;
         Ok([sealing.name.as_slice(), &nonce, &sealed].concat())
+    }
+
+    /// A secret that follows from the newest key and from what it is for: the same each time, and of no use for
+    /// anything else. Nobody can compute it who has only the database.
+    ///
+    /// # Errors
+    /// `NoKey`.
+    pub fn derive(&self, purpose: &str, record: Uuid, about: &str) -> Result<[u8; 32], VaultError> {
+        let sealing = self.0.first().ok_or(VaultError::NoKey)?;
+        let mut context = hmac::Context::with_key(&sealing.deriving);
+        for part in [purpose.as_bytes(), record.as_bytes(), about.as_bytes()] {
+            // Its length before each part, so that no two lists of parts are the same bytes.
+            context.update(&u64::try_from(part.len()).unwrap_or(u64::MAX).to_be_bytes());
+            context.update(part);
+        }
+        let mut secret = [0; 32];
+        secret.copy_from_slice(context.sign().as_ref());
+        Ok(secret)
     }
 
     /// Opens a secret of a record.
@@ -96,13 +118,17 @@ impl Sealing {
             return Err(format!("has a key of {length} characters; write at least {LEAST}"));
         }
         let hash = digest::digest(&digest::SHA256, key.as_bytes());
+        // Another key than the one that seals, so that neither tells anything of the other.
+        let deriving =
+            hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, hash.as_ref()), b"derived secrets");
+        let deriving = hmac::Key::new(hmac::HMAC_SHA256, deriving.as_ref());
         let key = UnboundKey::new(&AES_256_GCM, hash.as_ref())
             .map_err(|_| "can't be used as a key".to_owned())?;
         // The name is of a hash of the key that is used, and tells nothing of it.
         let name = digest::digest(&digest::SHA256, hash.as_ref());
         let mut short = [0; NAME];
         short.copy_from_slice(&name.as_ref()[..NAME]);
-        Ok(Self { name: short, key: LessSafeKey::new(key) })
+        Ok(Self { name: short, key: LessSafeKey::new(key), deriving })
     }
 }
 
@@ -129,6 +155,23 @@ mod tests {
         *changed.last_mut().expect("bytes") ^= 1;
         assert_eq!(old.open(record, &changed), Err(VaultError::Broken));
         assert_eq!(old.open(record, b"short"), Err(VaultError::Broken));
+    }
+
+    #[test]
+    fn a_derived_secret_is_the_same_each_time_and_for_one_purpose_alone() {
+        let (vault, record) = (Vault::of(&[NEW, OLD]).expect("keys"), Uuid::from_u128(7));
+        let secret = vault.derive("link", record, "run").expect("a key");
+        assert_eq!(Vault::of(&[NEW]).expect("a key").derive("link", record, "run"), Ok(secret));
+        for other in [
+            vault.derive("links", record, "un"),
+            vault.derive("link", Uuid::from_u128(8), "run"),
+            vault.derive("link", record, "run2"),
+            Vault::of(&[OLD]).expect("a key").derive("link", record, "run"),
+        ] {
+            assert_ne!(other, Ok(secret));
+        }
+        assert_eq!(Vault::default().derive("link", record, "run"), Err(VaultError::NoKey));
+        assert_eq!(Vault::default().seal(record, b"whsec"), Err(VaultError::NoKey));
     }
 
     #[test]

@@ -8,3 +8,4 @@ pub mod mail;
 pub mod message_id;
 pub mod mime;
 pub mod mock;
+pub mod system_mail;

@@ -94,6 +94,13 @@ pub fn build(mail: &OutgoingMail, now: DateTime<Utc>) -> Result<Vec<u8>, Invalid
     Ok(message.formatted())
 }
 
+/// Reads a sender, `name@example.com` or `Name <name@example.com>`; `None` if a mail can't come from it.
+pub fn read_sender(text: &str) -> Option<Address> {
+    let read: Mailbox = text.parse().ok()?;
+    let address = Address { name: read.name.unwrap_or_default(), email: read.email.to_string() };
+    mailbox("from", &address).is_ok().then_some(address)
+}
+
 fn mailbox(field: &'static str, address: &Address) -> Result<Mailbox, InvalidMail> {
     let name = one_line(field, &address.name)?;
     one_line(field, &address.email)?;

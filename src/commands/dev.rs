@@ -18,7 +18,7 @@ use crate::database::{Database, Role, Running};
 use crate::out;
 use crate::postgres::{Cluster, secret, unusable, write_secret};
 use crate::process::Telling;
-use crate::settings::{DatabaseSettings, EmailProvider, Settings};
+use crate::settings::{DatabaseSettings, EmailProvider, Settings, SystemMailSettings};
 use crate::{Ending, kafka, listening, process, telemetry};
 
 /// Its arguments.
@@ -169,12 +169,24 @@ async fn keep_time(
     Ok(())
 }
 
+/// Says at the start what a production without a mail server can't do.
+pub(super) fn warn_without_mail(settings: &Settings) {
+    match settings.system_mail {
+        SystemMailSettings::Nowhere => tracing::warn!(
+            "SYSTEM_MAIL_URL is not set, so sign-up, invitations and forgotten passwords answer 503; set it and \
+             SYSTEM_MAIL_FROM"
+        ),
+        SystemMailSettings::Files | SystemMailSettings::Server(..) => {}
+    }
+}
+
 /// What the API needs.
 pub(super) async fn services(
     settings: &Settings,
     database: &Database,
     data_dir: &Path,
 ) -> Result<api::Services> {
+    warn_without_mail(settings);
     Ok(api::Services {
         // The API reads definitions and runs none of their steps.
         definitions: process::definitions(database.unopened(Role::Api), data_dir),
@@ -192,6 +204,12 @@ pub(super) async fn services(
                 EmailProvider::Connected => crm::enrollment::Sender::Default,
             },
             public_url: settings.public_url.clone(),
+            user_mail: match settings.system_mail {
+                SystemMailSettings::Nowhere => api::UserMail::Impossible,
+                SystemMailSettings::Files | SystemMailSettings::Server(..) => {
+                    api::UserMail::Possible
+                }
+            },
         },
     })
 }

@@ -10,7 +10,7 @@ use serde::Serialize;
 use crate::Ending;
 use crate::database::{Database, MIGRATIONS, Role, applied};
 use crate::listing::{self, Listing};
-use crate::settings::{KafkaSettings, Settings};
+use crate::settings::{KafkaSettings, Settings, SystemMailSettings};
 use crate::{kafka, postgres};
 
 /// Its arguments.
@@ -32,6 +32,7 @@ pub(crate) async fn run(args: Args, settings: Settings) -> Result<Ending> {
     let right = Cell::new(true);
     let look = || async {
         let mut findings = vec![programs(&settings), folder(&settings), database(&settings).await];
+        findings.extend(system_mail(&settings).await);
         if let Some(settings) = &settings.kafka {
             findings.push(broker(settings).await);
         }
@@ -75,6 +76,24 @@ fn folder(settings: &Settings) -> Finding {
         Err(_) => (true, "not there yet; `salesos dev` makes it".into()),
     };
     Finding { what: "data folder", right, detail: format!("{} {detail}", folder.display()) }
+}
+
+/// Nothing in development without a mail server: files need none.
+async fn system_mail(settings: &Settings) -> Option<Finding> {
+    let (right, detail) = match &settings.system_mail {
+        SystemMailSettings::Nowhere => (
+            false,
+            "SYSTEM_MAIL_URL is not set, so sign-up, invitations and forgotten passwords answer 503; set it and \
+             SYSTEM_MAIL_FROM"
+                .into(),
+        ),
+        SystemMailSettings::Files => return None,
+        SystemMailSettings::Server(server, _) => match server.check().await {
+            Ok(()) => (true, format!("{} answers", server.address())),
+            Err(reason) => (false, reason),
+        },
+    };
+    Some(Finding { what: "system mail", right, detail })
 }
 
 async fn broker(settings: &KafkaSettings) -> Finding {

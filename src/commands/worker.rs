@@ -31,9 +31,12 @@ pub(crate) async fn run(args: Args, settings: Settings) -> Result<Ending> {
         let vault = if settings.vault.is_some() || dev::keeps_encryption_key(&data_dir) {
             dev::vault(&settings, &data_dir)?
         } else {
-            tracing::warn!("ENCRYPTION_KEY is not set, so that webhooks can't be signed here");
+            tracing::warn!(
+                "ENCRYPTION_KEY is not set, so neither webhooks nor links that set a password leave from here; set it"
+            );
             Vault::default()
         };
+        dev::warn_without_mail(&settings);
         let Start { database, tasks, stop } = start;
         process::start(database, data_dir, &settings, vault, telling, tasks, stop).await
     };

@@ -31,6 +31,7 @@ use std::time::Duration;
 
 use engine::step::{Effect, Output, Registry, Step, StepError, StepType, Subject};
 use futures_util::FutureExt;
+use providers::system_mail::SystemMail;
 use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 use serde_json::json;
@@ -47,9 +48,11 @@ pub struct Services {
     pub db: PgPool,
     /// Through what they send.
     pub mailboxes: Mailboxes,
+    /// Through what our own mail leaves, if anything is set.
+    pub system_mail: Option<SystemMail>,
     /// Through what they ask other systems.
     pub http: Http,
-    /// Through what they tell customers' systems, and what opens the secrets that sign that.
+    /// Through what they tell customers' systems, and what opens the secrets that sign that and derives others.
     pub webhooks: Webhooks,
 }
 

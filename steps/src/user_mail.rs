@@ -1,9 +1,9 @@
-//! `user.mail`: writes to a user of ours, with a link by which they set their password. The link's token exists in the
-//! mail alone; its hash is a fact. A second mail after a crash brings another link, and the first one used ends all.
+//! `user.mail`: writes to a user of ours, with a link by which they set their password. It leaves as our own mail, never
+//! through a customer's mailbox, whose users would read it. The link's token exists in the mail alone; its hash is a
+//! fact. It follows from the run under ENCRYPTION_KEY, so that another attempt brings the same link.
 
 use std::sync::Arc;
 
-use crm::mailbox::{self, Mailbox};
 use crm::password_link::MailedLink;
 use crm::writers::PASSWORD_LINK_SENT;
 use engine::context::Context;
@@ -12,20 +12,22 @@ use engine::step::{Outcome, Reference, Step, StepError, StepType};
 use futures_util::future::{BoxFuture, FutureExt};
 use providers::mail::{Address, OutgoingMail, SendError};
 use providers::message_id;
+use providers::system_mail::SystemMail;
 use ring::digest;
-use ring::rand::{SecureRandom, SystemRandom};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::template::render;
-use crate::{Behaviour, Manual, Services, made, unavailable};
+use crate::{Behaviour, Manual, Services, made};
 
+/// What names the token among all that is derived.
+const PURPOSE: &str = "password link";
 /// The longest that a link may be good.
 const LONGEST_MINUTES: u32 = 14 * 24 * 60;
 
-/// Writes to a user, the workflow's subject, with a link by which they set their password: `{{ token }}` is good
-/// once.
+/// Writes to a user, the workflow's subject, with a link by which they set their password: `{{ token }}` is valid
+/// once. The mail leaves through `SYSTEM_MAIL_URL`, not through a mailbox.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Keys {
@@ -73,17 +75,28 @@ pub(crate) fn step_type(services: Services, behaviour: Behaviour, manual: Manual
 }
 
 impl UserMail {
-    async fn mailbox(&self, cx: &Context) -> Result<Mailbox, StepError> {
-        let found = mailbox::find_default(&self.services.db, cx.customer_id()).await;
-        found.map_err(|error| unavailable(&error))?.ok_or_else(|| StepError::Fail {
-            reason: "no mailbox is connected through which the user could be written to".into(),
+    fn system_mail(&self) -> Result<&SystemMail, StepError> {
+        // Another worker may have it, or this one at its next start.
+        self.services.system_mail.as_ref().ok_or_else(|| StepError::Retry {
+            reason: "SYSTEM_MAIL_URL is not set for this worker; set it and SYSTEM_MAIL_FROM"
+                .into(),
+            after: None,
         })
+    }
+
+    /// A token that nobody can guess, the same for every attempt of the step.
+    fn token(&self, cx: &Context) -> Result<String, StepError> {
+        let vault = &self.services.webhooks.vault;
+        let secret = vault
+            .derive(PURPOSE, cx.customer_id(), &cx.key())
+            .map_err(|error| StepError::Retry { reason: error.to_string(), after: None })?;
+        Ok(secret.iter().map(|byte| format!("{byte:02x}")).collect())
     }
 
     fn mail(
         &self,
         cx: &Context,
-        mailbox: &Mailbox,
+        from: &Address,
         variables: &Value,
     ) -> Result<OutgoingMail, StepError> {
         let missing = |what: &str| StepError::Fail {
@@ -95,14 +108,14 @@ impl UserMail {
         let text = template.text.as_ref().ok_or_else(|| missing("text"))?;
         let address = |name: &str, email: &str| Address { name: name.into(), email: email.into() };
         let user = |field: &str| variables["user"][field].as_str().unwrap_or_default();
-        let send_key = format!("{}/{}", cx.key(), cx.attempt());
+        let send_key = cx.key();
         Ok(OutgoingMail {
-            from: address(&mailbox.name, &mailbox.email),
+            from: from.clone(),
             to: address(user("name"), &crm::address::stored(user("email"))),
             subject: render("the subject", subject, variables)?,
             text: render("the text", text, variables)?,
             html: None,
-            message_id: message_id::derive(&send_key, &mailbox.email),
+            message_id: message_id::derive(&send_key, &from.email),
             in_reply_to: None,
             references: Vec::new(),
             send_key,
@@ -113,13 +126,13 @@ impl UserMail {
     }
 
     async fn write(&self, cx: &Context) -> Result<Outcome, StepError> {
-        let mailbox = self.mailbox(cx).await?;
-        let (token, hash) = token()?;
+        let system_mail = self.system_mail()?;
+        let token = self.token(cx)?;
+        let hash = digest::digest(&digest::SHA256, token.as_bytes()).as_ref().to_vec();
         let mut variables = cx.variables().await?;
         variables["token"] = token.into();
-        let mail = self.mail(cx, &mailbox, &variables)?;
-        let provider = self.services.mailboxes.open(&mailbox)?;
-        provider.send(&mail, cx.now()).await.map_err(|error| match error {
+        let mail = self.mail(cx, &system_mail.from, &variables)?;
+        system_mail.send(&mail, cx.now()).await.map_err(|error| match error {
             SendError::Refused { reason } | SendError::Unauthorized { reason } => {
                 StepError::Fail { reason }
             }
@@ -131,18 +144,6 @@ impl UserMail {
         let facts = vec![Fact { kind: PASSWORD_LINK_SENT, data: json!(link) }];
         Ok(Outcome { facts, ..Outcome::default() })
     }
-}
-
-/// A token that nobody can guess, and its SHA-256.
-fn token() -> Result<(String, Vec<u8>), StepError> {
-    let mut secret = [0_u8; 32];
-    SystemRandom::new().fill(&mut secret).map_err(|_| StepError::Retry {
-        reason: "the system gave no random bytes".into(),
-        after: None,
-    })?;
-    let token: String = secret.iter().map(|byte| format!("{byte:02x}")).collect();
-    let hash = digest::digest(&digest::SHA256, token.as_bytes()).as_ref().to_vec();
-    Ok((token, hash))
 }
 
 impl Step for UserMail {

@@ -22,7 +22,13 @@ pub(crate) fn services_without_database() -> Services {
         .expect("the address can be read");
     let mailboxes = Mailboxes { data_dir: PathBuf::new(), seed: 1 };
     let webhooks = Webhooks { http: Http::anywhere(true), vault: Vault::default() };
-    Services { db, mailboxes, http: Http::new(AllowedHosts::default()), webhooks }
+    Services {
+        db,
+        mailboxes,
+        system_mail: None,
+        http: Http::new(AllowedHosts::default()),
+        webhooks,
+    }
 }
 
 /// A definition of these steps and templates.

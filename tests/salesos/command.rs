@@ -13,7 +13,7 @@ use super::Folder;
 const BOUND: Duration = Duration::from_secs(60);
 
 /// Settings that the tests' own environment may hold.
-const SETTINGS: [&str; 38] = [
+const SETTINGS: [&str; 42] = [
     "ACTIVITIES_SERVICE_URL",
     "AUTH_MODE",
     "AUTH_SERVICE_URL",
@@ -21,6 +21,8 @@ const SETTINGS: [&str; 38] = [
     "CORS_ORIGINS",
     "CRM_SERVICE_URL",
     "DATABASE_DIRECT_URL",
+    "DATABASE_POOL_API",
+    "DATABASE_POOL_WORKER",
     "DATABASE_SSL",
     "DATABASE_SSL_CA",
     "DATABASE_SSL_REJECT_UNAUTHORIZED",
@@ -51,6 +53,8 @@ const SETTINGS: [&str; 38] = [
     "SALESOS_DATA_DIR",
     "SALESOS_ENV",
     "SEQUENCES_SERVICE_URL",
+    "SYSTEM_MAIL_FROM",
+    "SYSTEM_MAIL_URL",
     "TRUSTED_PROXIES",
 ];
 

@@ -82,7 +82,8 @@ impl Dev {
         lines.lines().filter(wrong).map(str::to_owned).collect()
     }
 
-    fn err(&self) -> String {
+    /// All that it complained of.
+    pub(crate) fn err(&self) -> String {
         fs::read_to_string(&self.err).unwrap()
     }
 

@@ -6,7 +6,9 @@ mod dev;
 mod faulty;
 mod folder;
 mod http;
+mod mail_server;
 mod patience;
+mod real_mail_server;
 mod receiver;
 mod served;
 
@@ -16,6 +18,8 @@ pub(crate) use dev::{Dev, gone};
 pub(crate) use faulty::{Fault, Faulty};
 pub(crate) use folder::{Folder, command_line, repository, signal};
 pub(crate) use http::Api;
+pub(crate) use mail_server::{MailServer, Mood, token};
 pub(crate) use patience::until;
+pub(crate) use real_mail_server::RealMailServer;
 pub(crate) use receiver::Receiver;
 pub(crate) use served::Served;

@@ -42,6 +42,18 @@ async fn a_bad_setting_stops_every_command_with_its_name_and_what_to_write() {
                 &["ENCRYPTION_KEY has a key of 5 characters; write at least 32"],
             ),
             (&[("EMAIL_PROVIDER", "gmial")], dev, 1, &["EMAIL_PROVIDER is `gmial`", "mock"]),
+            (
+                &[("SYSTEM_MAIL_URL", "smtp://u:hush@mail.example?tls=no")],
+                dev,
+                1,
+                &["SYSTEM_MAIL_URL has `tls=no`; write smtp://user:password@host:587?tls=required"],
+            ),
+            (
+                &[("SYSTEM_MAIL_URL", "smtp://localhost")],
+                list,
+                1,
+                &["SYSTEM_MAIL_FROM is not set", "no-reply@example.com"],
+            ),
             (&[("SALESOS_ENV", "prod")], dev, 1, &["SALESOS_ENV is `prod`", "production"]),
             (
                 &[("SALESOS_ENV", "production"), ("EMAIL_PROVIDER", "mock")],

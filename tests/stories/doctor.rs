@@ -41,7 +41,11 @@ async fn doctor_names_each_fault_with_what_to_do() {
     let hosts = [("SALESOS_HTTP_ALLOW", "api.example.com, *.hooks.example, [2001:db8::1]:8443")];
     assert_eq!(faults(&folder, &hosts).await, (0, Vec::new()));
     let production = [("SALESOS_ENV", "production")];
-    finds(&folder, &production, "mailboxes", "no connected mailbox").await;
+    let (code, found) = faults(&folder, &production).await;
+    let named: Vec<&str> = found.iter().map(|(what, _)| what.as_str()).collect();
+    assert_eq!((code, named), (1, vec!["system mail", "mailboxes"]), "{found:?}");
+    assert!(found[0].1.contains("SYSTEM_MAIL_URL"), "{found:?}");
+    assert!(found[1].1.contains("no connected mailbox"), "{found:?}");
     let hook = json!({ "url": "https://hooks.example.com/x", "events": ["*"] });
     api.post("/api/v1/webhooks", hook).await.with(201);
     assert_eq!(faults(&folder, &[]).await, (0, Vec::new()));

@@ -23,5 +23,6 @@ mod piping;
 mod records;
 mod schedules;
 mod services;
+mod system_mail;
 mod unsubscribing;
 mod versions;

@@ -1,15 +1,19 @@
 //! Mails to users, as runs of workflows of our own: they survive crashes, are tried again, and an operator sees why one
 //! did not leave.
 
-use crm::enrollment::{EnrollError, choose_mailbox};
+use std::time::Duration;
+
 use crm::own_run::{self, OwnRun};
 use engine::clock;
 use serde_json::{Value, json};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use crate::State;
 use crate::problem::{Kind, Problem};
+use crate::{State, UserMail};
+
+/// When it is worth asking again whether mail can leave: not before somebody has changed the settings.
+const LOOK_AGAIN: Duration = Duration::from_secs(300);
 
 /// What is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,6 +61,16 @@ impl Mail {
     }
 }
 
+/// Refuses what would need a mail, if none can leave.
+pub(super) fn require(state: &State) -> Result<(), Problem> {
+    match state.settings.user_mail {
+        UserMail::Possible => Ok(()),
+        UserMail::Impossible => Err(Problem::new(Kind::NoMailServer)
+            .detail("no mail can leave for users; ask whoever runs this server to set SYSTEM_MAIL_URL and SYSTEM_MAIL_FROM")
+            .retry_after(LOOK_AGAIN)),
+    }
+}
+
 /// Writes to a user, in the transaction of what it is about.
 pub(super) async fn write(
     tx: &mut PgConnection,
@@ -65,15 +79,6 @@ pub(super) async fn write(
     user_id: Uuid,
     mail: Mail,
 ) -> Result<(), Problem> {
-    // In development a customer without a mailbox gets one of the mock's; else the run is held, and says so.
-    match choose_mailbox(tx, customer_id, &state.settings.sender).await {
-        Ok(_) | Err(EnrollError::NoSuchMailbox) => {}
-        Err(EnrollError::Database(error)) => return Err(error.into()),
-        Err(error) => {
-            tracing::error!(%error, "no mailbox could be chosen for a mail to a user");
-            return Err(Problem::new(Kind::Internal));
-        }
-    }
     let workflow = mail.workflow(&state.settings.public_url);
     let run = OwnRun::awaited(clock::new_id(), user_id);
     Ok(own_run::start(tx, &state.definitions, customer_id, &workflow, &[run]).await?)

@@ -88,13 +88,17 @@ struct ForgottenPassword {
 #[utoipa::path(
     post, path = "/password/forgot",
     request_body = ForgottenPassword,
-    responses((status = 202, description = "If the address has an account, a mail is on its way")),
+    responses(
+        (status = 202, description = "If the address has an account, a mail is on its way"),
+        (status = 503, description = "No mail server is set, or try again soon", body = crate::problem::Body),
+    ),
 )]
 async fn forgot(
     Shared(state): Shared<State>,
     client: Client,
     Body(given): Body<ForgottenPassword>,
 ) -> Result<StatusCode, Problem> {
+    mails::require(&state)?;
     let answered_at = tokio::time::Instant::now() + ALIKE;
     let email = crm::address::stored(&given.email);
     state.tries.admit(&email.to_lowercase(), client)?;

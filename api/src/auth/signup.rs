@@ -10,6 +10,7 @@ use engine::timing::Zone;
 use serde::Deserialize;
 use utoipa::ToSchema;
 
+use super::mails;
 use super::password;
 use super::session::{self, Session};
 use crate::State;
@@ -47,7 +48,11 @@ impl SignUp {
 #[utoipa::path(
     post, path = "/signup",
     request_body = SignUp,
-    responses((status = 201, description = "Made", body = Session), (status = 409, description = "The address has an account", body = crate::problem::Body)),
+    responses(
+        (status = 201, description = "Made", body = Session),
+        (status = 409, description = "The address has an account", body = crate::problem::Body),
+        (status = 503, description = "No mail server is set, or try again soon", body = crate::problem::Body),
+    ),
 )]
 pub(super) async fn sign_up(
     Shared(state): Shared<State>,
@@ -55,6 +60,8 @@ pub(super) async fn sign_up(
 ) -> Result<(StatusCode, [(HeaderName, &'static str); 1], Json<Session>), Problem> {
     let email = address("email", &new.email)?;
     new.check()?;
+    // Whoever signs up has to be able to set another password, and to invite others.
+    mails::require(&state)?;
     let password_hash = state.passwords.hash(new.password).await?;
     let customer_id = clock::new_id();
     let zone = new.time_zone.as_deref().unwrap_or("UTC");

@@ -82,7 +82,10 @@ async fn team_of(
 #[utoipa::path(
     post, path = "/users",
     request_body = Invite,
-    responses((status = 201, description = "Invited", body = UserBody)),
+    responses(
+        (status = 201, description = "Invited", body = UserBody),
+        (status = 503, description = "No mail server is set, or try again soon", body = crate::problem::Body),
+    ),
     security(("bearer" = ["users:write"])),
 )]
 async fn invite(
@@ -97,6 +100,7 @@ async fn invite(
         return Err(Problem::invalid("name", "is empty"));
     }
     may_give(&caller, new.role)?;
+    mails::require(&state)?;
     let customer_id = caller.customer_id;
     let mut tx = tenant::begin(&state.pool, &caller).await?;
     let made = NewUser {

@@ -17,7 +17,7 @@ use sqlx::postgres::PgPoolOptions;
 use tower::ServiceExt;
 
 use super::*;
-use crate::{Pool, Services, Settings, TokenKeys};
+use crate::{Pool, Services, Settings, TokenKeys, UserMail};
 
 /// What a process of these settings needs, with a database that nobody asks.
 pub(super) fn services(outside: Outside) -> Services {
@@ -31,6 +31,7 @@ pub(super) fn services(outside: Outside) -> Services {
             refresh_seconds: 60,
             sender: Sender::Default,
             public_url: "http://localhost:3010".into(),
+            user_mail: UserMail::Possible,
         },
         outside,
         vault: Vault::default(),

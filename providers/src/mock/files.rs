@@ -16,7 +16,7 @@ const LONGEST_NAME: usize = 160;
 /// The text as a part of a file name: `/` becomes `~`, what is not plain becomes `%` and hexadecimal digits.
 ///
 /// Two different texts never get the same name; a long one ends in its hash.
-pub(super) fn name_for(text: &str) -> String {
+pub(crate) fn name_for(text: &str) -> String {
     let mut name = String::with_capacity(text.len());
     for (index, byte) in text.bytes().enumerate() {
         let plain = byte.is_ascii_alphanumeric() || b"_-@+".contains(&byte);
@@ -44,7 +44,7 @@ pub(super) fn name_for(text: &str) -> String {
 ///
 /// It is written under a hidden name first and renamed, so that nobody reads half of it. It is not synced:
 /// what counts here outlives a kill of the process, and no more is promised for a mock.
-pub(super) fn write_whole(folder: &Path, name: &str, bytes: &[u8]) -> io::Result<()> {
+pub(crate) fn write_whole(folder: &Path, name: &str, bytes: &[u8]) -> io::Result<()> {
     let hidden = folder.join(format!(".{}.part", Uuid::now_v7().simple()));
     match fs::write(&hidden, bytes) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {

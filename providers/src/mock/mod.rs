@@ -18,7 +18,7 @@ use crate::mime;
 
 mod answer;
 mod fault;
-mod files;
+pub(crate) mod files;
 mod inbox;
 mod persona;
 mod sent;
