@@ -74,7 +74,7 @@ pub(crate) async fn start(
     tasks: &TaskTracker,
     stop: &CancellationToken,
 ) -> Result<()> {
-    let db = database.pool(Role::Worker, 16).await?;
+    let db = database.pool(Role::Worker, settings.pools.worker).await?;
     let http = Http::new(settings.http_allow.clone());
     let webhooks = Webhooks { http: Http::anywhere(!settings.is_production), vault };
     let system_mail = settings.system_mail.sender(&data_dir);

@@ -14,7 +14,7 @@ use std::time::Duration;
 use anyhow::{Result, anyhow, bail};
 use api::TokenKeys;
 use crm::vault::Vault;
-pub(crate) use database::{DatabaseSettings, Tls};
+pub(crate) use database::{DatabaseSettings, PoolSizes, Tls};
 use engine::worker::Retention;
 pub(crate) use kafka::{Authority, KafkaSettings};
 pub(crate) use serving::{AuthMode, Serving};
@@ -25,6 +25,8 @@ pub(crate) use system_mail::SystemMailSettings;
 pub(crate) struct Settings {
     /// The database to use instead of one of `dev`'s own.
     pub(crate) database: Option<DatabaseSettings>,
+    /// How many connections a process opens to it.
+    pub(crate) pools: PoolSizes,
     /// Where `dev` keeps its data.
     pub(crate) data_dir: PathBuf,
     /// The keys of access tokens; `dev` draws its own where none is set.
@@ -88,6 +90,7 @@ impl Settings {
         let production = production(get("SALESOS_ENV"))?;
         Ok(Self {
             database: DatabaseSettings::of(&get)?,
+            pools: PoolSizes::of(&get)?,
             data_dir: get("SALESOS_DATA_DIR").unwrap_or_else(|| ".salesos".into()).into(),
             token_keys: token_keys(&get)?,
             vault: vault(get("ENCRYPTION_KEY"))?,
@@ -243,6 +246,7 @@ mod tests {
         let shown = |settings: Result<Settings>| {
             let Settings {
                 database,
+                pools,
                 data_dir,
                 token_keys,
                 vault,
@@ -261,7 +265,7 @@ mod tests {
             let files = matches!(system_mail, SystemMailSettings::Files);
             let kept =
                 (token_keys.is_some(), vault.is_some(), is_production, kafka.is_some(), files);
-            let texts = (database.is_some(), data_dir, kept, public_url, log_filter);
+            let texts = (database.is_some(), pools, data_dir, kept, public_url, log_filter);
             (texts, access_seconds, refresh_seconds, email_provider, http_allow, retention, serving)
         };
         assert_eq!(shown(copied), shown(unset));

@@ -10,6 +10,7 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use crm::idempotency::{self, Answer, Claim, Claimed};
 use ring::digest;
+use sqlx::PgConnection;
 use uuid::Uuid;
 
 use crate::State;
@@ -26,6 +27,7 @@ const ANSWER_BYTES: usize = 4 * 1024 * 1024;
 const HEADERS: [HeaderName; 3] = [header::CONTENT_TYPE, header::LOCATION, header::ETAG];
 
 /// A request that goes on under its key.
+#[derive(Clone)]
 pub(crate) struct Keyed {
     key: String,
     fingerprint: Vec<u8>,
@@ -50,21 +52,18 @@ pub(crate) fn key(headers: &HeaderMap) -> Result<Option<String>, Problem> {
     Err(Problem::new(Kind::Malformed).detail(detail))
 }
 
-/// Begins a request's transaction under its key.
-pub(crate) async fn begin(
-    state: &State,
+/// Claims a request's key again, for a handler that undid the transaction that held it. Gives the answer if the request
+/// was sent twice and the other one was faster.
+pub(crate) async fn claim(
+    tx: &mut PgConnection,
     asker: &Asker,
-    key: String,
-    parts: &Parts,
-    body: &Bytes,
-) -> Result<Begun, Problem> {
-    let fingerprint = fingerprint(parts, body);
+    keyed: &Keyed,
+) -> Result<Option<Response>, Problem> {
     let actor = asker.actor();
-    let mut tx = tenant::begin(&state.pool, asker).await?;
-    let claim = Claim { actor: &actor, key: &key, fingerprint: &fingerprint };
-    match idempotency::claim(&mut tx, customer_of(asker)?, claim).await? {
-        Claimed::New => Ok(Begun::Goes(Keyed { key, fingerprint })),
-        Claimed::Answered(answer) => Ok(Begun::Answered(replayed(answer)?)),
+    let claim = Claim { actor: &actor, key: &keyed.key, fingerprint: &keyed.fingerprint };
+    match idempotency::claim(tx, customer_of(asker)?, claim).await? {
+        Claimed::New => Ok(None),
+        Claimed::Answered(answer) => replayed(answer).map(Some),
         Claimed::Running => {
             let detail = "the request of this key is still being answered; ask again in a moment";
             Err(Problem::new(Kind::StillRunning).detail(detail))
@@ -75,6 +74,20 @@ pub(crate) async fn begin(
             Err(Problem::new(Kind::KeyReused).detail(detail))
         }
     }
+}
+
+/// Begins a request's transaction under its key.
+pub(crate) async fn begin(
+    state: &State,
+    asker: &Asker,
+    key: String,
+    parts: &Parts,
+    body: &Bytes,
+) -> Result<Begun, Problem> {
+    let keyed = Keyed { fingerprint: fingerprint(parts, body), key };
+    let mut tx = tenant::begin(&state.pool, asker).await?;
+    let answered = claim(&mut tx, asker, &keyed).await?;
+    Ok(answered.map_or(Begun::Goes(keyed), Begun::Answered))
 }
 
 /// Keeps the answer of a request that was served, in its transaction.

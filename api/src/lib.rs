@@ -24,6 +24,7 @@ mod revision;
 mod sequences;
 mod service;
 mod tenant;
+mod uploads;
 mod vocabulary;
 mod work;
 
@@ -129,7 +130,9 @@ pub(crate) struct Held {
     /// Whose turn it is to look ahead: that takes a core for a second.
     pub(crate) simulations: Semaphore,
     /// Whose turn it is to read a file: that takes a core, and some times the file's size of memory.
-    pub(crate) imports: Semaphore,
+    pub(crate) imports: Arc<Semaphore>,
+    /// Which files are on their way in.
+    pub(crate) uploads: uploads::Uploads,
 }
 
 /// All services behind the gateway, in one process.
@@ -175,7 +178,8 @@ fn state(services: Services, document: &Value, edge: gateway::Edge) -> State {
         tries: auth::tries::Tries::default(),
         vault,
         simulations: Semaphore::new(1),
-        imports: Semaphore::new(1),
+        imports: Arc::new(Semaphore::new(1)),
+        uploads: uploads::Uploads::default(),
         settings,
     }))
 }

@@ -1,5 +1,6 @@
 //! The connections of the API. Nothing is done on them but in transactions, and each transaction says for itself all
 //! that it needs of its connection: so they may go through a pooler that gives one out for a transaction at a time.
+//! A statement ends before its request does (25 seconds of 30), so that the database works on nothing for nobody.
 
 use engine::transaction;
 use sqlx::{PgPool, Postgres, Transaction};
@@ -14,13 +15,13 @@ pub struct Pool {
 impl Pool {
     /// Connections to Postgres itself, each of which was opened as `salesos_api`.
     pub fn direct(connections: PgPool) -> Self {
-        Self { connections, beginning: "begin" }
+        Self { connections, beginning: "begin; set local statement_timeout = '25s'" }
     }
 
     /// Connections through a transaction pooler that knows each client's prepared statements; as whom they were opened
     /// may take the role `salesos_api`.
     pub fn pooled(connections: PgPool) -> Self {
-        let beginning = "begin; set local role salesos_api; \
+        let beginning = "begin; set local role salesos_api; set local statement_timeout = '25s'; \
             set local idle_in_transaction_session_timeout = '1min'";
         Self { connections, beginning }
     }
@@ -29,7 +30,7 @@ impl Pool {
     /// forgotten before this one's may take their names. The connections keep no statement themselves.
     pub fn pooled_forgetting(connections: PgPool) -> Self {
         let beginning = "begin; deallocate all; set local role salesos_api; \
-            set local idle_in_transaction_session_timeout = '1min'";
+            set local statement_timeout = '25s'; set local idle_in_transaction_session_timeout = '1min'";
         Self { connections, beginning }
     }
 

@@ -403,6 +403,12 @@ impl From<sqlx::Error> for Problem {
             None => {}
         }
         let code = error.as_database_error().and_then(|error| error.code());
+        if code.as_deref() == Some(CANCELED) {
+            tracing::warn!(%error, "a statement took too long");
+            return Self::new(Kind::Unavailable).detail(
+                "the database worked on this for 25 seconds and stopped; ask for less, such as by a narrower filter",
+            );
+        }
         let gone = code.is_some_and(|code| passes(&code))
             || matches!(
                 &error,
@@ -412,6 +418,9 @@ impl From<sqlx::Error> for Problem {
         Self::new(if gone { Kind::Unavailable } else { Kind::Internal })
     }
 }
+
+/// `query_canceled`: a statement met its timeout.
+const CANCELED: &str = "57014";
 
 /// Whether a refusal of Postgres, by its code, passes, with nothing changed: a lost deadlock (class 40), a lost
 /// connection (08), a full server (53), one that stops (57).

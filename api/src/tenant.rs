@@ -204,6 +204,15 @@ pub(crate) async fn begin(pool: &Pool, asker: &Asker) -> Result<Tx, Problem> {
     Ok(asker.work.using(tx))
 }
 
+/// A transaction of its own that sees what this asker reaches, for one part of an answer that is streamed: however slow
+/// its reader is, nothing is held between two parts. Nobody commits it.
+pub(crate) async fn begin_part(
+    pool: &Pool,
+    asker: &Asker,
+) -> Result<Transaction<'static, Postgres>, Problem> {
+    Ok(pool.begin(&asker.settings()).await?)
+}
+
 /// A transaction that sees and writes one customer's rows, for what is done before anybody is logged in; whoever
 /// begins it commits it.
 pub(crate) async fn open(

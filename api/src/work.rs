@@ -18,6 +18,14 @@ impl Work {
         self.lying(Option::take)
     }
 
+    /// Undoes the transaction if one lies here, for who waits long before anything is written.
+    pub(crate) async fn undo(&self) -> Result<(), sqlx::Error> {
+        match self.take() {
+            Some(tx) => tx.rollback().await,
+            None => Ok(()),
+        }
+    }
+
     /// A transaction in use; when it is let go it lies here again.
     pub(crate) fn using(&self, tx: Transaction<'static, Postgres>) -> Tx {
         Tx { tx: Some(tx), work: self.clone() }

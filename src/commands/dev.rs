@@ -190,7 +190,7 @@ pub(super) async fn services(
     Ok(api::Services {
         // The API reads definitions and runs none of their steps.
         definitions: process::definitions(database.unopened(Role::Api), data_dir),
-        pool: database.serving_pool(8).await?,
+        pool: database.serving_pool(settings.pools.api).await?,
         metrics: telemetry::metrics,
         broker: settings.kafka.as_ref().map(kafka::probe).transpose()?,
         outside: settings.serving.outside.clone(),

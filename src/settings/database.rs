@@ -26,6 +26,43 @@ pub(crate) enum Tls {
     Verified { authority: Option<PathBuf> },
 }
 
+/// How many connections a process opens at most, by what they are for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct PoolSizes {
+    /// For requests of the API.
+    pub(crate) api: u32,
+    /// For work in the background.
+    pub(crate) worker: u32,
+}
+
+impl PoolSizes {
+    /// Reads them by their names.
+    pub(super) fn of(get: &impl Fn(&str) -> Option<String>) -> Result<Self> {
+        Ok(Self {
+            api: connections(get, "DATABASE_POOL_API", 8, 2)?,
+            worker: connections(get, "DATABASE_POOL_WORKER", 16, 8)?,
+        })
+    }
+}
+
+/// The most connections of a pool; Postgres itself takes 100 by default.
+const MOST_CONNECTIONS: u32 = 500;
+
+fn connections(
+    get: &impl Fn(&str) -> Option<String>,
+    name: &str,
+    default: u32,
+    least: u32,
+) -> Result<u32> {
+    let Some(text) = get(name) else { return Ok(default) };
+    match text.parse() {
+        Ok(number) if (least..=MOST_CONNECTIONS).contains(&number) => Ok(number),
+        Ok(_) | Err(_) => {
+            bail!("{name} is `{text}`; write a number from {least} to {MOST_CONNECTIONS}")
+        }
+    }
+}
+
 impl DatabaseSettings {
     /// A database of this machine, without more.
     pub(crate) fn of_url(url: &str) -> Self {
@@ -109,6 +146,25 @@ mod tests {
             (vec![wanted, ("DATABASE_SSL_CA", "/nowhere.pem")], "/nowhere.pem"),
         ] {
             assert!(tls(&bad).is_err_and(|error| error.to_string().contains(said)), "{said}");
+        }
+    }
+
+    #[test]
+    fn a_pool_has_its_default_size_or_one_within_its_bounds() {
+        let read = |name: &'static str, value: &'static str| {
+            PoolSizes::of(&|asked: &str| (asked == name).then(|| value.to_owned()))
+        };
+        let usual = PoolSizes { api: 8, worker: 16 };
+        assert_eq!(read("none", "").expect("defaults"), usual);
+        assert_eq!(read("DATABASE_POOL_API", "40").expect("good"), PoolSizes { api: 40, ..usual });
+        for (name, value, least) in [
+            ("DATABASE_POOL_API", "1", 2),
+            ("DATABASE_POOL_API", "501", 2),
+            ("DATABASE_POOL_WORKER", "-3", 8),
+            ("DATABASE_POOL_WORKER", "many", 8),
+        ] {
+            let refused = read(name, value).expect_err(value).to_string();
+            assert_eq!(refused, format!("{name} is `{value}`; write a number from {least} to 500"));
         }
     }
 

@@ -32,6 +32,17 @@ impl Api {
         Self { address: address.to_owned(), token: None }
     }
 
+    /// Its host and port.
+    pub(crate) fn address(&self) -> &str {
+        &self.address
+    }
+
+    /// Sends a body under an `Idempotency-Key`.
+    pub(crate) async fn post_under(&self, path: &str, key: &str, kind: &str, body: &str) -> Reply {
+        let headers = format!("content-type: {kind}\r\nidempotency-key: {key}\r\n");
+        self.send("POST", path, &headers, body).await
+    }
+
     /// Asks as whom this session belongs to.
     pub(crate) fn sign_in(&mut self, session: &Value) {
         self.token = Some(session["access_token"].as_str().unwrap().to_owned());

@@ -27,6 +27,36 @@ async fn refuses(folder: &Folder, cases: &[Case<'_>]) {
 }
 
 #[tokio::test]
+async fn a_bad_setting_of_mail_or_of_a_pool_stops_every_command_as_well() {
+    let folder = Folder::bare();
+    let (dev, list): (&[&str], &[&str]) = (&["dev", "--port", "0"], &["runs", "list"]);
+    refuses(
+        &folder,
+        &[
+            (
+                &[("SYSTEM_MAIL_URL", "smtp://u:hush@mail.example?tls=no")],
+                dev,
+                1,
+                &["SYSTEM_MAIL_URL has `tls=no`; write smtp://user:password@host:587?tls=required"],
+            ),
+            (
+                &[("SYSTEM_MAIL_URL", "smtp://localhost")],
+                list,
+                1,
+                &["SYSTEM_MAIL_FROM is not set", "no-reply@example.com"],
+            ),
+            (
+                &[("DATABASE_POOL_API", "0")],
+                list,
+                1,
+                &["DATABASE_POOL_API is `0`; write a number from 2 to 500"],
+            ),
+        ],
+    )
+    .await;
+}
+
+#[tokio::test]
 async fn a_bad_setting_stops_every_command_with_its_name_and_what_to_write() {
     let folder = Folder::bare();
     let (dev, list): (&[&str], &[&str]) = (&["dev", "--port", "0"], &["runs", "list"]);
@@ -42,18 +72,6 @@ async fn a_bad_setting_stops_every_command_with_its_name_and_what_to_write() {
                 &["ENCRYPTION_KEY has a key of 5 characters; write at least 32"],
             ),
             (&[("EMAIL_PROVIDER", "gmial")], dev, 1, &["EMAIL_PROVIDER is `gmial`", "mock"]),
-            (
-                &[("SYSTEM_MAIL_URL", "smtp://u:hush@mail.example?tls=no")],
-                dev,
-                1,
-                &["SYSTEM_MAIL_URL has `tls=no`; write smtp://user:password@host:587?tls=required"],
-            ),
-            (
-                &[("SYSTEM_MAIL_URL", "smtp://localhost")],
-                list,
-                1,
-                &["SYSTEM_MAIL_FROM is not set", "no-reply@example.com"],
-            ),
             (&[("SALESOS_ENV", "prod")], dev, 1, &["SALESOS_ENV is `prod`", "production"]),
             (
                 &[("SALESOS_ENV", "production"), ("EMAIL_PROVIDER", "mock")],

@@ -23,6 +23,7 @@ mod piping;
 mod records;
 mod schedules;
 mod services;
+mod slow;
 mod system_mail;
 mod unsubscribing;
 mod versions;

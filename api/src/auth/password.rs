@@ -1,5 +1,7 @@
 //! Passwords: argon2id with a salt of its own each, off the threads that serve, a few at a time.
 
+use std::time::Duration;
+
 use argon2::Argon2;
 use argon2::password_hash::phc::PasswordHash;
 use argon2::password_hash::{PasswordHasher, PasswordVerifier};
@@ -10,6 +12,9 @@ use crate::problem::{Kind, Problem};
 
 /// How many are hashed at once; each takes 19 MiB and a core.
 const AT_ONCE: usize = 4;
+
+/// How many wait for a slot at most: more would keep everybody who logs in waiting.
+const QUEUE: usize = 32;
 
 /// The fewest characters of a new password.
 const FEWEST: usize = 8;
@@ -41,13 +46,19 @@ fn matches(password: &str, hash: &str) -> bool {
 /// Hashes and verifies for handlers.
 pub(crate) struct Passwords {
     slots: Semaphore,
+    /// Places in the line for a slot, the slots included.
+    line: Semaphore,
     /// Belongs to nobody: an unknown address takes as long as a wrong password.
     dummy: String,
 }
 
 impl Default for Passwords {
     fn default() -> Self {
-        Self { slots: Semaphore::new(AT_ONCE), dummy: hash("nobody's") }
+        Self {
+            slots: Semaphore::new(AT_ONCE),
+            line: Semaphore::new(AT_ONCE + QUEUE),
+            dummy: hash("nobody's"),
+        }
     }
 }
 
@@ -73,6 +84,10 @@ impl Passwords {
         &self,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, Problem> {
+        let _place = self.line.try_acquire().map_err(|_| {
+            let detail = "too many passwords are being checked at the moment; try again soon";
+            Problem::new(Kind::Unavailable).detail(detail).retry_after(Duration::from_secs(1))
+        })?;
         let _slot = self.slots.acquire().await.expect("the semaphore is never closed");
         spawn_blocking(work).await.map_err(|error| {
             tracing::error!(%error, "a password could not be hashed");
@@ -84,7 +99,22 @@ impl Passwords {
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "a test may panic")]
 mod tests {
-    use super::{Passwords, hash};
+    use axum::response::IntoResponse;
+
+    use super::{AT_ONCE, Passwords, QUEUE, hash};
+
+    #[tokio::test]
+    async fn who_finds_the_line_full_is_sent_away_at_once() {
+        let passwords = Passwords::default();
+        let all = u32::try_from(AT_ONCE + QUEUE).unwrap();
+        let all = passwords.line.acquire_many(all).await.unwrap();
+        let refused = passwords.verify("correct horse".into(), None).await.unwrap_err();
+        let response = refused.into_response();
+        assert_eq!(response.status(), 503);
+        assert_eq!(response.headers()["retry-after"], "1");
+        drop(all);
+        assert!(!passwords.verify("correct horse".into(), None).await.unwrap());
+    }
 
     #[tokio::test]
     async fn a_password_matches_its_own_hash_only_and_nobody_has_the_dummy() {

@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
+use axum::Extension;
 use axum::extract::State as Shared;
 use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
 use crm::audit::{self, NewEntry};
 use crm::{password_link, user};
 use engine::id;
@@ -19,6 +21,7 @@ use super::password;
 use super::session::{self, hash};
 use crate::State;
 use crate::gateway::client::Client;
+use crate::idempotency::{self, Keyed};
 use crate::input::Body;
 use crate::problem::{Kind, Problem};
 use crate::tenant::{self, Caller};
@@ -54,26 +57,33 @@ async fn change(
     Shared(state): Shared<State>,
     caller: Caller,
     client: Client,
+    keyed: Option<Extension<Keyed>>,
     Body(given): Body<PasswordChange>,
-) -> Result<StatusCode, Problem> {
+) -> Result<Response, Problem> {
     password::check("new_password", &given.new_password)?;
     let me = caller.user()?;
     let who = id::show("usr", me.user_id);
     state.tries.admit(&who, client)?;
-    let kept = {
-        let mut tx = tenant::open(&state.pool, caller.customer_id).await?;
-        user::password_hash(&mut *tx, caller.customer_id, me.user_id).await?
-    };
+    // No connection is held while passwords wait for their turn; what is undone held the request's key as well.
+    caller.work.undo().await?;
+    let mut tx = tenant::open(&state.pool, caller.customer_id).await?;
+    let kept = user::password_hash(&mut *tx, caller.customer_id, me.user_id).await?;
+    tx.rollback().await?;
     if !state.passwords.verify(given.password, kept).await? {
         return Err(Problem::new(Kind::InvalidCredentials).detail("the password is wrong"));
     }
     let new = state.passwords.hash(given.new_password).await?;
     let mut tx = tenant::begin(&state.pool, &caller).await?;
+    if let Some(Extension(keyed)) = keyed
+        && let Some(answered) = idempotency::claim(&mut tx, &caller, &keyed).await?
+    {
+        return Ok(answered);
+    }
     user::set_password(&mut *tx, caller.customer_id, me.user_id, &new).await?;
     session::end_all(&mut tx, caller.customer_id, me.user_id, Some(me.login)).await?;
     note(&mut tx, &caller, &client, ("password.changed", &who), json!({})).await?;
     state.tries.forget(&who, client);
-    Ok(StatusCode::NO_CONTENT)
+    Ok(StatusCode::NO_CONTENT.into_response())
 }
 
 /// Who forgot theirs.

@@ -1,6 +1,7 @@
 //! Imports of contacts from CSV files.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use axum::Json;
 use axum::body::{Body as Stream, Bytes};
@@ -8,13 +9,13 @@ use axum::extract::{Path, Request, State as Shared};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use chrono::{DateTime, Utc};
-use crm::custom_field::{self, Entity};
+use crm::custom_field::{self, CustomField, Entity};
 use crm::import::{
     self, Column, Counts, Import, ImportError, MAX_BYTES, OnDuplicate, Options, Parsed,
 };
 use engine::id;
-use futures_util::StreamExt;
 use serde::{Deserialize, Serialize};
+use tokio::sync::OwnedSemaphorePermit;
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -22,10 +23,12 @@ use uuid::Uuid;
 
 use super::background;
 use crate::State;
+use crate::idempotency::{self, Keyed};
 use crate::input::{Params, bounded, content_type, path_id};
 use crate::page::{self, Cursors, Page, Paging};
 use crate::problem::{Kind, Problem};
 use crate::tenant::{self, Caller};
+use crate::uploads;
 use crate::vocabulary;
 
 /// The routes.
@@ -168,17 +171,21 @@ async fn create(
 ) -> Result<Response, Problem> {
     let dry_run = wanted.dry_run;
     let options = wanted.options(caller.actor())?;
+    let keyed = request.extensions().get::<Keyed>().cloned();
     let bytes = file(request).await?;
     let customer_id = caller.customer_id;
     let mut tx = tenant::begin(&state.pool, &caller).await?;
     let fields = custom_field::of(&mut *tx, customer_id, Entity::Contact).await?;
-    drop(tx);
-    let mapping = options.mapping.clone();
-    // One file at a time: each takes a core, and some times its size of memory.
-    let turn = state.imports.acquire().await.map_err(|_| Problem::new(Kind::Internal))?;
-    let read = tokio::task::spawn_blocking(move || import::read(&bytes, &mapping, &fields)).await;
-    let parsed = read.map_err(|_| Problem::new(Kind::Internal))?.map_err(refused)?;
+    // No connection is held while the file waits for its turn and is read.
+    tx.undo().await?;
+    let (parsed, turn) = read(&state, bytes, &options, fields).await?;
     let mut tx = tenant::begin(&state.pool, &caller).await?;
+    // What was undone held the request's key as well.
+    if let Some(keyed) = keyed
+        && let Some(answered) = idempotency::claim(&mut tx, &caller, &keyed).await?
+    {
+        return Ok(answered);
+    }
     if dry_run {
         let counts = import::preview(&mut tx, customer_id, &options, &parsed).await?;
         return Ok(Json(previewed(options, parsed, counts)).into_response());
@@ -195,6 +202,22 @@ async fn create(
     };
     let location = format!("/api/v1/imports/{}", id::show("imp", import_id));
     Ok((StatusCode::ACCEPTED, [(header::LOCATION, location)], Json(body)).into_response())
+}
+
+/// Reads a file once it has its turn, which lasts until it is let go. One file at a time: each takes a core, and some
+/// times its size of memory.
+async fn read(
+    state: &State,
+    bytes: Bytes,
+    options: &Options,
+    fields: Vec<CustomField>,
+) -> Result<(Parsed, OwnedSemaphorePermit), Problem> {
+    let broken = || Problem::new(Kind::Internal);
+    let mapping = options.mapping.clone();
+    let turn = Arc::clone(&state.imports).acquire_owned().await.map_err(|_| broken())?;
+    // The turn goes along, so that it lasts as long as the work even if nobody waits for that any more.
+    let work = move || import::read(&bytes, &mapping, &fields).map(|parsed| (parsed, turn));
+    tokio::task::spawn_blocking(work).await.map_err(|_| broken())?.map_err(refused)
 }
 
 fn previewed(options: Options, parsed: Parsed, counts: Counts) -> ImportBody {
@@ -214,7 +237,7 @@ fn previewed(options: Options, parsed: Parsed, counts: Counts) -> ImportBody {
 }
 
 /// The body, within the limit of a file; one that is too large is refused before all of it came.
-async fn file(request: Request) -> Result<Vec<u8>, Problem> {
+async fn file(request: Request) -> Result<Bytes, Problem> {
     let too_large = || Problem::new(Kind::TooLarge).detail(ImportError::TooLarge.to_string());
     let kind = content_type(request.headers());
     let texts = ["text/csv", "text/plain", "text/tab-separated-values", "application/octet-stream"];
@@ -228,17 +251,7 @@ async fn file(request: Request) -> Result<Vec<u8>, Problem> {
     if announced.is_some_and(|bytes| bytes > MAX_BYTES) {
         return Err(too_large());
     }
-    let mut bytes = Vec::with_capacity(announced.unwrap_or(64 * 1024));
-    let mut stream = request.into_body().into_data_stream();
-    while let Some(part) = stream.next().await {
-        let part =
-            part.map_err(|_| Problem::new(Kind::Malformed).detail("the body ended early"))?;
-        if bytes.len() + part.len() > MAX_BYTES {
-            return Err(too_large());
-        }
-        bytes.extend_from_slice(&part);
-    }
-    Ok(bytes)
+    uploads::read(request.into_body(), MAX_BYTES).await?.ok_or_else(too_large)
 }
 
 fn refused(error: ImportError) -> Problem {
@@ -313,21 +326,21 @@ async fn errors(
     let mut tx = tenant::begin(&state.pool, &caller).await?;
     let found = import::find(&mut *tx, caller.customer_id, import_id).await?;
     let found = found.ok_or_else(|| Problem::new(Kind::NotFound))?;
+    tx.undo().await?;
     let first = table_header(&found.header)?;
-    let customer_id = caller.customer_id;
     let pages = futures_util::stream::unfold(
-        (tx, -1, Some(first)),
-        move |(mut tx, line, first)| async move {
+        (state, caller, -1, Some(first)),
+        move |(state, caller, line, first)| async move {
             if let Some(first) = first {
-                return Some((Ok(first), (tx, line, None)));
+                return Some((Ok(first), (state, caller, line, None)));
             }
-            match page(&mut tx, customer_id, import_id, line).await {
-                Ok(Some((bytes, line))) => Some((Ok(bytes), (tx, line, None))),
+            match page(&state, &caller, import_id, line).await {
+                Ok(Some((bytes, line))) => Some((Ok(bytes), (state, caller, line, None))),
                 Ok(None) => None,
                 // The answer has begun: all that is left is to break it off, so that nobody takes it for whole.
                 Err(_) => Some((
                     Err(std::io::Error::other("the rows can't be read")),
-                    (tx, i64::MAX, None),
+                    (state, caller, i64::MAX, None),
                 )),
             }
         },
@@ -340,14 +353,16 @@ fn table_header(header: &[String]) -> Result<Bytes, Problem> {
     super::table::rows([added.chain(header.iter().map(String::as_str))])
 }
 
-/// The next refused rows, and the line of the last of them.
+/// The next refused rows, and the line of the last of them; nothing is held until the one after is asked for.
 async fn page(
-    tx: &mut sqlx::PgConnection,
-    customer_id: Uuid,
+    state: &State,
+    caller: &Caller,
     import_id: Uuid,
     after: i64,
 ) -> Result<Option<(Bytes, i64)>, Problem> {
-    let rows = import::refusals(tx, customer_id, import_id, after).await?;
+    let mut tx = tenant::begin_part(&state.pool, caller).await?;
+    let rows = import::refusals(&mut *tx, caller.customer_id, import_id, after).await?;
+    tx.rollback().await?;
     let Some(last) = rows.last().map(|row| row.line) else { return Ok(None) };
     let lines: Vec<String> = rows.iter().map(|row| row.line.to_string()).collect();
     let table = rows.iter().zip(&lines).map(|(row, line)| {

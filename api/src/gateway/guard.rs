@@ -3,10 +3,10 @@
 
 use std::collections::HashMap;
 
-use axum::body::{Body, to_bytes};
+use axum::body::Body;
 use axum::extract::{MatchedPath, Request, State as Shared};
-use axum::http::Method;
 use axum::http::request::Parts;
+use axum::http::{Extensions, Method};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use serde_json::Value;
@@ -19,6 +19,7 @@ use crate::input::{BODY_BYTES, too_large};
 use crate::permission::{self, Permission};
 use crate::problem::Problem;
 use crate::tenant::Asker;
+use crate::uploads;
 
 /// What each route asks of whoever comes; a route that is not here asks nothing.
 pub(crate) struct Doors(HashMap<String, HashMap<Method, &'static Permission>>);
@@ -129,12 +130,17 @@ async fn serve(
     next: Next,
 ) -> Result<Response, Problem> {
     asker.check(permission)?;
+    // Held until the request is answered, so that no more files are in memory than there are places.
+    let _upload = match (takes_a_file(&request), asker.customer_id) {
+        (true, Some(customer_id)) => Some(state.uploads.admit(customer_id)?),
+        (true, None) | (false, _) => None,
+    };
     let mut keyed = None;
     if *request.method() == Method::POST
         && let Some(key) = idempotency::key(request.headers())?
     {
         let (parts, body) = request.into_parts();
-        let body = to_bytes(body, most_bytes(&parts)).await.map_err(|_| too_large())?;
+        let body = uploads::read(body, most_bytes(&parts)).await?.ok_or_else(too_large)?;
         match idempotency::begin(state, &asker, key, &parts, &body).await {
             Ok(Begun::Goes(under)) => keyed = Some(under),
             Ok(Begun::Answered(response)) => {
@@ -150,14 +156,25 @@ async fn serve(
     }
     let reads = request.method().is_safe();
     request.extensions_mut().insert(asker.clone());
+    if let Some(keyed) = &keyed {
+        request.extensions_mut().insert(keyed.clone());
+    }
     let response = next.run(request).await;
     end(state, &asker, keyed, reads, response).await
 }
 
+/// Whether the body is a file, which may be large and slow.
+pub(super) fn takes_a_file<T>(request: &axum::http::Request<T>) -> bool {
+    request.method() == Method::POST && is_a_files(request.extensions())
+}
+
+fn is_a_files(extensions: &Extensions) -> bool {
+    extensions.get::<MatchedPath>().is_some_and(|path| path.as_str() == "/api/v1/imports")
+}
+
 /// The most bytes of a body that is read before its handler; that of a file is larger.
 fn most_bytes(parts: &Parts) -> usize {
-    let path = parts.extensions.get::<MatchedPath>().map(MatchedPath::as_str);
-    if path == Some("/api/v1/imports") { crm::import::MAX_BYTES } else { BODY_BYTES }
+    if is_a_files(&parts.extensions) { crm::import::MAX_BYTES } else { BODY_BYTES }
 }
 
 /// Keeps what a good answer tells of; undoes what was refused. What only read is not waited for.
@@ -184,9 +201,7 @@ async fn end(
 
 /// Undoes what was begun before the request is answered, so that whoever asks again at once finds no lock of it.
 async fn undo(asker: &Asker) {
-    if let Some(tx) = asker.work.take()
-        && let Err(error) = tx.rollback().await
-    {
+    if let Err(error) = asker.work.undo().await {
         tracing::warn!(%error, "a refused request could not be undone; its connection is closed");
     }
 }

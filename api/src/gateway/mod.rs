@@ -20,14 +20,14 @@ mod upstream;
 use std::any::Any;
 use std::time::Duration;
 
-use axum::extract::DefaultBodyLimit;
+use axum::extract::{DefaultBodyLimit, Request};
 use axum::http::StatusCode;
+use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Router, middleware};
 use serde_json::Value;
 use tower_http::catch_panic::CatchPanicLayer;
-use tower_http::timeout::TimeoutLayer;
 
 pub use browser::Origins;
 pub use client::TrustedProxies;
@@ -43,6 +43,9 @@ use crate::service::Service;
 
 /// How long a request may take.
 const TIMEOUT: Duration = Duration::from_secs(30);
+
+/// How long one may take that brings a file, however slow the line is.
+const UPLOAD_TIMEOUT: Duration = Duration::from_secs(600);
 
 /// How long one may take at a gateway that waits `TIMEOUT` for the service behind it, and says so.
 const PASSING_TIMEOUT: Duration = Duration::from_secs(35);
@@ -84,12 +87,24 @@ fn behind_the_door(routes: Router<State>, state: State, within: Duration) -> Rou
     let mut routes = routes
         .with_state(state.clone())
         .layer(DefaultBodyLimit::max(BODY_BYTES))
-        .layer(TimeoutLayer::with_status_code(StatusCode::SERVICE_UNAVAILABLE, within))
+        .layer(middleware::from_fn(move |request, next| in_time(request, next, within)))
         .layer(CatchPanicLayer::custom(panicked));
     if state.edge.is_public() {
         routes = routes.layer(browser::cors(&state.edge.outside.origins));
     }
     routes.layer(middleware::from_fn_with_state(state, answer::finish))
+}
+
+/// How long this request may take, where others of the door may take `usual`.
+fn patience<T>(request: &axum::http::Request<T>, usual: Duration) -> Duration {
+    if guard::takes_a_file(request) { usual.max(UPLOAD_TIMEOUT) } else { usual }
+}
+
+/// Answers 503 for what takes too long.
+async fn in_time(request: Request, next: Next, within: Duration) -> Response {
+    let patience = patience(&request, within);
+    let answered = tokio::time::timeout(patience, next.run(request)).await;
+    answered.unwrap_or_else(|_| StatusCode::SERVICE_UNAVAILABLE.into_response())
 }
 
 /// A panic is told to the log alone.

@@ -86,8 +86,9 @@ impl Upstream {
     }
 
     async fn exchange(&self, request: Request<Body>) -> Result<Response<Body>, Failure> {
+        let within = super::patience(&request, self.within);
         let (request, progress) = self.addressed(request);
-        match timeout(self.within, self.client.request(request)).await {
+        match timeout(within, self.client.request(request)).await {
             Ok(Ok(response)) => Ok(response.map(Body::new)),
             Ok(Err(error)) if error.is_connect() => Err(Failure::Unreachable),
             Ok(Err(_)) if progress.is_broken() => Err(Failure::Sender),

@@ -1,4 +1,5 @@
-//! Contacts as a table, streamed: a large one is never held in memory.
+//! Contacts as a table, streamed: a large one is never held in memory. Each page is read in a transaction of its own, so
+//! that a slow reader holds no connection; a contact that changes meanwhile appears as it was when its page was read.
 
 use std::io;
 
@@ -11,14 +12,12 @@ use crm::filter::{After, Checked, Sort};
 use engine::id;
 use futures_util::stream;
 use serde_json::Value;
-use uuid::Uuid;
 
 use super::super::table;
 use crate::State;
 use crate::listing::{Listing, ListingParams};
 use crate::problem::Problem;
 use crate::tenant::{self, Caller};
-use crate::work::Tx;
 
 /// The columns that all contacts have; custom fields follow. An import of the table reads each by its header.
 const HEADER: [&str; 19] = [
@@ -44,7 +43,8 @@ const HEADER: [&str; 19] = [
 ];
 
 /// Contacts as CSV, by the filter and the order of the listing; `limit` and `cursor` count for nothing. A cell that a
-/// spreadsheet would run as a formula stands behind a quote.
+/// spreadsheet would run as a formula stands behind a quote. The table is not a snapshot: it is read a page at a time, and
+/// a contact that changes during the export appears as it was when its page was read.
 #[utoipa::path(
     get, path = "/contacts/export.csv",
     params(ListingParams),
@@ -64,8 +64,9 @@ pub(in super::super) async fn export(
     let custom = fields.iter().map(|field| format!("custom.{}", field.key)).collect::<Vec<_>>();
     let header = HEADER.into_iter().chain(custom.iter().map(String::as_str));
     let first = Next::Header(table::rows([header])?);
-    let export = Export { tx, customer_id, checked, sort, fields };
-    let pages = stream::unfold((export, first), |(mut export, next)| async move {
+    tx.undo().await?;
+    let export = Export { state, caller, checked, sort, fields };
+    let pages = stream::unfold((export, first), |(export, next)| async move {
         match next {
             Next::Header(bytes) => Some((Ok(bytes), (export, Next::Page(None)))),
             Next::Page(after) => match export.page(after.as_ref()).await {
@@ -91,8 +92,8 @@ enum Next {
 
 /// An export under way.
 struct Export {
-    tx: Tx,
-    customer_id: Uuid,
+    state: State,
+    caller: Caller,
     checked: Checked,
     sort: Sort,
     fields: Vec<CustomField>,
@@ -100,9 +101,11 @@ struct Export {
 
 impl Export {
     /// The rows after one, and what comes next.
-    async fn page(&mut self, after: Option<&After>) -> Result<Option<(Bytes, Next)>, Problem> {
-        let Self { tx, customer_id, checked, sort, fields } = self;
-        let found = contact::list(tx, *customer_id, checked, *sort, after, PAGE).await?;
+    async fn page(&self, after: Option<&After>) -> Result<Option<(Bytes, Next)>, Problem> {
+        let Self { state, caller, checked, sort, fields } = self;
+        let mut tx = tenant::begin_part(&state.pool, caller).await?;
+        let found = contact::list(&mut tx, caller.customer_id, checked, *sort, after, PAGE).await?;
+        tx.rollback().await?;
         let Some((_, last)) = found.last() else { return Ok(None) };
         let whole = u32::try_from(found.len()).is_ok_and(|rows| rows == PAGE);
         let next = if whole { Next::Page(Some(last.clone())) } else { Next::End };
