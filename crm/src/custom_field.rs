@@ -2,6 +2,7 @@
 //! never change, so that the values that lie in records stay what they were checked to be.
 
 use chrono::{DateTime, NaiveDate, Utc};
+use engine::definition::OwnFields;
 use engine::{clock, id};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -251,7 +252,8 @@ impl CustomField {
             Type::Text | Type::Date | Type::Select | Type::Url | Type::User => Value::from(cell),
             Type::Number => {
                 let digits = cell.replace([' ', '\u{a0}', '\''], "");
-                digits.parse::<f64>().map_or(Value::Null, Value::from)
+                let whole = digits.parse::<i64>().map(Value::from);
+                whole.unwrap_or_else(|_| digits.parse::<f64>().map_or(Value::Null, Value::from))
             }
             Type::Bool => match cell.to_lowercase().as_str() {
                 "true" | "yes" | "1" | "y" => Value::Bool(true),
@@ -315,6 +317,20 @@ pub async fn of(
     .fetch_all(db)
     .await?;
     Ok(found.into_iter().map(CustomField::from).collect())
+}
+
+/// What texts of a customer's sequences may name below `custom` of a contact; `None` where the customer keeps no fields of
+/// its own yet, so that a sequence can be there before the fields that it asks for.
+///
+/// # Errors
+/// What the statement returned.
+pub async fn of_texts(
+    db: impl PgExecutor<'_>,
+    customer_id: Uuid,
+) -> Result<Option<OwnFields>, sqlx::Error> {
+    let fields = of(db, customer_id, Entity::Contact).await?;
+    let keys: Vec<String> = fields.into_iter().map(|field| field.key).collect();
+    Ok((!keys.is_empty()).then_some(OwnFields { field: "custom", keys }))
 }
 
 /// Makes a field; a key that the records have already violates `custom_fields_key`. `None` where there are as many as

@@ -11,6 +11,7 @@ pub mod definition;
 pub mod definition_store;
 pub mod explain;
 pub mod fact;
+pub mod foresight;
 pub mod id;
 pub mod limit;
 pub mod operation;

@@ -3,6 +3,7 @@
 //! workers and to whoever validates definitions. Nothing here touches a table.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,7 +13,9 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use crate::context::Context;
+use crate::definition::Template;
 use crate::fact::Fact;
+use crate::foresight::{Lack, Sight};
 use crate::limit;
 use crate::timing::Delay;
 
@@ -92,6 +95,40 @@ pub trait Step: Send + Sync {
         Vec::new()
     }
 
+    /// The texts among its own keys, so that a document's names can be checked.
+    fn texts(&self) -> Vec<StepText<'_>> {
+        Vec::new()
+    }
+
+    /// The variables that its texts read beside the subject and `steps`.
+    fn variables(&self) -> &'static [&'static str] {
+        &[]
+    }
+
+    /// What is wrong with the step in a document with these templates. The message is like that of [`ParseStep`].
+    /// Only documents that a person gives are checked: a version that was stored before keeps its meaning.
+    ///
+    /// # Errors
+    /// The first mistake.
+    fn check(&self, _templates: &BTreeMap<String, Template>) -> Result<(), String> {
+        Ok(())
+    }
+
+    /// The fields of the subject that this step changes, such as `title` or `custom.stage`.
+    fn changes(&self) -> Vec<String> {
+        Vec::new()
+    }
+
+    /// Where the run goes from here, if the subject alone decides it.
+    fn way(&self, _sight: &Sight<'_>) -> Option<Verdict> {
+        None
+    }
+
+    /// What the subject lacks for the texts that the step would fill in.
+    fn lacks(&self, _sight: &Sight<'_>) -> Vec<Lack> {
+        Vec::new()
+    }
+
     /// Whether the step always lets time pass, so that a loop through it is no busy loop.
     fn waits(&self) -> bool {
         false
@@ -119,7 +156,7 @@ pub trait Step: Send + Sync {
 pub enum Reference {
     /// Another step, to which the run may go.
     Target { key: &'static str, step: String },
-    /// Another step, which must merely exist (such as the thread of a mail).
+    /// An earlier step of the same type (such as the thread of a mail).
     Step { key: &'static str, step: String },
     /// A CEL expression that must give a bool.
     Condition { key: &'static str, source: String },
@@ -236,6 +273,7 @@ pub struct Registry {
     signals: BTreeMap<&'static str, ()>,
     limits: BTreeMap<&'static str, ()>,
     template_check: Option<CheckTemplate>,
+    read_text: Option<ReadText>,
 }
 
 /// Checks the syntax of a template's text.
@@ -248,6 +286,73 @@ pub struct TemplateProblem {
     pub line: usize,
     /// What is wrong there, as a fragment.
     pub message: String,
+}
+
+/// A text among a step's own keys.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StepText<'a> {
+    /// The key that holds it, or the list or table that it is in.
+    pub key: &'static str,
+    /// The text.
+    pub source: &'a str,
+}
+
+/// Reads what a text names. Only texts whose syntax was found right are read.
+pub type ReadText = fn(&str) -> TextReading;
+
+/// What a text names.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct TextReading {
+    /// The variables, those that the text sets itself left out.
+    pub names: Vec<TextName>,
+    /// What can't work whatever the variables hold.
+    pub problems: Vec<TextProblem>,
+}
+
+/// A variable that a text reads, with what it selects from it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TextName {
+    /// The variable, such as `contact`.
+    pub root: String,
+    /// What is selected from it.
+    pub parts: Vec<TextPart>,
+    /// Its bytes in the text.
+    pub span: Range<usize>,
+    /// What is done with the value.
+    pub role: TextRole,
+}
+
+/// One selection, as in `contact.title` and `contact.tags[0]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TextPart {
+    /// By a name.
+    Key(String),
+    /// By a number.
+    Index(i64),
+    /// By what is known only when the text is filled in.
+    Computed,
+}
+
+/// What a text does with a value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TextRole {
+    /// It becomes part of the text, so it must be a value of its own.
+    Printed,
+    /// It is compared, looped over or handed to a filter.
+    Read,
+}
+
+/// What can't work in a text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TextProblem {
+    /// Its bytes in the text.
+    pub span: Range<usize>,
+    /// What is wrong.
+    pub message: String,
+    /// The name that is not known, and those that are; a near one is suggested.
+    pub unknown: Option<(String, &'static [&'static str])>,
+    /// What to write if nothing is near.
+    pub help: String,
 }
 
 /// A kind of subject: the fields that expressions and templates may read.
@@ -304,6 +409,18 @@ impl Registry {
     pub fn check_template(mut self, check: CheckTemplate) -> Self {
         self.template_check = Some(check);
         self
+    }
+
+    /// Sets how texts are read for the names in them; without it those are not checked.
+    #[must_use]
+    pub fn read_text(mut self, read: ReadText) -> Self {
+        self.read_text = Some(read);
+        self
+    }
+
+    /// How texts are read for the names in them.
+    pub fn text_reader(&self) -> Option<ReadText> {
+        self.read_text
     }
 
     /// How the texts of `[templates]` are checked.

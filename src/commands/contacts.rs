@@ -52,10 +52,10 @@ async fn unsubscribe(args: &Unsubscribe, db: &PgPool) -> Result<Ending> {
         None => None,
     };
     let Some(done) = done else {
-        eprintln!(
+        out::problem(format_args!(
             "error: {} has no contact `{}`; to suppress the address all the same, send it to POST /suppressions",
             customer.name, args.address
-        );
+        ));
         return Ok(Ending::NothingMatched);
     };
     tx.commit().await?;

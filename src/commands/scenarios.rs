@@ -106,7 +106,7 @@ fn tell(rows: &[Row], args: &Args) {
     for row in rows {
         if row.file != file {
             file = &row.file;
-            out::line(&file);
+            out::line(file);
         }
         out::line(format_args!(
             "  {}  {}",

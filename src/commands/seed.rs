@@ -113,5 +113,5 @@ pub(crate) async fn enroll(
         definition: &definition,
         sender: Sender::DefaultOrMock,
     };
-    Ok(enrolling.run(&mut *db.acquire().await?, &seeded.contacts).await?.0)
+    Ok(enrolling.run(&mut *db.acquire().await?, &seeded.contacts).await?.enrolled)
 }

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
+use crm::custom_field;
 use crm::customer::Customer;
 use crm::sequence::{self, ApplyError, Change};
 use engine::change::{self, Map, Plan as Planned};
@@ -13,7 +14,7 @@ use serde::Serialize;
 use sqlx::PgPool;
 
 use super::plan_text;
-use super::workflows::{read, source};
+use super::workflows::{read_for, source};
 use crate::database::{Database, Role};
 use crate::listing::{self, Listing};
 use crate::out;
@@ -159,7 +160,8 @@ async fn of_file(file: &Path, wanted: Wanted, settings: &Settings) -> Result<Opt
     let customer = customer::choose(&db, wanted.customer.as_deref()).await?;
     let definitions = process::definitions(db.clone(), &settings.data_dir);
     let text = source(file)?;
-    let definition = match read(file, &text, definitions.registry()) {
+    let own = custom_field::of_texts(&db, customer.id).await?;
+    let definition = match read_for(file, &text, definitions.registry(), own.as_ref()) {
         Ok(definition) => definition,
         Err(drawn) => {
             out::problem(&drawn);

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use crm::sequence::{self, Existing, Sequence};
-use engine::definition::{self, Definition, Format};
+use engine::definition::{self, Definition, Format, OwnFields};
 use engine::step::Registry;
 use engine::{definition_store, id};
 use serde::Serialize;
@@ -132,9 +132,19 @@ pub(super) fn source(file: &Path) -> Result<String> {
 
 /// Reads a file's document, or draws what is wrong with it.
 pub(super) fn read(file: &Path, source: &str, registry: &Registry) -> Result<Definition, String> {
+    read_for(file, source, registry, None)
+}
+
+/// The same for a customer whose own fields are these.
+pub(super) fn read_for(
+    file: &Path,
+    source: &str,
+    registry: &Registry,
+    own: Option<&OwnFields>,
+) -> Result<Definition, String> {
     let json = file.extension().is_some_and(|extension| extension == "json");
     let format = if json { Format::Json } else { Format::Toml };
-    definition::read(&file.display().to_string(), source, format, registry)
+    definition::read_for(&file.display().to_string(), source, format, registry, own)
         .map_err(|refusals| refusals.render(std::io::stderr().is_terminal()))
 }
 

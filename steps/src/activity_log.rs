@@ -48,9 +48,9 @@ impl Step for ActivityLog {
     fn run<'a>(&'a self, cx: &'a Context) -> BoxFuture<'a, Result<Outcome, StepError>> {
         async move {
             let variables = cx.variables().await?;
-            let title = render("title", &self.title, &variables)?;
+            let title = render("the title", &self.title, &variables)?;
             let body =
-                self.body.as_ref().map(|body| render("body", body, &variables)).transpose()?;
+                self.body.as_ref().map(|body| render("the body", body, &variables)).transpose()?;
             let data = json!(LoggedActivity { kind: Kind::Note, title, body });
             Ok(Outcome { facts: vec![Fact { kind: ACTIVITY_LOGGED, data }], ..Outcome::default() })
         }

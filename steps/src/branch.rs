@@ -2,6 +2,7 @@
 
 use engine::context::Context;
 use engine::definition::Expression;
+use engine::foresight::Sight;
 use engine::step::{FieldType, Outcome, Output, Reference, Step, StepError, Verdict};
 use futures_util::future::{BoxFuture, FutureExt};
 use schemars::JsonSchema;
@@ -51,17 +52,23 @@ for = "5 business days"
 "#,
 };
 
+impl Branch {
+    fn verdict(&self, holds: bool) -> Verdict {
+        let target = if holds { Some(&self.then) } else { self.r#else.as_ref() };
+        match target {
+            Some(step) => Verdict::Goto { step: step.clone() },
+            None => Verdict::Done,
+        }
+    }
+}
+
 impl Step for Branch {
     fn run<'a>(&'a self, cx: &'a Context) -> BoxFuture<'a, Result<Outcome, StepError>> {
         async move {
             let failed = |reason: String| StepError::Fail { reason: format!("`when`: {reason}") };
             let holds = self.when.evaluate(&cx.variables().await?).map_err(failed)?;
-            let target = if holds { Some(&self.then) } else { self.r#else.as_ref() };
-            let verdict = match target {
-                Some(step) => Verdict::Goto { step: step.clone() },
-                None => Verdict::Done,
-            };
-            Ok(Outcome { verdict, output: Some(json!({ "held": holds })), ..Outcome::default() })
+            let (verdict, output) = (self.verdict(holds), json!({ "held": holds }));
+            Ok(Outcome { verdict, output: Some(output), ..Outcome::default() })
         }
         .boxed()
     }
@@ -71,6 +78,10 @@ impl Step for Branch {
         let then = Reference::Target { key: "then", step: self.then.clone() };
         let other = self.r#else.clone().map(|step| Reference::Target { key: "else", step });
         [Some(when), Some(then), other].into_iter().flatten().collect()
+    }
+
+    fn way(&self, sight: &Sight<'_>) -> Option<Verdict> {
+        sight.decide(&self.when).map(|holds| self.verdict(holds))
     }
 
     fn diverts(&self) -> bool {

@@ -14,7 +14,7 @@ use serde::Deserialize;
 use serde_json::{Map, Number, Value, json};
 
 use crate::Manual;
-use crate::template::render;
+use crate::template::render_data;
 
 /// The longest text of a field, in bytes, once it is filled in.
 const MAX_TEXT: usize = 2_000;
@@ -188,7 +188,7 @@ impl CrmUpdate {
         let tags = |tags: &[String]| -> Result<Vec<String>, StepError> {
             let mut filled_in = Vec::with_capacity(tags.len());
             for tag in tags {
-                filled_in.push(filled("a tag", tag, variables)?);
+                filled_in.push(filled("tag", tag, variables)?);
             }
             // A tag of a field that is empty is no tag.
             filled_in.retain(|tag| !tag.is_empty());
@@ -232,7 +232,7 @@ fn custom(own: &BTreeMap<String, Own>, variables: &Value) -> Result<Map<String, 
 
 /// A text filled in, without blanks around it.
 fn filled(name: &str, text: &str, variables: &Value) -> Result<String, StepError> {
-    let text = render(name, text, variables)?;
+    let text = render_data(&format!("`{name}`"), text, variables)?;
     let text = text.trim();
     if text.len() > MAX_TEXT {
         let reason = format!("{name} is {} bytes long; a field takes {MAX_TEXT}", text.len());
@@ -249,5 +249,16 @@ impl Step for CrmUpdate {
             Ok(Outcome { facts: vec![fact], ..Outcome::default() })
         }
         .boxed()
+    }
+
+    fn changes(&self) -> Vec<String> {
+        let Keys { set, add_tags, remove_tags } = &self.keys;
+        let fields = set.texts().into_iter().map(|(name, _)| name.to_owned());
+        let own = set.custom.keys().map(|key| format!("custom.{key}"));
+        let tagged = !add_tags.is_empty() || !remove_tags.is_empty();
+        // The zone is found anew from where the contact is.
+        let moved = set.country.is_some() || set.region.is_some() || set.phone.is_some();
+        let more = [tagged.then_some("tags"), moved.then_some("time_zone")];
+        fields.chain(own).chain(more.into_iter().flatten().map(str::to_owned)).collect()
     }
 }

@@ -1,15 +1,20 @@
 //! `email.send`: writes to the contact through the enrollment's mailbox, at most once. The intent is
 //! written before the provider is asked; after a crash the mailbox is asked what it holds.
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
+use std::sync::{Arc, OnceLock};
 
 use crm::address;
 use crm::mailbox::{self, Mailbox};
 use crm::message::{self, Intent, Sent, Thread};
 use crm::writers::MESSAGE_SENT;
 use engine::context::Context;
+use engine::definition::{Definition, Template};
 use engine::fact::Fact;
-use engine::step::{FieldType, Outcome, Output, Reconciled, Reference, Step, StepError, StepType};
+use engine::foresight::{Lack, Sight};
+use engine::step::{
+    FieldType, Outcome, Output, Reconciled, Reference, Step, StepError, StepText, StepType,
+};
 use futures_util::future::{BoxFuture, FutureExt};
 use providers::mail::{Address, MailProvider, OutgoingMail, SendError, SentMail};
 use providers::message_id;
@@ -17,8 +22,11 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::template::{self, render};
+use crate::template::{self, Prepared, Use};
 use crate::{Behaviour, Manual, Services, made, unavailable};
+
+/// For what a run draws.
+const DRAW: &str = "variant";
 const MAX_VARIANTS: usize = 26;
 
 /// Sends a mail.
@@ -28,7 +36,8 @@ struct Keys {
     /// The template of `[templates]` whose text is sent.
     #[schemars(extend("x-change" = "copy"))]
     template: String,
-    /// The step whose mail it answers in the same thread; the subject is that mail's then.
+    /// The earlier step whose mail it answers, in the same thread and under its subject. If that mail was skipped, the
+    /// mail starts a thread of its own with the template's subject.
     #[schemars(extend("x-change" = "copy"))]
     thread: Option<String>,
     /// Subjects of which each run gets one, by weight.
@@ -106,6 +115,16 @@ text = "Did this reach you at a bad time?"
 struct EmailSend {
     keys: Keys,
     services: Services,
+    /// The texts of what it sends, each read once.
+    texts: OnceLock<Texts>,
+}
+
+/// The texts of a mail.
+struct Texts {
+    /// The template's own subject; of a mail with variants, theirs in their order.
+    subjects: Vec<Prepared>,
+    text: Option<Prepared>,
+    html: Option<Prepared>,
 }
 
 /// The step type.
@@ -123,7 +142,7 @@ pub(crate) fn step_type(services: Services, behaviour: Behaviour, manual: Manual
         let subjects: Vec<_> =
             keys.variants.iter().map(|v| ("variants", v.subject.as_str())).collect();
         template::check_all(&subjects)?;
-        Ok(Arc::new(EmailSend { keys, services: services.clone() }))
+        Ok(Arc::new(EmailSend { keys, services: services.clone(), texts: OnceLock::new() }))
     })
 }
 
@@ -153,19 +172,28 @@ impl EmailSend {
         })
     }
 
+    /// The mail that this one answers. Where that step sent none, because it was skipped, the mail that that one was to
+    /// answer is answered.
     async fn thread(&self, cx: &Context) -> Result<Option<Thread>, StepError> {
-        let Some(step) = &self.keys.thread else { return Ok(None) };
-        let db = &self.services.db;
         let (root, run) = (cx.root_run_id(), cx.run_id());
-        let thread = message::thread(db, cx.customer_id(), root, run, step).await;
-        thread.map_err(|error| unavailable(&error))
+        let mut named = self.keys.thread.clone();
+        // No chain is longer than the document.
+        for _step in &cx.definition().steps {
+            let Some(step) = named else { return Ok(None) };
+            let thread = message::thread(&self.services.db, cx.customer_id(), root, run, &step);
+            if let Some(thread) = thread.await.map_err(|error| unavailable(&error))? {
+                return Ok(Some(thread));
+            }
+            named = thread_of(cx.definition(), &step);
+        }
+        Ok(None)
     }
 
-    /// The variant that this run gets.
-    fn variant(&self, cx: &Context) -> Option<&Variant> {
+    /// The index of the variant that a draw falls on.
+    fn drawn(&self, draw: u64) -> Option<usize> {
         let total: u64 = self.keys.variants.iter().map(|variant| u64::from(variant.weight)).sum();
-        let mut rest = cx.draw("variant").checked_rem(total)?;
-        self.keys.variants.iter().find(|variant| {
+        let mut rest = draw.checked_rem(total)?;
+        self.keys.variants.iter().position(|variant| {
             let weight = u64::from(variant.weight);
             let falls = rest < weight;
             rest = rest.saturating_sub(weight);
@@ -173,30 +201,79 @@ impl EmailSend {
         })
     }
 
+    /// The variant that this run gets.
+    fn variant(&self, cx: &Context) -> Option<&Variant> {
+        self.drawn(cx.draw(DRAW)).and_then(|index| self.keys.variants.get(index))
+    }
+
+    fn texts(&self, definition: &Definition) -> Result<&Texts, StepError> {
+        let name = &self.keys.template;
+        let template = definition
+            .templates
+            .get(name)
+            .ok_or_else(|| StepError::Fail { reason: format!("there is no template `{name}`") })?;
+        Ok(self.texts.get_or_init(|| {
+            let plain = |text: &String| Prepared::new(text, Use::Prose);
+            let variants = self.keys.variants.iter().map(|variant| &variant.subject);
+            let own = template.subject.iter().filter(|_| self.keys.variants.is_empty());
+            Texts {
+                subjects: variants.chain(own).map(plain).collect(),
+                text: template.text.as_ref().map(plain),
+                html: template.html.as_ref().map(|html| Prepared::new(html, Use::Html)),
+            }
+        }))
+    }
+
+    /// A part of the template, as errors name it.
+    fn part(&self, part: &str, step: &str) -> String {
+        format!("{} in step `{step}`", template::part(part, &self.keys.template))
+    }
+
+    /// The subject of a mail that begins a thread.
+    fn subject(&self, cx: &Context, texts: &Texts, variables: &Value) -> Result<String, StepError> {
+        let index = self.drawn(cx.draw(DRAW));
+        let Some(subject) = texts.subjects.get(index.unwrap_or_default()) else {
+            return Err(StepError::Fail { reason: self.no_subject(cx) });
+        };
+        let what = match index.and_then(|index| self.keys.variants.get(index)) {
+            Some(variant) => {
+                format!("the subject of variant `{}` in step `{}`", variant.id, cx.step())
+            }
+            None => self.part("subject", cx.step()),
+        };
+        Ok(one_line(&subject.render(&what, variables)?))
+    }
+
+    fn no_subject(&self, cx: &Context) -> String {
+        let name = &self.keys.template;
+        match &self.keys.thread {
+            Some(thread) => format!(
+                "step `{thread}`, whose mail this one answers, sent none, and the template `{name}` has no subject of \
+                 its own; skip step `{}` as well, or apply a version with `subject` below `[templates.{name}]` and retry",
+                cx.step(),
+            ),
+            None => format!(
+                "the template `{name}` has no subject; apply a version with `subject` below `[templates.{name}]` and retry"
+            ),
+        }
+    }
+
     async fn prepare(&self, cx: &Context) -> Result<Ready, StepError> {
         let mailbox = self.mailbox(cx).await?;
         let thread = self.thread(cx).await?;
         let variables = cx.variables().await?;
-        let template = cx.definition().templates.get(&self.keys.template).ok_or_else(|| {
-            StepError::Fail { reason: format!("there is no template `{}`", self.keys.template) }
-        })?;
-        let variant = self.variant(cx);
-        let subject = match (&thread, variant, &template.subject) {
-            (Some(thread), _, _) => reply(&thread.subject),
-            (None, Some(variant), _) => {
-                one_line(&render("the subject", &variant.subject, &variables)?)
-            }
-            (None, None, Some(subject)) => one_line(&render("the subject", subject, &variables)?),
-            (None, None, None) => {
-                let reason = format!("the template `{}` has no subject", self.keys.template);
-                return Err(StepError::Fail { reason });
-            }
+        let texts = self.texts(cx.definition())?;
+        let subject = match &thread {
+            Some(thread) => reply(&thread.subject),
+            None => self.subject(cx, texts, &variables)?,
         };
-        let part = |name: &str, text: &Option<String>| {
-            text.as_ref().map(|text| render(name, text, &variables)).transpose()
+        let part = |name: &str, text: &Option<Prepared>| {
+            let text = text.as_ref();
+            text.map(|text| text.render(&self.part(name, cx.step()), &variables)).transpose()
         };
-        let text = part("the text", &template.text)?.unwrap_or_default();
-        let html = part("the text.html", &template.html)?;
+        let text = part("text", &texts.text)?.unwrap_or_default();
+        let html = part("html", &texts.html)?;
+        let variant = self.variant(cx).filter(|_| thread.is_none());
         let contact = &variables[cx.definition().subject.as_str()];
         let word = |field: &str| contact[field].as_str().unwrap_or_default().to_owned();
         let name = one_line(&format!("{} {}", word("first_name"), word("last_name")));
@@ -239,6 +316,20 @@ impl EmailSend {
             Err(SendError::Refused { reason }) => Err(StepError::Fail { reason }),
         }
     }
+}
+
+/// The step whose mail a step answers.
+fn thread_of(definition: &Definition, step: &str) -> Option<String> {
+    let step = &definition.steps[definition.index_of(step)?];
+    step.step.references().into_iter().find_map(|reference| match reference {
+        Reference::Step { key: "thread", step } => Some(step),
+        Reference::Step { .. }
+        | Reference::Target { .. }
+        | Reference::Condition { .. }
+        | Reference::Template { .. }
+        | Reference::Signal { .. }
+        | Reference::DateField { .. } => None,
+    })
 }
 
 /// The subject of an answer.
@@ -297,6 +388,70 @@ impl Step for EmailSend {
             }
         }
         .boxed()
+    }
+
+    fn texts(&self) -> Vec<StepText<'_>> {
+        let subjects = self.keys.variants.iter().map(|variant| variant.subject.as_str());
+        subjects.map(|source| StepText { key: "variants", source }).collect()
+    }
+
+    fn check(&self, templates: &BTreeMap<String, Template>) -> Result<(), String> {
+        let Keys { template: name, thread, variants } = &self.keys;
+        if thread.is_some() && !variants.is_empty() {
+            return Err(
+                "variants: a mail in a thread has the subject of the mail that it answers; \
+                        remove `variants`, or `thread`"
+                    .into(),
+            );
+        }
+        if let Some(variant) = variants.iter().find(|variant| variant.subject.trim().is_empty()) {
+            return Err(format!(
+                "variants: the subject of `{}` is empty; write one, as in `subject = \"A quick one\"`",
+                variant.id
+            ));
+        }
+        let twice = variants.iter().enumerate().find(|(index, variant)| {
+            variants.iter().take(*index).any(|before| before.id == variant.id)
+        });
+        if let Some((_, variant)) = twice {
+            return Err(format!(
+                "variants: two have the id `{}`; reports could not tell them apart, so write another id",
+                variant.id
+            ));
+        }
+        let Some(template) = templates.get(name) else { return Ok(()) };
+        let subject = template.subject.as_deref().is_some_and(|subject| !subject.trim().is_empty());
+        if thread.is_none() && variants.is_empty() && !subject {
+            return Err(template::lacks(name, "subject"));
+        }
+        Ok(())
+    }
+
+    fn lacks(&self, sight: &Sight<'_>) -> Vec<Lack> {
+        let Ok(texts) = self.texts(sight.definition) else { return Vec::new() };
+        let step = &sight.definition.steps[sight.step].id;
+        // The subject of an answer is that of the mail before. Which variant comes is known, if the mail comes once.
+        let subject = match (&self.keys.thread, self.keys.variants.is_empty()) {
+            (Some(_), _) => None,
+            (None, true) => texts.subjects.first().map(|subject| ("subject", subject)),
+            (None, false) => {
+                let drawn = sight.draw(DRAW).and_then(|draw| self.drawn(draw));
+                drawn
+                    .and_then(|index| texts.subjects.get(index))
+                    .map(|subject| ("subject", subject))
+            }
+        };
+        let text = texts.text.as_ref().map(|text| ("text", text));
+        let html = texts.html.as_ref().map(|html| ("html", html));
+        let lack = |(part, text): (&str, &Prepared)| {
+            let name = text.lacks(sight)?;
+            let text = match (part, self.keys.variants.is_empty()) {
+                ("subject", false) => "the subject of its variant".into(),
+                (part, _) => template::part(part, &self.keys.template),
+            };
+            Some(Lack { step: step.clone(), text, name })
+        };
+        [subject, text, html].into_iter().flatten().filter_map(lack).collect()
     }
 
     fn references(&self) -> Vec<Reference> {

@@ -13,7 +13,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use crate::Manual;
-use crate::template::render;
+use crate::template::render_data;
 
 /// The highest version of a schema.
 const LAST_VERSION: u16 = 9_999;
@@ -122,7 +122,10 @@ impl Step for EventPublish {
             let variables = cx.variables().await?;
             let mut data = Map::new();
             for (name, text) in &self.data {
-                data.insert(name.clone(), Value::String(render(name, text, &variables)?));
+                data.insert(
+                    name.clone(),
+                    Value::String(render_data(&format!("`data.{name}`"), text, &variables)?),
+                );
             }
             let event = PublishedEvent {
                 topic: self.topic.clone(),

@@ -18,7 +18,8 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::http::{Answer, Http, MAX_BODY, Request};
-use crate::template::{self, render};
+use crate::template::{self, Use, render_data};
+use crate::texted::Texted;
 use crate::{Behaviour, Manual, made};
 
 const MAX_HEADERS: usize = 20;
@@ -67,6 +68,18 @@ struct Keys {
     /// Statuses beside 200 to 299 that are done, too, such as `[404]`.
     #[serde(default)]
     accept: Vec<u16>,
+}
+
+impl Keys {
+    /// What is a template.
+    fn texts(&self) -> Vec<(&'static str, &str)> {
+        let mut texts = vec![("url", self.url.as_str())];
+        texts.extend(self.headers.values().map(|text| ("headers", text.as_str())));
+        if let Some(json) = &self.json {
+            collect(json, &mut texts);
+        }
+        texts
+    }
 }
 
 /// The methods of requests.
@@ -138,19 +151,15 @@ struct HttpRequest {
 pub(crate) fn step_type(http: Http, behaviour: Behaviour, manual: Manual) -> StepType {
     made("http.request", behaviour, manual, move |keys: Keys| {
         check(&keys)?;
-        Ok(Arc::new(HttpRequest { keys, http: http.clone() }))
+        let step = HttpRequest { keys, http: http.clone() };
+        Ok(Arc::new(Texted::new(step, |step| step.keys.texts(), Use::Data)))
     })
 }
 
 /// Refuses what could never be sent. Which hosts are allowed is asked when it is sent: the same document
 /// is read on machines with other lists.
 fn check(keys: &Keys) -> Result<(), String> {
-    let mut texts = vec![("url", keys.url.as_str())];
-    texts.extend(keys.headers.values().map(|text| ("headers", text.as_str())));
-    if let Some(json) = &keys.json {
-        collect(json, &mut texts);
-    }
-    template::check_all(&texts)?;
+    template::check_all(&keys.texts())?;
     check_url(&keys.url)?;
     check_headers(&keys.headers)?;
     if keys.method == Method::Get && keys.json.is_some() {
@@ -207,7 +216,7 @@ fn collect<'v>(json: &'v Value, texts: &mut Vec<(&'static str, &'v str)>) {
 /// A body with every text filled in.
 fn filled(json: &Value, variables: &Value) -> Result<Value, StepError> {
     Ok(match json {
-        Value::String(text) => Value::String(render("the body", text, variables)?),
+        Value::String(text) => Value::String(render_data("the body", text, variables)?),
         Value::Array(list) => Value::Array(
             list.iter().map(|value| filled(value, variables)).collect::<Result<_, _>>()?,
         ),
@@ -223,12 +232,12 @@ fn filled(json: &Value, variables: &Value) -> Result<Value, StepError> {
 impl HttpRequest {
     fn request(&self, cx: &Context, variables: &Value) -> Result<Request, StepError> {
         let fail = |reason: String| StepError::Fail { reason };
-        let url = render("the url", &self.keys.url, variables)?;
+        let url = render_data("the url", &self.keys.url, variables)?;
         let url =
             Url::parse(url.trim()).map_err(|error| fail(format!("the url is none: {error}")))?;
         let mut headers = HeaderMap::new();
         for (name, text) in &self.keys.headers {
-            let value = render(name, text, variables)?;
+            let value = render_data(&format!("the header `{name}`"), text, variables)?;
             let value = HeaderValue::from_str(value.trim())
                 .map_err(|_| fail(format!("the header `{name}` holds what none can hold")))?;
             let name = HeaderName::from_bytes(name.as_bytes())

@@ -20,6 +20,7 @@ mod score_adjust;
 mod split;
 mod task_create;
 mod template;
+mod texted;
 mod user_mail;
 mod wait;
 mod wait_signal;
@@ -36,6 +37,8 @@ use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 use serde_json::json;
 use sqlx::PgPool;
+use template::Use;
+use texted::Texted;
 
 pub use http::{AllowedHosts, FindAddresses, Http};
 pub use mailboxes::Mailboxes;
@@ -96,32 +99,12 @@ pub fn registry(services: &Services) -> Registry {
         limits: &[crm::webhook::LIMIT],
         ..PURE
     };
-    let mut registry = Registry::new()
+    let mut registry = with_texts(Registry::new())
         .step(email_send::step_type(services.clone(), sends, email_send::MANUAL))
         .step(of::<wait::Wait>("wait", PURE, wait::MANUAL))
         .step(of::<wait_signal::WaitSignal>("wait.signal", PURE, wait_signal::MANUAL))
         .step(of::<branch::Branch>("branch", PURE, branch::MANUAL))
         .step(of::<split::Split>("split", PURE, split::MANUAL))
-        .step(of_texts("task.create", PURE, task_create::MANUAL, task_create::TaskCreate::texts))
-        .step(of_texts(
-            "activity.log",
-            PURE,
-            activity_log::MANUAL,
-            activity_log::ActivityLog::texts,
-        ))
-        .step(of_texts("crm.update", PURE, crm_update::MANUAL, crm_update::CrmUpdate::texts))
-        .step(of_texts(
-            "score.adjust",
-            PURE,
-            score_adjust::MANUAL,
-            score_adjust::ScoreAdjust::texts,
-        ))
-        .step(of_texts(
-            "event.publish",
-            PURE,
-            event_publish::MANUAL,
-            event_publish::EventPublish::texts,
-        ))
         .step(http_request::step_type(services.http.clone(), asks, http_request::MANUAL))
         .step(user_mail::step_type(services.clone(), writes, user_mail::MANUAL))
         .step(webhook_deliver::step_type(services.clone(), tells))
@@ -138,12 +121,53 @@ pub fn registry(services: &Services) -> Registry {
         .limit(crm::enrollment::DOMAIN_LIMIT)
         .limit(crm::webhook::LIMIT)
         .check_template(template::check)
+        .read_text(template::read)
         .signal("meeting.booked")
         .signal(task_create::COMPLETED);
     for signal in crm::inbound::SIGNALS {
         registry = registry.signal(signal);
     }
     registry
+}
+
+/// Adds the step types whose own keys are texts and that need no service.
+fn with_texts(registry: Registry) -> Registry {
+    registry
+        .step(of_texts(
+            "task.create",
+            PURE,
+            task_create::MANUAL,
+            task_create::TaskCreate::texts,
+            Use::Prose,
+        ))
+        .step(of_texts(
+            "activity.log",
+            PURE,
+            activity_log::MANUAL,
+            activity_log::ActivityLog::texts,
+            Use::Prose,
+        ))
+        .step(of_texts(
+            "crm.update",
+            PURE,
+            crm_update::MANUAL,
+            crm_update::CrmUpdate::texts,
+            Use::Data,
+        ))
+        .step(of_texts(
+            "score.adjust",
+            PURE,
+            score_adjust::MANUAL,
+            score_adjust::ScoreAdjust::texts,
+            Use::Prose,
+        ))
+        .step(of_texts(
+            "event.publish",
+            PURE,
+            event_publish::MANUAL,
+            event_publish::EventPublish::texts,
+            Use::Data,
+        ))
 }
 
 /// The contact, loaded when a step asks for it.
@@ -220,15 +244,16 @@ fn of<T: Step + DeserializeOwned + JsonSchema + 'static>(
     made(name, behaviour, manual, |step: T| Ok(Arc::new(step)))
 }
 
-/// The step type whose keys are the fields of `T`, of which these are templates.
+/// The step type whose keys are the fields of `T`, of which these are templates, and for what.
 fn of_texts<T: Step + DeserializeOwned + JsonSchema + 'static>(
     name: &'static str,
     behaviour: Behaviour,
     manual: Manual,
     texts: fn(&T) -> Vec<(&'static str, &str)>,
+    used: Use,
 ) -> StepType {
     made(name, behaviour, manual, move |step: T| {
         template::check_all(&texts(&step))?;
-        Ok(Arc::new(step))
+        Ok(Arc::new(Texted::new(step, texts, used)))
     })
 }

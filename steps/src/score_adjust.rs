@@ -68,10 +68,14 @@ impl ScoreAdjust {
 impl Step for ScoreAdjust {
     fn run<'a>(&'a self, cx: &'a Context) -> BoxFuture<'a, Result<Outcome, StepError>> {
         async move {
-            let reason = render("reason", &self.keys.reason, &cx.variables().await?)?;
+            let reason = render("the reason", &self.keys.reason, &cx.variables().await?)?;
             let data = json!(AdjustedScore { points: self.keys.points, reason });
             Ok(Outcome { facts: vec![Fact { kind: SCORE_ADJUSTED, data }], ..Outcome::default() })
         }
         .boxed()
+    }
+
+    fn changes(&self) -> Vec<String> {
+        vec!["score".into(), "level".into()]
     }
 }

@@ -1,6 +1,7 @@
 //! `split`: sends runs different ways by weight, the same way each time for the same run.
 
 use engine::context::Context;
+use engine::foresight::Sight;
 use engine::step::{FieldType, Outcome, Output, Reference, Step, StepError, Verdict};
 use futures_util::future::{BoxFuture, FutureExt};
 use schemars::JsonSchema;
@@ -11,6 +12,8 @@ use crate::Manual;
 
 /// The most ways of one split.
 const MAX_WAYS: usize = 26;
+/// For what a run draws.
+const DRAW: &str = "split";
 
 /// Goes one of several ways, by weight.
 #[derive(Deserialize, JsonSchema)]
@@ -88,7 +91,7 @@ impl TryFrom<Keys> for Split {
 
 impl Split {
     /// The way that a draw falls on.
-    fn way(&self, draw: u64) -> &str {
+    fn drawn(&self, draw: u64) -> &str {
         let total: u64 = self.ways.iter().map(|way| u64::from(way.weight)).sum();
         let mut rest = draw % total;
         for way in &self.ways {
@@ -104,7 +107,7 @@ impl Split {
 
 impl Step for Split {
     fn run<'a>(&'a self, cx: &'a Context) -> BoxFuture<'a, Result<Outcome, StepError>> {
-        let step = self.way(cx.draw("split")).to_owned();
+        let step = self.drawn(cx.draw(DRAW)).to_owned();
         let output = Some(json!({ "way": step }));
         let outcome = Outcome { verdict: Verdict::Goto { step }, output, ..Outcome::default() };
         async move { Ok(outcome) }.boxed()
@@ -113,6 +116,11 @@ impl Step for Split {
     fn references(&self) -> Vec<Reference> {
         let target = |way: &Way| Reference::Target { key: "ways", step: way.to.clone() };
         self.ways.iter().map(target).collect()
+    }
+
+    fn way(&self, sight: &Sight<'_>) -> Option<Verdict> {
+        let draw = sight.draw(DRAW)?;
+        Some(Verdict::Goto { step: self.drawn(draw).to_owned() })
     }
 
     fn diverts(&self) -> bool {
@@ -128,7 +136,7 @@ mod tests {
     fn draws_fall_by_weight() {
         let way = |to: &str, weight| Way { to: to.into(), weight };
         let split = Split { ways: vec![way("a", 3), way("b", 1)] };
-        let ways: Vec<&str> = (0..8).map(|draw| split.way(draw)).collect();
+        let ways: Vec<&str> = (0..8).map(|draw| split.drawn(draw)).collect();
         assert_eq!(ways, ["a", "a", "a", "b", "a", "a", "a", "b"]);
     }
 }

@@ -124,7 +124,7 @@ impl Step for TaskCreate {
         async move {
             let title = match cx.wake() {
                 Some(_) => String::new(),
-                None => render("title", &self.title, &cx.variables().await?)?,
+                None => render("the title", &self.title, &cx.variables().await?)?,
             };
             Ok(self.outcome(cx, title))
         }

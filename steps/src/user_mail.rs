@@ -2,11 +2,13 @@
 //! through a customer's mailbox, whose users would read it. The link's token exists in the mail alone; its hash is a
 //! fact. It follows from the run under ENCRYPTION_KEY, so that another attempt brings the same link.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crm::password_link::MailedLink;
 use crm::writers::PASSWORD_LINK_SENT;
 use engine::context::Context;
+use engine::definition::Template;
 use engine::fact::Fact;
 use engine::step::{Outcome, Reference, Step, StepError, StepType};
 use futures_util::future::{BoxFuture, FutureExt};
@@ -18,7 +20,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::template::render;
+use crate::template::{self, render};
 use crate::{Behaviour, Manual, Services, made};
 
 /// What names the token among all that is derived.
@@ -54,7 +56,7 @@ link_minutes = 30
 
 [templates.link]
 subject = "Set your password"
-text = "Hello {{ user.name }}, set it here: https://app.example.com/password?token={{ token }}"
+text = "Set it here: https://app.example.com/password?token={{ token }}"
 "#,
 };
 
@@ -107,13 +109,14 @@ impl UserMail {
         let subject = template.subject.as_ref().ok_or_else(|| missing("subject"))?;
         let text = template.text.as_ref().ok_or_else(|| missing("text"))?;
         let address = |name: &str, email: &str| Address { name: name.into(), email: email.into() };
+        let part = |part: &str| template::part(part, &self.keys.template);
         let user = |field: &str| variables["user"][field].as_str().unwrap_or_default();
         let send_key = cx.key();
         Ok(OutgoingMail {
             from: from.clone(),
             to: address(user("name"), &crm::address::stored(user("email"))),
-            subject: render("the subject", subject, variables)?,
-            text: render("the text", text, variables)?,
+            subject: render(&part("subject"), subject, variables)?,
+            text: render(&part("text"), text, variables)?,
             html: None,
             message_id: message_id::derive(&send_key, &from.email),
             in_reply_to: None,
@@ -153,6 +156,20 @@ impl Step for UserMail {
 
     fn rehearse(&self, _: &Context) -> Option<Result<Outcome, StepError>> {
         Some(Ok(Outcome::default()))
+    }
+
+    fn variables(&self) -> &'static [&'static str] {
+        &["token"]
+    }
+
+    fn check(&self, templates: &BTreeMap<String, Template>) -> Result<(), String> {
+        let Some(template) = templates.get(&self.keys.template) else { return Ok(()) };
+        for (part, text) in [("subject", &template.subject), ("text", &template.text)] {
+            if text.as_ref().is_none_or(|text| text.trim().is_empty()) {
+                return Err(template::lacks(&self.keys.template, part));
+            }
+        }
+        Ok(())
     }
 
     fn references(&self) -> Vec<Reference> {

@@ -43,8 +43,9 @@ async fn an_update_that_can_not_be_written_as_meant_fails() {
         reason
     };
     assert!(reason(error).starts_with("there is no time zone `VP Sales`"));
-    let hole = "type = \"crm.update\"\nset = { title = \"{{ contact.nothing }}\" }";
-    assert!(reason(run(entered(hole)).await.unwrap_err()).contains("title can't be filled in"));
+    let hole = "type = \"crm.update\"\nset = { title = \"{{ contact.custom.nothing }}\" }";
+    let needs = "`title` needs `contact.custom.nothing`, which this contact lacks";
+    assert!(reason(run(entered(hole)).await.unwrap_err()).starts_with(needs));
     let long = "type = \"crm.update\"\nset = { title = \"{{ 'x' * 2001 }}\" }";
     assert!(reason(run(entered(long)).await.unwrap_err()).contains("a field takes 2000"));
 }

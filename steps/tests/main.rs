@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that can not go on says where")]
 
+mod ahead;
 mod broken;
 mod changing;
 #[path = "../../tests/support/database.rs"]
@@ -11,5 +12,6 @@ mod mutations;
 mod requests;
 mod sending;
 mod support;
+mod texts;
 mod waiting;
 mod workflows;

@@ -35,10 +35,24 @@ thread = "intro"
 id = "broken"
 type = "email.send"
 template = "broken"
+when = "steps.intro.clicked"
+[[steps]]
+id = "second"
+type = "email.send"
+template = "bump"
+thread = "bump"
+[[steps]]
+id = "own"
+type = "email.send"
+template = "own"
+thread = "bump"
 [templates.intro]
 text = "Hi {{ contact.first_name | default('there') }}"
 [templates.bump]
 text = "Did you see it?"
+[templates.own]
+subject = "A subject of my own"
+text = "Did you see that?"
 [templates.broken]
 subject = "Hello"
 text = "{{ contact.custom.nothing }}"
@@ -71,7 +85,11 @@ async fn enrolled(database: &TestDatabase, definition: &Arc<Definition>) -> Part
     let kept =
         sequence::keep(&mut tx, customer_id, definition, "", Existing::Refuse).await.unwrap();
     let kept = sequence::activate(&mut *tx, customer_id, kept.id).await.unwrap().unwrap();
-    let ada = NewContact { email: "ada@example.com".into(), ..NewContact::default() };
+    let ada = NewContact {
+        email: "ada@example.com".into(),
+        first_name: "Ada".into(),
+        ..NewContact::default()
+    };
     let contact = contact::create(&mut tx, customer_id, ada).await.unwrap();
     let new = NewEnrollments {
         sequence: &kept,
@@ -184,7 +202,11 @@ async fn the_same_run_gets_the_same_variant() {
 async fn a_mail_with_a_hole_fails_and_never_leaves() {
     let sending = sending().await;
     let error = run(sending.at(2)).await.unwrap_err();
-    assert!(matches!(&error, StepError::Fail { reason } if reason.contains("the text")), "{error}");
+    assert_eq!(
+        error.to_string(),
+        "the text of template `broken` in step `broken` needs `contact.custom.nothing`, which this contact lacks; \
+         fill it in or write `| default(…)` after it"
+    );
     assert_eq!(sending.mails(), Vec::<String>::new());
     sending.finish().await;
 }
@@ -212,5 +234,38 @@ async fn a_run_without_a_mailbox_fails_and_a_database_that_is_away_is_tried_agai
     sending.db.close().await;
     let away = run(sending.at(0)).await;
     assert!(matches!(away, Err(StepError::Retry { .. })), "{away:?}");
+    sending.finish().await;
+}
+
+#[tokio::test]
+async fn after_a_skipped_mail_the_thread_goes_back_to_the_mail_before_it() {
+    let sending = sending().await;
+    let outcome = run(sending.at(0)).await.unwrap();
+    let message_id = outcome.facts[0].data["message_id"].as_str().unwrap().to_owned();
+    sending.record("intro", outcome).await;
+    // `second` answers `bump`, which was skipped, so it answers what `bump` was to answer.
+    run(sending.at(3)).await.unwrap();
+    let mails = sending.mails();
+    let second = mails.iter().find(|mail| mail.contains("Did you see it?")).unwrap();
+    assert!(second.contains("Subject: Re: Hello"), "{second}");
+    assert!(second.contains(&format!("In-Reply-To: {message_id}")), "{second}");
+    sending.finish().await;
+}
+
+#[tokio::test]
+async fn a_thread_whose_first_mail_was_skipped_begins_with_the_templates_own_subject_or_says_what_to_do()
+ {
+    let sending = sending().await;
+    let error = run(sending.at(1)).await.unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "step `intro`, whose mail this one answers, sent none, and the template `bump` has no subject of its own; \
+         skip step `bump` as well, or apply a version with `subject` below `[templates.bump]` and retry"
+    );
+    assert_eq!(sending.mails(), Vec::<String>::new());
+    run(sending.at(4)).await.unwrap();
+    let mails = sending.mails();
+    assert!(mails.len() == 1 && mails[0].contains("Subject: A subject of my own"), "{mails:?}");
+    assert!(!mails[0].contains("In-Reply-To"), "{mails:?}");
     sending.finish().await;
 }

@@ -34,7 +34,7 @@ impl Mail {
                 30,
                 "Set a new password",
                 format!(
-                    "Hello {{{{ user.name }}}},\n\nsomebody, probably you, asked to set a new password:\n{link}\n\n\
+                    "Hello {{{{ user.name | default('there') }}}},\n\nsomebody, probably you, asked to set a new password:\n{link}\n\n\
                      The link is good once, for 30 minutes. If it was not you, nothing has changed.\n"
                 ),
             ),
@@ -44,7 +44,7 @@ impl Mail {
                 7 * 24 * 60,
                 "You are invited",
                 format!(
-                    "Hello {{{{ user.name }}}},\n\nyou are invited; set your password to begin:\n{link}\n\n\
+                    "Hello {{{{ user.name | default('there') }}}},\n\nyou are invited; set your password to begin:\n{link}\n\n\
                      The link is good once, for seven days.\n"
                 ),
             ),

@@ -5,6 +5,7 @@ use axum::extract::{Path, Request, State as Shared};
 use axum::http::{HeaderMap, HeaderName, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use chrono::{DateTime, Utc};
+use crm::custom_field;
 use crm::sequence::{self, Existing, Sequence, SequenceError};
 use engine::definition::{self, Format, Refusals};
 use engine::definition_store::{self, Document};
@@ -103,9 +104,11 @@ async fn create(
     let content_type = input::content_type(request.headers());
     let body = input::bytes(request, &state).await?;
     let (source, format) = document(content_type.as_deref(), &body)?;
-    let definition = definition::read("definition", &source, format, state.definitions.registry())
-        .map_err(|refusals| refused(&refusals, format))?;
     let mut tx = tenant::begin(&state.pool, &caller).await?;
+    let own = custom_field::of_texts(&mut *tx, caller.customer_id).await?;
+    let registry = state.definitions.registry();
+    let read = definition::read_for("definition", &source, format, registry, own.as_ref());
+    let definition = read.map_err(|refusals| refused(&refusals, format))?;
     let made = sequence::keep(&mut tx, caller.customer_id, &definition, &source, Existing::Refuse);
     let made = made.await.map_err(|error| match error {
         SequenceError::NameTaken(_) => Problem::new(Kind::NameTaken).detail(error.to_string()),

@@ -2,7 +2,8 @@
 
 use axum::Json;
 use axum::extract::{Path, State as Shared};
-use axum::http::{HeaderName, StatusCode, header};
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
 use chrono::{DateTime, Utc};
 use crm::enrollment::{
     self, EnrollError, EnrollReport, NewEnrollments, RefusalReason, Refused, Sender,
@@ -12,7 +13,7 @@ use engine::definition_store::LoadError;
 use engine::id;
 use engine::run::StartError;
 use serde::{Deserialize, Serialize};
-use sqlx::PgConnection;
+use sqlx::{Connection, PgConnection};
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -41,6 +42,9 @@ struct Create {
     contact_ids: Vec<String>,
     mailbox_id: Option<String>,
     start_at: Option<DateTime<Utc>>,
+    /// Only says who would be enrolled and who refused; `enrollments` is empty then.
+    #[serde(default)]
+    dry_run: bool,
 }
 
 impl Create {
@@ -81,11 +85,14 @@ impl From<Refused> for RefusedBody {
     }
 }
 
-/// Enrolls contacts; who is refused is told with the reason, the others are enrolled.
+/// Enrolls contacts and lists whom it refuses, with the reason; `dry_run` keeps nothing.
 #[utoipa::path(
     post, path = "/sequences/{id}/enrollments",
     request_body = Create,
-    responses((status = 201, description = "Made", body = Report)),
+    responses(
+        (status = 200, description = "What would be done, with `dry_run`", body = Report),
+        (status = 201, description = "Made", body = Report),
+    ),
     security(("bearer" = ["enrollments:write"])),
 )]
 async fn create(
@@ -93,7 +100,7 @@ async fn create(
     caller: Caller,
     Path(sequence): Path<String>,
     Body(wanted): Body<Create>,
-) -> Result<(StatusCode, [(HeaderName, String); 1], Json<Report>), Problem> {
+) -> Result<Response, Problem> {
     let sequence_id = path_id("seq", &sequence)?;
     let contact_ids = wanted.contacts()?;
     let mailbox = optional_id("mailbox_id", "epa", wanted.mailbox_id.as_deref())?;
@@ -111,10 +118,20 @@ async fn create(
         actor: caller.actor(),
         start_at: wanted.start_at,
     };
-    let report = enrollment::enroll(&mut tx, caller.customer_id, new).await.map_err(refused)?;
+    if wanted.dry_run {
+        // Everything is done for real, so that every refusal shows, and rolled back.
+        let mut trial = tx.begin().await?;
+        let report = enrollment::enroll(&mut trial, caller.customer_id, new).await;
+        trial.rollback().await?;
+        let EnrollReport { enrollment_ids, refused } = report.map_err(refused_all)?;
+        let refused = refused.into_iter().map(RefusedBody::from).collect();
+        let enrolled = enrollment_ids.len();
+        return Ok(Json(Report { enrolled, refused, enrollments: Vec::new() }).into_response());
+    }
+    let report = enrollment::enroll(&mut tx, caller.customer_id, new).await.map_err(refused_all)?;
     let report = shown(&mut tx, &caller, report).await?;
     let location = format!("/api/v1/enrollments?sequence_id={}", id::show("seq", sequence_id));
-    Ok((StatusCode::CREATED, [(header::LOCATION, location)], Json(report)))
+    Ok((StatusCode::CREATED, [(header::LOCATION, location)], Json(report)).into_response())
 }
 
 async fn shown(
@@ -140,7 +157,7 @@ pub(super) fn unreadable(error: LoadError) -> Problem {
     }
 }
 
-fn refused(error: EnrollError) -> Problem {
+fn refused_all(error: EnrollError) -> Problem {
     match error {
         EnrollError::NotActive(_) => {
             Problem::new(Kind::SequenceNotActive).detail(error.to_string())

@@ -7,6 +7,7 @@ use axum::extract::{Path, State as Shared};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use chrono::{DateTime, Utc};
+use crm::custom_field;
 use crm::sequence::{self, ApplyError, Change, Sequence, SequenceError};
 use engine::change::{self, Map, OrderError, Plan};
 use engine::definition::{self, Definition, Destination, Format, short_hash};
@@ -136,7 +137,9 @@ async fn read(
     let (definition, source) = match (&wanted.definition, wanted.version) {
         (Some(document), None) => {
             let source = format!("{document:#}");
-            (definition::read("definition", &source, Format::Json, registry), source)
+            let own = custom_field::of_texts(&mut *tx, customer_id).await?;
+            let own = own.as_ref();
+            (definition::read_for("definition", &source, Format::Json, registry, own), source)
         }
         (None, Some(version)) => {
             let kept = definition_store::versions(&mut *tx, customer_id, &sequence.name).await?;

@@ -658,6 +658,7 @@ const OPEN: [(&str, &str); 17] = [
     ("Task.kind", "the customer's own words"),
     ("Task.outcome", "the customer's own words"),
     ("TaskOutcome.outcome", "the customer's own words"),
+    ("WantedJump.reason", "a person's words"),
     ("WantedRuns.reason", "a person's words"),
     ("WantedVersion.reason", "a person's words"),
 ];

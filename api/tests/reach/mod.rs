@@ -242,7 +242,7 @@ async fn a_bulk_change_whose_owner_went_out_of_reach_meanwhile_ends_and_says_why
     let new = NewBulkChange {
         filter: &filter,
         wanted: &Wanted::Contact(Change { owner_id, ..Change::default() }),
-        actor: "user:nora",
+        actor: &format!("user:{}", teams.id("nora")),
         reach: Some(&Reach { user_id: user("nora"), team_id: Some(team) }),
         total: 3,
     };

@@ -207,6 +207,9 @@ pub const FIELDS: &[(&str, FieldType)] = &[
     ("created_on", FieldType::Date),
 ];
 
+/// The fields that change by themselves while a run goes on.
+pub const VOLATILE: &[&str] = &["score", "level"];
+
 /// A contact as runs see it; unknown texts are empty, so that a template's `default` takes over.
 pub fn subject(contact: &Contact) -> Value {
     let text = |value: &Option<String>| value.clone().unwrap_or_default();

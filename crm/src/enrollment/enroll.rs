@@ -4,6 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use chrono::{DateTime, Utc};
 use engine::definition::{Definition, Enroll};
+use engine::foresight::{Foresight, Lack};
 use engine::outbox::{self, NewEvent};
 use engine::run::{self, NewRun, Priority, StartError};
 use engine::timing::Zone;
@@ -65,6 +66,8 @@ pub enum RefusalReason {
     Bounced,
     /// It was erased.
     Erased,
+    /// A text that it would surely get needs a field that it lacks.
+    MissingVariable,
     /// No mailbox is connected.
     NoMailbox,
     /// There is no such contact.
@@ -138,6 +141,7 @@ pub async fn enroll(
         return Ok(report);
     };
     let welcome = judge(tx, customer_id, &new, &mut report).await?;
+    let welcome = without_gaps(new.definition, welcome, &mut report);
     let runs = runs(tx, customer_id, &new, &mailbox, &welcome).await?;
     run::start(tx, &runs).await?;
     write(tx, customer_id, new.sequence, mailbox.id, &runs).await?;
@@ -224,6 +228,40 @@ async fn judge(
     Ok(welcome)
 }
 
+/// The most gaps of one contact that are named.
+const GAPS: usize = 5;
+
+/// Parts those whose texts can be filled in from those whom a text surely lacks a field for.
+fn without_gaps(
+    definition: &Definition,
+    welcome: Vec<Contact>,
+    report: &mut EnrollReport,
+) -> Vec<Contact> {
+    let foresight = Foresight::new(definition, contact::VOLATILE);
+    let (mut whole, mut refused) = (Vec::with_capacity(welcome.len()), Vec::new());
+    for contact in welcome {
+        let lacks = foresight.lacks(contact.id, &contact::subject(&contact));
+        if lacks.is_empty() {
+            whole.push(contact);
+            continue;
+        }
+        let (contact_id, reason) = (contact.id, RefusalReason::MissingVariable);
+        refused.push(Refused { contact_id, reason, detail: told(&lacks) });
+    }
+    report.refused.extend(refused);
+    whole
+}
+
+/// Each step, text and field that is missing, and what to do.
+fn told(lacks: &[Lack]) -> String {
+    let gap = |Lack { step, text, name }: &Lack| format!("{text} in step `{step}` needs `{name}`");
+    let mut gaps: Vec<String> = lacks.iter().take(GAPS).map(gap).collect();
+    if lacks.len() > GAPS {
+        gaps.push(format!("{} more", lacks.len() - GAPS));
+    }
+    format!("{}; fill it in, or write `| default(…)` after it", gaps.join(", "))
+}
+
 /// Those who were in the sequence before, and whom `[enroll] again` does not let in again.
 async fn enrolled(
     tx: &mut PgConnection,
@@ -261,6 +299,7 @@ fn refusal(contact_id: Uuid, reason: RefusalReason) -> Refused {
         RefusalReason::Unsubscribed => "asked for no more mail",
         RefusalReason::Bounced => "the address bounced",
         RefusalReason::Erased => "was erased",
+        RefusalReason::MissingVariable => "a text needs a field that it lacks",
         RefusalReason::NoMailbox => "no mailbox is connected; connect one first",
         RefusalReason::NotFound => "there is no such contact, or it was named twice",
     };

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 
+use super::Reading;
 use super::check_scenarios::{self, Known};
 use super::check_steps::{self, Surroundings};
 use super::check_timing;
@@ -37,9 +38,10 @@ const NAME: usize = 64;
 /// Reads a whole document; `None` where anything was wrong.
 pub(super) fn document(
     root: &Node,
-    registry: &Registry,
+    reading: Reading<'_>,
     found: &mut Findings<'_>,
 ) -> Option<Definition> {
+    let registry = reading.registry;
     let Some(entries) = root.entries() else {
         keys::refuse_kind("the document", root, "a table", "`{ \"name\": … }`", found);
         return None;
@@ -54,7 +56,7 @@ pub(super) fn document(
     let timing = check_timing::timing(entries, found);
     let retry = check_timing::default_retry(entries, found);
     let templates = templates(entries, registry, found);
-    let surroundings = Surroundings { registry, subject, retry, templates: &templates };
+    let surroundings = Surroundings { reading, subject, retry, templates: &templates };
     let steps = check_steps::steps(entries, &root.span, &surroundings, found);
     let exit_on = exit_on(entries, registry, found);
     let enroll = enroll(entries, found);

@@ -5,9 +5,11 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use super::Reading;
 use super::check::{self, is_name};
 use super::check_timing;
 use super::expression::Expression;
+use super::given;
 use super::graph::{self, Node as Place};
 use super::keys;
 use super::model::{OnFailure, Retry, StepDefinition, Template};
@@ -39,7 +41,7 @@ const RESERVED: [&str; 3] = ["hold", "continue", "compensate"];
 
 /// What steps may name beside each other.
 pub(super) struct Surroundings<'a> {
-    pub(super) registry: &'a Registry,
+    pub(super) reading: Reading<'a>,
     pub(super) subject: Option<&'a Subject>,
     pub(super) retry: Retry,
     pub(super) templates: &'a BTreeMap<String, Template>,
@@ -54,17 +56,19 @@ pub(super) fn steps(
 ) -> Option<Vec<StepDefinition>> {
     let nodes = nodes(entries, at, found)?;
     let ids = ids(nodes, found);
-    let known = named(nodes, &ids, surroundings.registry);
+    let known = named(nodes, &ids, surroundings.reading.registry);
     let fields = surroundings.subject.map(|subject| (subject.name, subject.fields));
     let scope = Scope { subject: fields, steps: &known };
     let undoing = undoing(nodes);
     let names = Names { scope: &scope, ids: &ids, undoing: &undoing, surroundings };
     let read: Vec<Option<Read>> =
         nodes.iter().enumerate().map(|(index, node)| names.step(index, node, found)).collect();
+    given::texts(entries, nodes, &read, &names, found);
     let read: Vec<Read> = read.into_iter().collect::<Option<_>>()?;
     // Where runs go is told only of steps that were all read, else half of it would be wrong.
     let (steps, places): (Vec<_>, Vec<_>) = read.into_iter().map(|r| (r.step, r.place)).unzip();
     graph::check(&places, found);
+    given::threads(nodes, &steps, &places, &names, found);
     Some(steps)
 }
 
@@ -85,8 +89,8 @@ fn undoing(nodes: &[Node]) -> Vec<&str> {
 }
 
 /// A step that was read, and where runs go from it.
-struct Read {
-    step: StepDefinition,
+pub(super) struct Read {
+    pub(super) step: StepDefinition,
     place: Place,
 }
 
@@ -175,6 +179,7 @@ impl Names<'_> {
         if found.count() > before {
             return None;
         }
+        given::step(&*step, &own, self, found);
         let next = self.follows(index, &shared).filter(|_| !place.stops);
         Some(Read {
             step: StepDefinition {
@@ -267,7 +272,7 @@ impl Names<'_> {
     }
 
     fn limits(&self, entry: &Entry, found: &mut Findings<'_>) -> Vec<String> {
-        let known: Vec<&str> = self.surroundings.registry.limit_kinds().collect();
+        let known: Vec<&str> = self.surroundings.reading.registry.limit_kinds().collect();
         let mut kinds = Vec::new();
         for (kind, span) in keys::texts(entry, "`limits = [\"mailbox\"]`", found) {
             if known.contains(&kind) {
@@ -321,14 +326,14 @@ impl Names<'_> {
     }
 
     fn kind(&self, entries: &[Entry], head: &Span, found: &mut Findings<'_>) -> Option<&StepType> {
-        let known: Vec<&str> = self.surroundings.registry.step_names().collect();
+        let known: Vec<&str> = self.surroundings.reading.registry.step_names().collect();
         let Some(entry) = tree::find(entries, "type") else {
             let problem = Problem::at(head.clone(), "this step has no `type`").around();
             found.add(problem.help(format!("add `type`: {}", suggest::one_of(&known))));
             return None;
         };
         let name = keys::text(entry, "`type = \"wait\"`", found)?;
-        let kind = self.surroundings.registry.step_type(name);
+        let kind = self.surroundings.reading.registry.step_type(name);
         if kind.is_none() {
             let message = format!("there is no step type `{name}`");
             let help = suggest::help(name, known);
@@ -373,7 +378,7 @@ struct Shared {
 }
 
 /// Where a step is pointed at: its id, else its beginning.
-fn head(node: &Node, entries: &[Entry]) -> Span {
+pub(super) fn head(node: &Node, entries: &[Entry]) -> Span {
     tree::find(entries, "id").map_or_else(|| node.span.clone(), |id| id.node.span.clone())
 }
 

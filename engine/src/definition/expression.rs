@@ -62,6 +62,11 @@ impl Expression {
         &self.source
     }
 
+    /// The dotted paths that it reads, such as `contact.custom.seats`.
+    pub fn reads(&self) -> impl Iterator<Item = String> + '_ {
+        self.paths.iter().map(Path::dotted)
+    }
+
     /// Evaluates it over `{"<subject>": {…}, "steps": {"<id>": {…}}}`.
     ///
     /// # Errors

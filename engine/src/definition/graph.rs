@@ -23,6 +23,19 @@ pub(super) fn check(nodes: &[Node], found: &mut Findings<'_>) {
     busy_loops(nodes, found);
 }
 
+/// Whether a run can come from one step to another.
+pub(super) fn leads(nodes: &[Node], from: usize, to: usize) -> bool {
+    let mut reached = vec![false; nodes.len()];
+    let mut open = nodes[from].targets.clone();
+    while let Some(index) = open.pop() {
+        work::count(1);
+        if !std::mem::replace(&mut reached[index], true) {
+            open.extend(&nodes[index].targets);
+        }
+    }
+    reached[to]
+}
+
 fn unreachable(nodes: &[Node], found: &mut Findings<'_>) {
     let mut reached = vec![false; nodes.len()];
     let mut open = vec![0];

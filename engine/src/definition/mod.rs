@@ -11,6 +11,7 @@ mod check_steps;
 mod check_timing;
 mod cost;
 mod expression;
+mod given;
 mod graph;
 mod keys;
 mod manual;
@@ -29,6 +30,7 @@ mod scenario;
 mod schema;
 mod shape;
 mod suggest;
+mod texts;
 mod tree;
 mod type_check;
 mod type_comparison;
@@ -63,6 +65,31 @@ pub enum Format {
     Json,
 }
 
+/// The fields that a customer keeps of its subjects beyond those that all have.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OwnFields {
+    /// The field below which they are, such as `custom`.
+    pub field: &'static str,
+    /// Their keys.
+    pub keys: Vec<String>,
+}
+
+/// By what a document is read.
+#[derive(Clone, Copy)]
+struct Reading<'a> {
+    registry: &'a Registry,
+    provenance: Provenance<'a>,
+}
+
+/// Where a document comes from.
+#[derive(Clone, Copy)]
+enum Provenance<'a> {
+    /// A person gave it, for a customer whose own fields are known or not: all of it is checked.
+    Given(Option<&'a OwnFields>),
+    /// It was stored: what an older version accepted still loads.
+    Stored,
+}
+
 /// Reads and checks a document; `file` is the name that messages carry.
 ///
 /// # Errors
@@ -73,6 +100,20 @@ pub fn read(
     format: Format,
     registry: &Registry,
 ) -> Result<Definition, Refusals> {
+    read_for(file, source, format, registry, None)
+}
+
+/// The same for a customer: its texts may name the customer's own fields only, if those are known.
+///
+/// # Errors
+/// Everything that is wrong with it, at once.
+pub fn read_for(
+    file: &str,
+    source: &str,
+    format: Format,
+    registry: &Registry,
+    own: Option<&OwnFields>,
+) -> Result<Definition, Refusals> {
     if source.len() > SOURCE_BYTES {
         let mut found = Findings::new("");
         let kib = source.len().div_ceil(1024);
@@ -80,31 +121,34 @@ pub fn read(
         found.add(Problem::at(0..0, message).help("take long texts out, or split the sequence"));
         return Err(found.refusals(file, None));
     }
-    read_bounded(file, source, format, registry)
+    let provenance = Provenance::Given(own);
+    read_bounded(file, source, format, Reading { registry, provenance })
 }
 
-/// Reads a canonical document back, as it was stored.
+/// Reads a canonical document back, as it was stored. What only documents that a person gives are refused for, such as a
+/// text that names an unknown field, is not looked at: whatever an older version accepted keeps running.
 ///
 /// # Errors
 /// What is wrong with it by the registry of now, such as a step type that is gone.
 pub fn from_document(document: &Value, registry: &Registry) -> Result<Definition, Refusals> {
     let name = document["name"].as_str().unwrap_or("definition");
     // Indented only so that a refusal shows lines; the bound held when the document came in.
-    read_bounded(name, &format!("{document:#}"), Format::Json, registry)
+    let reading = Reading { registry, provenance: Provenance::Stored };
+    read_bounded(name, &format!("{document:#}"), Format::Json, reading)
 }
 
 fn read_bounded(
     file: &str,
     source: &str,
     format: Format,
-    registry: &Registry,
+    reading: Reading<'_>,
 ) -> Result<Definition, Refusals> {
     let mut found = Findings::new(source);
     let root = match format {
         Format::Toml => read_toml::read(source, &mut found),
         Format::Json => read_json::read(source, &mut found),
     };
-    let definition = root.as_ref().and_then(|root| check::document(root, registry, &mut found));
+    let definition = root.as_ref().and_then(|root| check::document(root, reading, &mut found));
     match (definition, root) {
         (Some(mut definition), Some(root)) => {
             definition.document = canonical::document(root.value());

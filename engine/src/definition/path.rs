@@ -73,6 +73,14 @@ impl Path {
         }
     }
 
+    /// Its names with dots between.
+    pub(super) fn dotted(&self) -> String {
+        self.parts.iter().fold(self.root.clone(), |dotted, part| match part {
+            Part::Key(key) => format!("{dotted}.{key}"),
+            Part::Index(index) => format!("{dotted}.{index}"),
+        })
+    }
+
     /// The value under the path, if every part of it is there.
     pub(super) fn find<'v>(&self, variables: &'v Value) -> Option<&'v Value> {
         let mut value = variables.get(&self.root);

@@ -50,7 +50,12 @@ pub(super) fn check(
                 names.template(name, &locate(own, key, name), found);
             }
             Reference::Signal { key, name } => {
-                check::signal(name, &locate(own, key, name), names.surroundings.registry, found);
+                check::signal(
+                    name,
+                    &locate(own, key, name),
+                    names.surroundings.reading.registry,
+                    found,
+                );
             }
             Reference::DateField { key, path } => {
                 names.date_field(path, &locate(own, key, path), found);
@@ -183,6 +188,22 @@ fn find_under<'n>(entry: &'n Entry, key: &str, said: &str) -> Option<&'n Node> {
         Content::Null | Content::Bool(_) | Content::Number(_) | Content::Text(_) => Vec::new(),
     };
     inner.into_iter().find_map(|entry| find_under(entry, key, said))
+}
+
+/// The node of a text among a step's own keys.
+pub(super) fn text<'n>(entries: &'n [Entry], key: &str, said: &str) -> Option<&'n Node> {
+    let entry = entries.iter().find(|entry| entry.key == key)?;
+    find_exact(&entry.node, said)
+}
+
+fn find_exact<'n>(node: &'n Node, said: &str) -> Option<&'n Node> {
+    work::count(1);
+    match &node.content {
+        Content::Text(text) => (text == said).then_some(node),
+        Content::List(list) => list.iter().find_map(|node| find_exact(node, said)),
+        Content::Table(entries) => entries.iter().find_map(|entry| find_exact(&entry.node, said)),
+        Content::Null | Content::Bool(_) | Content::Number(_) => None,
+    }
 }
 
 /// The first text inside that says so.

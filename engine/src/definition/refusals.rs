@@ -140,6 +140,30 @@ impl<'s> Findings<'s> {
         Some(node.span.start + quotes)
     }
 
+    /// The place of a part of a text. An escape or a line break after the quotes moves what comes behind it: the
+    /// part is then looked up by how often the same letters come before it.
+    pub(super) fn within(&self, node: &Node, text: &str, inner: &Range<usize>) -> Range<usize> {
+        if let Some(start) = self.text_start(node, text) {
+            return start + inner.start..start + inner.end;
+        }
+        let whole = || node.span.clone();
+        let (Some(written), Some(part)) = (self.source.get(whole()), text.get(inner.clone()))
+        else {
+            return whole();
+        };
+        if part.is_empty() || written.matches(part).count() != text.matches(part).count() {
+            return whole();
+        }
+        let before = text[..inner.start].matches(part).count();
+        let found = written.match_indices(part).nth(before);
+        found.map_or_else(whole, |(at, _)| node.span.start + at..node.span.start + at + part.len())
+    }
+
+    /// Whether further problems are only counted.
+    pub(super) fn is_full(&self) -> bool {
+        self.problems.len() == LISTED
+    }
+
     /// All of them as the answer; `root` is the document, where it can be read.
     pub(super) fn refusals(self, file: &str, root: Option<&Node>) -> Refusals {
         let Self { source, mut problems, more } = self;

@@ -1,4 +1,4 @@
-//! Names in conditions: fields of the subject and outputs of steps, and what to write for a wrong one.
+//! Names in conditions and texts: fields of the subject and outputs of steps, and what to write for a wrong one.
 //!
 //! What a step gives is declared by its type; whether it has given it is known at run time only.
 
@@ -6,90 +6,186 @@ use cel::IdedExpr;
 
 use super::path::{Part, Path};
 use super::suggest;
-use super::type_check::{Check, Type};
-use crate::step::FieldType;
+use super::type_check::{Check, Scope, Type};
+use crate::step::Output;
+
+/// Why a path names no value.
+pub(super) enum Wrong {
+    /// Nothing has the name at its root.
+    Root,
+    /// It names the subject as a whole.
+    SubjectAlone,
+    /// The subject has no such field.
+    Field,
+    /// It selects a part of something without parts: of this type, named so.
+    Parts(Type, String),
+    /// It names all steps.
+    StepsAlone,
+    /// There is no such step.
+    Step,
+    /// It names a step as a whole.
+    StepAlone,
+    /// The step gives nothing of this name.
+    Output,
+}
+
+/// A wrong name in words.
+pub(super) struct Told {
+    pub(super) message: String,
+    pub(super) help: String,
+    /// The whole path that was meant, if one is near.
+    pub(super) meant: Option<String>,
+}
 
 impl Check<'_> {
     /// The type of what a path names.
     pub(super) fn path(&mut self, path: &Path, at: &IdedExpr) -> Type {
-        if path.root == "steps" {
-            return self.output(path, at);
-        }
-        let Some((subject, fields)) = self.scope.subject else { return Type::Any };
-        if path.root != subject {
-            let help = self.instead_of(&path.root, subject, fields);
-            return self.refuse(at, format!("there is nothing named `{}` here", path.root), help);
-        }
-        let Some(Part::Key(field)) = path.parts.first() else {
-            let help = format!("name a field of it, such as `{subject}.{}`", first(fields));
-            return self.refuse(at, format!("`{subject}` alone is no value"), help);
-        };
-        let Some((_, found)) = fields.iter().find(|(name, _)| name == field) else {
-            let help = suggest::help(field, fields.iter().map(|(name, _)| *name));
-            return self.refuse(at, format!("a {subject} has no field `{field}`"), help);
-        };
-        self.parts(Type::of(*found), &format!("{subject}.{field}"), path.parts.get(1), at)
-    }
-
-    /// The type of what is selected from a value.
-    fn parts(&mut self, found: Type, name: &str, part: Option<&Part>, at: &IdedExpr) -> Type {
-        match (found, part) {
-            (found, None) => found,
-            (Type::Any, Some(_)) | (Type::List, Some(Part::Index(_))) => Type::Any,
-            (found, Some(_)) => {
-                let message = format!("`{name}` is {}, without parts", found.name());
-                self.refuse(at, message, format!("write `{name}`"))
+        match self.scope.resolve(path) {
+            Ok(found) => found,
+            Err(wrong) => {
+                let Told { message, help, .. } = self.scope.explain(path, &wrong);
+                self.refuse(at, message, help)
             }
         }
     }
+}
 
-    /// What to write in place of a name that is nothing.
-    fn instead_of(&self, root: &str, subject: &str, fields: &[(&str, FieldType)]) -> String {
-        if fields.iter().any(|(name, _)| *name == root) {
-            return format!("did you mean `{subject}.{root}`?");
+impl Scope<'_> {
+    /// The type of what a path names.
+    pub(super) fn resolve(&self, path: &Path) -> Result<Type, Wrong> {
+        if path.root == "steps" {
+            return self.output(path);
         }
-        if self.scope.ids().any(|id| id == root) {
-            return format!("a step's output is written `steps.{root}.…`");
+        let Some((subject, fields)) = self.subject else { return Ok(Type::Any) };
+        if path.root != subject {
+            return Err(Wrong::Root);
         }
-        if let Some(step) = self.scope.ids().find(|id| id.ends_with(&format!("-{root}"))) {
-            return format!("a step with a dash in its id is written `steps['{step}']`");
-        }
-        suggest::help(root, [subject, "steps"])
+        let Some(Part::Key(field)) = path.parts.first() else { return Err(Wrong::SubjectAlone) };
+        let Some((_, found)) = fields.iter().find(|(name, _)| name == field) else {
+            return Err(Wrong::Field);
+        };
+        parts(Type::of(*found), || format!("{subject}.{field}"), path.parts.get(1))
     }
 
-    fn output(&mut self, path: &Path, at: &IdedExpr) -> Type {
-        let Some(Part::Key(step)) = path.parts.first() else {
-            let help = "name a step and what it gave, as in `steps.intro.clicked`";
-            return self.refuse(at, "`steps` alone is no value", help);
+    fn output(&self, path: &Path) -> Result<Type, Wrong> {
+        let Some(Part::Key(step)) = path.parts.first() else { return Err(Wrong::StepsAlone) };
+        let Some(named) = self.steps.iter().find(|named| named.id == step) else {
+            return Err(Wrong::Step);
         };
-        let Some(named) = self.scope.steps.iter().find(|named| named.id == step) else {
-            let dashed = self.scope.ids().find(|id| id.starts_with(&format!("{step}-")));
-            let help = match dashed {
-                Some(id) => format!("a step with a dash in its id is written `steps['{id}']`"),
-                None => suggest::help(step, self.scope.ids()),
-            };
-            return self.refuse(at, format!("there is no step `{step}`"), help);
-        };
-        let outputs = named.outputs.unwrap_or_default();
-        let Some(Part::Key(name)) = path.parts.get(1) else {
-            let help = match outputs.first() {
-                Some(output) => format!("name what it gave, as in `{}`", told(step, output.name)),
-                None => "a step of its type gives nothing to be asked for".to_owned(),
-            };
-            return self.refuse(at, format!("step `{step}` alone is no value"), help);
-        };
-        if named.outputs.is_none() {
-            return Type::Any;
-        }
+        let Some(Part::Key(name)) = path.parts.get(1) else { return Err(Wrong::StepAlone) };
+        let Some(outputs) = named.outputs else { return Ok(Type::Any) };
         let Some(output) = outputs.iter().find(|output| output.name == name) else {
-            let help = if outputs.is_empty() {
-                "a step of its type gives nothing to be asked for".to_owned()
-            } else {
-                suggest::help(name, outputs.iter().map(|output| output.name))
-            };
-            return self.refuse(at, format!("step `{step}` gives no `{name}`"), help);
+            return Err(Wrong::Output);
         };
-        self.parts(Type::of(output.kind), &told(step, output.name), path.parts.get(2), at)
+        parts(Type::of(output.kind), || told(step, output.name), path.parts.get(2))
+    }
+
+    /// Says what is wrong with a path, and what to write in its place.
+    pub(super) fn explain(&self, path: &Path, wrong: &Wrong) -> Told {
+        let (subject, fields) = self.subject.unwrap_or_default();
+        let first = name_of(path.parts.first());
+        let mut meant = None;
+        let (message, help) = match wrong {
+            Wrong::Root => {
+                meant = self.instead_of(&path.root);
+                let help = match &meant {
+                    Some(meant) => format!("did you mean `{meant}`?"),
+                    None => self.other_root(&path.root),
+                };
+                (format!("there is nothing named `{}` here", path.root), help)
+            }
+            Wrong::SubjectAlone => {
+                let field = fields.first().map_or("name", |(name, _)| name);
+                let help = format!("name a field of it, such as `{subject}.{field}`");
+                (format!("`{subject}` alone is no value"), help)
+            }
+            Wrong::Field => {
+                let names = || fields.iter().map(|(name, _)| *name);
+                meant = suggest::nearest(first, names()).map(|near| format!("{subject}.{near}"));
+                (format!("a {subject} has no field `{first}`"), suggest::help(first, names()))
+            }
+            Wrong::Parts(found, name) => {
+                (format!("`{name}` is {}, without parts", found.name()), format!("write `{name}`"))
+            }
+            Wrong::StepsAlone => (
+                "`steps` alone is no value".into(),
+                "name a step and what it gave, as in `steps.intro.clicked`".into(),
+            ),
+            Wrong::Step => {
+                let dashed = self.ids().find(|id| id.starts_with(&format!("{first}-")));
+                let help = match dashed {
+                    Some(id) => format!("a step with a dash in its id is written `steps['{id}']`"),
+                    None => suggest::help(first, self.ids()),
+                };
+                let near = suggest::nearest(first, self.ids()).filter(|_| dashed.is_none());
+                meant = near.map(|near| match path.parts.get(1) {
+                    Some(Part::Key(output)) => told(near, output),
+                    Some(Part::Index(_)) | None => format!("steps.{near}"),
+                });
+                (format!("there is no step `{first}`"), help)
+            }
+            Wrong::StepAlone => {
+                let help = match self.outputs_of(first).first() {
+                    Some(output) => {
+                        format!("name what it gave, as in `{}`", told(first, output.name))
+                    }
+                    None => "a step of its type gives nothing to be asked for".to_owned(),
+                };
+                (format!("step `{first}` alone is no value"), help)
+            }
+            Wrong::Output => {
+                let name = name_of(path.parts.get(1));
+                let outputs = self.outputs_of(first);
+                let names = || outputs.iter().map(|output| output.name);
+                let help = if outputs.is_empty() {
+                    "a step of its type gives nothing to be asked for".to_owned()
+                } else {
+                    suggest::help(name, names())
+                };
+                meant = suggest::nearest(name, names()).map(|near| told(first, near));
+                (format!("step `{first}` gives no `{name}`"), help)
+            }
+        };
+        Told { message, help, meant }
+    }
+
+    fn outputs_of(&self, step: &str) -> &'static [Output] {
+        let named = self.steps.iter().find(|named| named.id == step);
+        named.and_then(|named| named.outputs).unwrap_or_default()
+    }
+
+    /// The field of the subject that was meant by a name that is nothing.
+    fn instead_of(&self, root: &str) -> Option<String> {
+        let (subject, fields) = self.subject?;
+        let field = fields.iter().find(|(name, _)| *name == root);
+        field.map(|_| format!("{subject}.{root}"))
+    }
+
+    /// What to write in place of a name that is nothing, nor a field.
+    fn other_root(&self, root: &str) -> String {
+        if self.ids().any(|id| id == root) {
+            return format!("a step's output is written `steps.{root}.…`");
+        }
+        if let Some(step) = self.ids().find(|id| id.ends_with(&format!("-{root}"))) {
+            return format!("a step with a dash in its id is written `steps['{step}']`");
+        }
+        suggest::help(root, self.subject.map(|(subject, _)| subject).into_iter().chain(["steps"]))
+    }
+}
+
+/// The type of what is selected from a value.
+fn parts(found: Type, name: impl Fn() -> String, part: Option<&Part>) -> Result<Type, Wrong> {
+    match (found, part) {
+        (found, None) => Ok(found),
+        (Type::Any, Some(_)) | (Type::List, Some(Part::Index(_))) => Ok(Type::Any),
+        (found, Some(_)) => Err(Wrong::Parts(found, name())),
+    }
+}
+
+fn name_of(part: Option<&Part>) -> &str {
+    match part {
+        Some(Part::Key(name)) => name,
+        Some(Part::Index(_)) | None => "",
     }
 }
 
@@ -100,8 +196,4 @@ fn told(step: &str, output: &str) -> String {
     } else {
         format!("steps.{step}.{output}")
     }
-}
-
-fn first(fields: &[(&'static str, FieldType)]) -> &'static str {
-    fields.first().map_or("name", |(name, _)| name)
 }

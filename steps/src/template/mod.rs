@@ -2,11 +2,17 @@
 //! an empty hole in a mail, with fuel, so that no template runs for ever, and without what can nest deeper
 //! than a stack, because an overflow would end the process of everybody.
 
-use engine::step::{StepError, TemplateProblem};
-use minijinja::machinery::{Token, tokenize};
+mod filled;
+mod known;
+mod reading;
+
+use engine::step::{StepError, TemplateProblem, TextReading};
+use minijinja::machinery::{Token, parse, tokenize};
 use minijinja::syntax::SyntaxConfig;
 use minijinja::{Environment, UndefinedBehavior};
 use serde_json::Value;
+
+pub(crate) use filled::{Prepared, Use};
 
 const FUEL: u64 = 50_000;
 /// The most words and signs in one tag: each may be a level, as in `1 + 1 + …` or `x | f | …`.
@@ -18,7 +24,8 @@ const MAX_NESTED: usize = 40;
 
 fn environment() -> Environment<'static> {
     let mut environment = Environment::new();
-    environment.set_undefined_behavior(UndefinedBehavior::Strict);
+    // A condition may ask whether something is there; it is nowhere else let through.
+    environment.set_undefined_behavior(UndefinedBehavior::SemiStrict);
     environment.set_fuel(Some(FUEL));
     // Plain text; HTML is escaped by the file's ending where there will be HTML.
     environment.set_auto_escape_callback(|name| {
@@ -29,6 +36,9 @@ fn environment() -> Environment<'static> {
         }
     });
     environment.add_filter("default", fallback);
+    environment.add_filter("d", fallback);
+    environment.add_filter(filled::THERE, filled::there);
+    environment.add_filter(filled::DEFINED, filled::defined);
     environment
 }
 
@@ -138,23 +148,45 @@ fn problem(error: &minijinja::Error) -> String {
     error.detail().map_or_else(|| error.kind().to_string(), str::to_owned)
 }
 
-/// Fills a text in; `name` says in errors which text it is, and decides by `.html` what is escaped.
+/// A part of a template of the document, as errors name it.
+pub(crate) fn part(part: &str, template: &str) -> String {
+    format!("the {part} of template `{template}`")
+}
+
+/// That a template lacks a part which the step needs, as an error of its key `template`.
+pub(crate) fn lacks(template: &str, part: &str) -> String {
+    format!(
+        "template: the template `{template}` has no {part}; write `{part} = \"…\"` below `[templates.{template}]`"
+    )
+}
+
+/// What a text names.
+pub(crate) fn read(text: &str) -> TextReading {
+    if too_deep(text).is_err() {
+        return TextReading::default();
+    }
+    let Ok(tree) = parse(text, "text", SyntaxConfig::default()) else {
+        return TextReading::default();
+    };
+    let found = reading::of(&tree);
+    let names = found.mentions.iter().filter(|mention| !mention.with_fallback);
+    TextReading { names: names.map(reading::Mention::name).collect(), problems: found.problems }
+}
+
+/// Fills a text in; `what` names it in errors, such as "the text of template `intro`".
 ///
 /// # Errors
 /// `Fail` for a variable that is not there: nothing half filled ever leaves.
-pub(crate) fn render(name: &str, text: &str, variables: &Value) -> Result<String, StepError> {
-    // What was checked by an older version may be too deep for this one.
-    too_deep(text).map_err(|TemplateProblem { line, message }| StepError::Fail {
-        reason: format!("{name} can't be filled in, line {line}: {message}"),
-    })?;
-    let variables = minijinja::Value::from(minijinja::value::Serde(variables));
-    environment().render_named_str(name, text, variables).map_err(|error| StepError::Fail {
-        reason: format!(
-            "{name} can't be filled in, line {}: {}",
-            error.line().unwrap_or(1),
-            problem(&error)
-        ),
-    })
+pub(crate) fn render(what: &str, text: &str, variables: &Value) -> Result<String, StepError> {
+    Prepared::new(text, Use::Prose).render(what, variables)
+}
+
+/// The same of data that programs read: an empty field is a value there.
+///
+/// # Errors
+/// `Fail` for a variable that is not there.
+pub(crate) fn render_data(what: &str, text: &str, variables: &Value) -> Result<String, StepError> {
+    Prepared::new(text, Use::Data).render(what, variables)
 }
 
 #[cfg(test)]
@@ -172,10 +204,75 @@ mod tests {
     }
 
     #[test]
-    fn a_variable_that_is_not_there_fails_and_names_its_line() {
-        let error = render("text", "Hi\n{{ contact.nick_name }}", &json!({ "contact": {} }));
-        let reason = error.expect_err("nothing stands there").to_string();
-        assert!(reason.contains("line 2"), "{reason}");
+    fn a_variable_that_is_not_there_fails_and_is_named() {
+        let variables = json!({ "contact": { "first_name": " ", "custom": { "plan": null } } });
+        for (text, name) in [
+            ("{{ contact.nick_name }}", "contact.nick_name"),
+            ("{{ contact.first_name }}", "contact.first_name"),
+            ("{{ contact.first_name | upper }}", "contact.first_name"),
+            ("{{ 'Hi ' ~ contact.first_name }}", "contact.first_name"),
+            ("{% set n = contact.first_name %}{{ n }}", "contact.first_name"),
+            ("{% for t in contact.custom.tags %}{{ t }}{% endfor %}", "contact.custom.tags"),
+            ("{{ contact.custom.plan }}", "contact.custom.plan"),
+            ("{{ contact['custom']['the plan'] }}", "contact.custom['the plan']"),
+            ("{{ contact.custom.a.b }}", "contact.custom.a.b"),
+            ("{{ contact.first_name | default(contact.custom.nick) }}", "contact.first_name"),
+            ("{% if 'x' in contact.custom.list %}y{% endif %}", "contact.custom.list"),
+        ] {
+            let error = render("the title", text, &variables);
+            let reason = error.expect_err(text).to_string();
+            let wanted = format!("the title needs `{name}`, which this contact lacks; ");
+            assert!(reason.starts_with(&wanted), "{text}: {reason}");
+        }
+    }
+
+    #[test]
+    fn an_empty_field_is_a_value_of_data_and_a_missing_one_is_not() {
+        let variables = json!({ "contact": { "title": "", "custom": { "plan": null } } });
+        assert_eq!(render_data("the url", "a/{{ contact.title }}", &variables), Ok("a/".into()));
+        for text in ["{{ contact.custom.none }}", "{{ contact.custom.plan }}"] {
+            assert!(render_data("the url", text, &variables).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_field_that_is_not_needed_is_not_missed() {
+        let variables = json!({ "contact": { "title": "", "custom": {} } });
+        for (text, filled) in [
+            ("{% if contact.title == 'CEO' %}boss{% else %}you{% endif %}", "you"),
+            ("{% if contact.custom.plan %}{{ contact.custom.plan }}{% endif %}", ""),
+            ("{% if contact.custom.plan is defined %}{{ contact.custom.plan }}{% endif %}", ""),
+            ("{{ contact.title or 'there' }}", "there"),
+            ("{{ contact.custom.plan if contact.custom.plan else 'none' }}", "none"),
+            ("{{ contact.custom.plan | d('free') }}", "free"),
+            ("{% set n = contact.title | default('x') %}{{ n }}", "x"),
+            ("{% for a in [1, 2] %}{{ loop.index }}{{ a }}{% endfor %}", "1122"),
+        ] {
+            assert_eq!(render("text", text, &variables), Ok(filled.to_owned()), "{text}");
+        }
+    }
+
+    #[test]
+    fn the_lists_of_filters_tests_and_functions_are_those_of_minijinja() {
+        let listed = format!("{:?}", environment());
+        for (names, from, to) in
+            [(known::TESTS, "tests: ", "filters: "), (known::FILTERS, "filters: ", "templates: ")]
+        {
+            let part = listed.split(from).nth(1).and_then(|rest| rest.split(to).next());
+            let mut there: Vec<&str> =
+                part.unwrap_or_default().split('"').skip(1).step_by(2).collect();
+            there.retain(|name| *name != filled::THERE && *name != filled::DEFINED);
+            let mut names = names.to_vec();
+            there.sort_unstable();
+            names.sort_unstable();
+            assert_eq!(there, names);
+        }
+        let mut globals: Vec<String> =
+            environment().globals().map(|(name, _)| name.to_owned()).collect();
+        let mut names = known::FUNCTIONS.to_vec();
+        globals.sort_unstable();
+        names.sort_unstable();
+        assert_eq!(globals, names);
     }
 
     #[test]

@@ -1,0 +1,149 @@
+//! What a run would surely lack is found before it starts; what may never be needed is not.
+
+use engine::foresight::Foresight;
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use crate::support::{definition, services_without_database};
+
+/// A contact with these fields on top of the usual ones.
+fn contact(fields: Value) -> Value {
+    let mut contact = json!({
+        "id": "con_1", "first_name": "", "last_name": "Byron", "email": "ada@example.com", "company": "", "title": "",
+        "phone": "", "country": "AT", "region": "", "city": "", "time_zone": "", "locale": "", "status": "active",
+        "score": 0, "level": "cold", "tags": [], "custom": {}, "created_on": "2026-11-24",
+    });
+    for (key, value) in fields.as_object().unwrap() {
+        contact[key] = value.clone();
+    }
+    contact
+}
+
+fn lacks_with(body: &str, fields: Value) -> Vec<String> {
+    let definition = definition(&services_without_database(), body);
+    let foresight = Foresight::new(&definition, crm::contact::VOLATILE);
+    let lacks = foresight.lacks(Uuid::from_u128(7), &contact(fields));
+    lacks.into_iter().map(|lack| format!("{}: {} {}", lack.step, lack.text, lack.name)).collect()
+}
+
+fn lacks(body: &str) -> Vec<String> {
+    lacks_with(body, json!({}))
+}
+
+fn note(id: &str, title: &str, more: &str) -> String {
+    format!(
+        "[[steps]]\nid = \"{id}\"\ntype = \"activity.log\"\ntitle = \"\"\"{title}\"\"\"\n{more}\n"
+    )
+}
+
+const NEEDY: &str = "{{ contact.first_name }}";
+
+#[tokio::test]
+async fn an_empty_or_missing_field_of_a_text_on_the_way_is_found() {
+    let body = "[[steps]]\nid = \"intro\"\ntype = \"email.send\"\ntemplate = \"intro\"\n\
+                [[steps]]\nid = \"rest\"\ntype = \"wait\"\nfor = \"3 days\"\n\
+                [[steps]]\nid = \"bump\"\ntype = \"email.send\"\ntemplate = \"bump\"\nthread = \"intro\"\n\
+                [templates.intro]\nsubject = \"For {{ contact.company }}\"\ntext = \"{{ contact.first_name | upper }}\"\n\
+                html = \"<p>{{ contact.custom.plan }}</p>\"\n\
+                [templates.bump]\nsubject = \"{{ contact.city }}\"\ntext = \"{{ contact.title ~ '!' }}\"\n";
+    assert_eq!(
+        lacks(body),
+        [
+            "intro: the subject of template `intro` contact.company",
+            "intro: the text of template `intro` contact.first_name",
+            "intro: the html of template `intro` contact.custom.plan",
+            "bump: the text of template `bump` contact.title",
+        ]
+    );
+    let all = json!({
+        "company": "Acme", "first_name": "Ada", "title": "VP", "custom": { "plan": "free" },
+    });
+    assert_eq!(lacks_with(body, all), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn a_fallback_or_a_condition_makes_a_field_unneeded() {
+    for title in [
+        "{{ contact.first_name | default('there') }}",
+        "{% if contact.first_name %}{{ contact.first_name }}{% endif %}",
+        "{% if contact.custom.plan is defined %}{{ contact.custom.plan }}{% endif %}",
+        "{% if contact.country == 'DE' %}{{ contact.first_name }}{% endif %}",
+        "{{ contact.first_name if contact.first_name else 'you' }}",
+        "{{ contact.first_name or 'you' }}",
+        "{{ contact.first_name | default(contact.last_name) }}",
+        "{% for tag in contact.tags %}{{ contact.first_name }}{% endfor %}",
+        "{% if steps.before.done %}{{ contact.first_name }}{% endif %}",
+        "{{ steps.before.outcome }}",
+    ] {
+        let before = "[[steps]]\nid = \"before\"\ntype = \"task.create\"\ntitle = \"x\"\nwait_until_done = \"1 day\"\n";
+        assert_eq!(
+            lacks(&format!("{before}{}", note("note", title, ""))),
+            Vec::<String>::new(),
+            "{title}"
+        );
+    }
+    for title in [
+        "{% if contact.country == 'AT' %}{{ contact.first_name }}{% endif %}",
+        "{{ contact.first_name | default(contact.title) }}",
+        "{% if steps.before.done %}x{% endif %}{{ contact.first_name }}",
+    ] {
+        let before = "[[steps]]\nid = \"before\"\ntype = \"task.create\"\ntitle = \"x\"\nwait_until_done = \"1 day\"\n";
+        let found = lacks(&format!("{before}{}", note("note", title, "")));
+        assert_eq!(found, ["note: `title` contact.first_name"], "{title}");
+    }
+}
+
+#[tokio::test]
+async fn only_steps_that_a_run_surely_comes_to_count() {
+    let branch = |when: &str| {
+        let branch = format!(
+            "[[steps]]\nid = \"way\"\ntype = \"branch\"\nwhen = \"{when}\"\nthen = \"left\"\nelse = \"right\"\n"
+        );
+        let left = note("left", NEEDY, "next = \"end\"");
+        format!("{branch}{left}{}{}", note("right", "x", ""), note("end", "{{ contact.city }}", ""))
+    };
+    let end = "end: `title` contact.city";
+    let left = "left: `title` contact.first_name";
+    // Decided by the contact, one way and the other.
+    assert_eq!(lacks(&branch("contact.country == 'AT'")), [left, end]);
+    assert_eq!(lacks(&branch("contact.country == 'DE'")), [end]);
+    // Not known before: only what both ways share is certain.
+    let mail = "[[steps]]\nid = \"intro\"\ntype = \"http.request\"\nurl = \"https://a.example/\"\n";
+    assert_eq!(lacks(&format!("{mail}{}", branch("steps.intro.status == 200"))), [end]);
+    // What a step before has changed is not known either.
+    let update = "[[steps]]\nid = \"set\"\ntype = \"crm.update\"\nset = { country = \"DE\" }\n";
+    assert_eq!(lacks(&format!("{update}{}", branch("contact.country == 'AT'"))), [end]);
+    // Nor is a score once time has passed.
+    let wait = "[[steps]]\nid = \"rest\"\ntype = \"wait\"\nfor = \"1 day\"\n";
+    assert_eq!(lacks(&format!("{wait}{}", branch("contact.score < 5"))), [end]);
+    assert_eq!(lacks(&branch("contact.score < 5")), [left, end]);
+}
+
+#[tokio::test]
+async fn a_step_that_is_skipped_or_may_fail_lacks_nothing_and_a_field_that_a_step_sets_is_there() {
+    let none = Vec::<String>::new();
+    assert_eq!(lacks(&note("a", NEEDY, "when = \"has(contact.custom.plan)\"")), none);
+    assert_eq!(lacks(&note("a", NEEDY, "when = \"!has(contact.custom.plan)\"")).len(), 1);
+    assert_eq!(lacks(&note("a", NEEDY, "on_failure = \"continue\"")), none);
+    let update = "[[steps]]\nid = \"set\"\ntype = \"crm.update\"\nset = { first_name = \"Ada\" }\n";
+    assert_eq!(lacks(&format!("{update}{}", note("a", NEEDY, ""))), none);
+    assert_eq!(lacks(&format!("{}{update}", note("a", NEEDY, ""))).len(), 1);
+    let signal = "[[steps]]\nid = \"answer\"\ntype = \"wait.signal\"\nsignal = \"email.replied\"\ntimeout = \"1 day\"\n\
+                  then = \"talk\"\non_timeout = \"last\"\n";
+    let ways =
+        [note("talk", NEEDY, "next = \"end\""), note("last", NEEDY, ""), note("end", NEEDY, "")];
+    assert_eq!(lacks(&format!("{signal}{}", ways.concat())), ["end: `title` contact.first_name"]);
+}
+
+#[tokio::test]
+async fn a_contact_gets_the_variant_that_the_run_will_draw() {
+    let body = "[[steps]]\nid = \"intro\"\ntype = \"email.send\"\ntemplate = \"intro\"\n\
+                variants = [{ id = \"a\", subject = \"For {{ contact.first_name }}\" }, { id = \"b\", subject = \"Hello\" }]\n\
+                [templates.intro]\ntext = \"Hello\"\n";
+    let definition = definition(&services_without_database(), body);
+    let foresight = Foresight::new(&definition, &[]);
+    let lacking = (0..64_u128)
+        .filter(|id| !foresight.lacks(Uuid::from_u128(*id), &contact(json!({}))).is_empty())
+        .count();
+    assert!((10..54).contains(&lacking), "{lacking} of 64");
+}
