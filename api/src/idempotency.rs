@@ -1,14 +1,17 @@
 //! `Idempotency-Key`: a POST that is sent again does nothing again and gets the same answer.
 //!
 //! The answer is kept in the transaction of what it tells of, so that neither stands without the other. A refusal
-//! leaves nothing behind and keeps no answer: whoever mends the request may send it under the same key.
+//! leaves nothing behind and keeps no answer: whoever mends the request may send it under the same key. A secret in an
+//! answer ([`ShowsSecret`]) is kept sealed.
 //! After draft-ietf-httpapi-idempotency-key-header-07.
 
+use axum::Extension;
 use axum::body::{Body, Bytes, to_bytes};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use crm::idempotency::{self, Answer, Claim, Claimed};
+use crm::idempotency::{self, Answer, Claim, Claimed, SealedSecret};
+use crm::vault::Vault;
 use ring::digest;
 use sqlx::PgConnection;
 use uuid::Uuid;
@@ -41,6 +44,24 @@ pub(crate) enum Begun {
     Answered(Response),
 }
 
+/// An answer whose body shows a secret, such as a new API key. The copy that is kept for a repeated request has it sealed.
+pub(crate) struct ShowsSecret<T> {
+    /// The secret as the body shows it.
+    pub(crate) secret: String,
+    /// The answer.
+    pub(crate) answer: T,
+}
+
+/// The secret of an answer, on its way from the handler to [`keep`].
+#[derive(Clone)]
+struct Shown(String);
+
+impl<T: IntoResponse> IntoResponse for ShowsSecret<T> {
+    fn into_response(self) -> Response {
+        (Extension(Shown(self.secret)), self.answer).into_response()
+    }
+}
+
 /// The key of a request: 1 to 255 visible letters of ASCII.
 pub(crate) fn key(headers: &HeaderMap) -> Result<Option<String>, Problem> {
     let Some(value) = headers.get(KEY) else { return Ok(None) };
@@ -56,6 +77,7 @@ pub(crate) fn key(headers: &HeaderMap) -> Result<Option<String>, Problem> {
 /// was sent twice and the other one was faster.
 pub(crate) async fn claim(
     tx: &mut PgConnection,
+    vault: &Vault,
     asker: &Asker,
     keyed: &Keyed,
 ) -> Result<Option<Response>, Problem> {
@@ -63,7 +85,7 @@ pub(crate) async fn claim(
     let claim = Claim { actor: &actor, key: &keyed.key, fingerprint: &keyed.fingerprint };
     match idempotency::claim(tx, customer_of(asker)?, claim).await? {
         Claimed::New => Ok(None),
-        Claimed::Answered(answer) => replayed(answer).map(Some),
+        Claimed::Answered(answer) => replayed(answer, vault, &keyed.fingerprint).map(Some),
         Claimed::Running => {
             let detail = "the request of this key is still being answered; ask again in a moment";
             Err(Problem::new(Kind::StillRunning).detail(detail))
@@ -86,7 +108,7 @@ pub(crate) async fn begin(
 ) -> Result<Begun, Problem> {
     let keyed = Keyed { fingerprint: fingerprint(parts, body), key };
     let mut tx = tenant::begin(&state.pool, asker).await?;
-    let answered = claim(&mut tx, asker, &keyed).await?;
+    let answered = claim(&mut tx, &state.vault, asker, &keyed).await?;
     Ok(answered.map_or(Begun::Goes(keyed), Begun::Answered))
 }
 
@@ -106,10 +128,18 @@ pub(crate) async fn keep(
         let value = parts.headers.get(name)?.to_str().ok()?;
         Some((name.as_str().to_owned(), value.to_owned()))
     };
+    let (kept_body, secret) = match parts.extensions.get::<Shown>() {
+        Some(Shown(secret)) => {
+            let (rest, sealed) = cut_out(&body, secret, &state.vault, &keyed.fingerprint)?;
+            (rest, Some(sealed))
+        }
+        None => (body.to_vec(), None),
+    };
     let answer = Answer {
         status: i16::try_from(parts.status.as_u16()).unwrap_or(i16::MAX),
         headers: HEADERS.iter().filter_map(kept).collect(),
-        body: body.to_vec(),
+        body: kept_body,
+        secret,
     };
     let actor = asker.actor();
     let claim = Claim { actor: &actor, key: &keyed.key, fingerprint: &keyed.fingerprint };
@@ -135,10 +165,49 @@ fn fingerprint(parts: &Parts, body: &[u8]) -> Vec<u8> {
     hash.finish().as_ref().to_vec()
 }
 
-fn replayed(answer: Answer) -> Result<Response, Problem> {
+/// The request to which a sealed secret belongs; it opens with no other.
+fn record_of(fingerprint: &[u8]) -> Uuid {
+    Uuid::from_slice(&fingerprint[..16]).expect("a SHA-256 has 32 bytes")
+}
+
+/// Parts a body from the secret that it shows.
+fn cut_out(
+    body: &[u8],
+    secret: &str,
+    vault: &Vault,
+    fingerprint: &[u8],
+) -> Result<(Vec<u8>, SealedSecret), Problem> {
+    let secret = secret.as_bytes();
+    let at = body.windows(secret.len()).position(|part| part == secret).ok_or_else(|| {
+        tracing::error!("an answer does not show its secret as it is, and can't be kept");
+        Problem::new(Kind::Internal)
+    })?;
+    let sealed = vault.seal(record_of(fingerprint), secret).map_err(|error| {
+        tracing::error!(%error, "the secret of an answer could not be sealed");
+        Problem::new(Kind::Internal)
+    })?;
+    let at_byte = i32::try_from(at).map_err(|_| Problem::new(Kind::Internal))?;
+    let rest = [&body[..at], &body[at + secret.len()..]].concat();
+    Ok((rest, SealedSecret { at: at_byte, sealed }))
+}
+
+/// The body as it was answered.
+fn whole(answer: &Answer, vault: &Vault, fingerprint: &[u8]) -> Result<Vec<u8>, Problem> {
+    let Some(secret) = &answer.secret else { return Ok(answer.body.clone()) };
+    let opened = vault.open(record_of(fingerprint), &secret.sealed).map_err(|error| {
+        tracing::error!(%error, "the secret of a kept answer could not be opened");
+        Problem::new(Kind::Internal)
+    })?;
+    let at = usize::try_from(secret.at).ok().filter(|at| *at <= answer.body.len());
+    let (before, after) = answer.body.split_at(at.ok_or_else(|| Problem::new(Kind::Internal))?);
+    Ok([before, &opened, after].concat())
+}
+
+fn replayed(answer: Answer, vault: &Vault, fingerprint: &[u8]) -> Result<Response, Problem> {
     let broken = || Problem::new(Kind::Internal);
     let status = u16::try_from(answer.status).ok().and_then(|code| StatusCode::from_u16(code).ok());
-    let mut response = (status.ok_or_else(broken)?, answer.body).into_response();
+    let body = whole(&answer, vault, fingerprint)?;
+    let mut response = (status.ok_or_else(broken)?, body).into_response();
     let headers = response.headers_mut();
     headers.remove(header::CONTENT_TYPE);
     for (name, value) in answer.headers {

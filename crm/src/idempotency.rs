@@ -43,8 +43,19 @@ pub struct Answer {
     pub status: i16,
     /// The headers that belong to it, by name.
     pub headers: Vec<(String, String)>,
-    /// The body.
+    /// The body, without its secret.
     pub body: Vec<u8>,
+    /// The secret that the body shows, if it shows one.
+    pub secret: Option<SealedSecret>,
+}
+
+/// A secret that was cut out of an answer's body.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SealedSecret {
+    /// The byte of the body before which it belongs.
+    pub at: i32,
+    /// The secret as a [`Vault`](crate::vault::Vault) sealed it.
+    pub sealed: Vec<u8>,
 }
 
 /// Claims a key for the length of a transaction.
@@ -69,7 +80,7 @@ pub async fn claim(
         return Ok(Claimed::Running);
     }
     let kept = sqlx::query!(
-        r#"select fingerprint, status, headers as "headers: Json<Vec<(String, String)>>", body
+        r#"select fingerprint, status, headers as "headers: Json<Vec<(String, String)>>", body, secret, secret_at
            from idempotency_keys
            where customer_id = $1 and actor = $2 and key = $3
              and created_at > clock_timestamp() - interval '24 hours'"#,
@@ -87,6 +98,7 @@ pub async fn claim(
             status: kept.status,
             headers: kept.headers.0,
             body: kept.body,
+            secret: kept.secret_at.zip(kept.secret).map(|(at, sealed)| SealedSecret { at, sealed }),
         }),
     })
 }
@@ -102,11 +114,13 @@ pub async fn keep(
     answer: &Answer,
 ) -> Result<(), sqlx::Error> {
     sqlx::query!(
-        "insert into idempotency_keys (customer_id, actor, key, fingerprint, status, headers, body)
-         values ($1, $2, $3, $4, $5, $6, $7)
+        "insert into idempotency_keys
+           (customer_id, actor, key, fingerprint, status, headers, body, secret, secret_at)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9)
          on conflict (customer_id, actor, key) do update
            set fingerprint = excluded.fingerprint, status = excluded.status, headers = excluded.headers,
-             body = excluded.body, created_at = clock_timestamp()",
+             body = excluded.body, secret = excluded.secret, secret_at = excluded.secret_at,
+             created_at = clock_timestamp()",
         customer_id,
         claim.actor,
         claim.key,
@@ -114,6 +128,8 @@ pub async fn keep(
         answer.status,
         Json(&answer.headers) as _,
         answer.body,
+        answer.secret.as_ref().map(|secret| secret.sealed.as_slice()),
+        answer.secret.as_ref().map(|secret| secret.at),
     )
     .execute(tx)
     .await?;
@@ -148,7 +164,7 @@ pub(crate) async fn erase(
 ) -> Result<(&'static str, i64), sqlx::Error> {
     let erased = sqlx::query_scalar!(
         r#"with answer as (
-             update idempotency_keys set status = $3, headers = '[]', body = ''
+             update idempotency_keys set status = $3, headers = '[]', body = '', secret = null, secret_at = null
              where customer_id = $1
                and exists (select from unnest($2::text[]) word where position(convert_to(word, 'UTF8') in body) > 0)
              returning key

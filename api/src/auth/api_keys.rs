@@ -16,6 +16,7 @@ use super::audit_routes::note;
 use super::session::{hash, secret};
 use crate::State;
 use crate::gateway::client::Client;
+use crate::idempotency::ShowsSecret;
 use crate::input::{Body, Params, bounded, path_id};
 use crate::page::{self, Cursors, Page, Paging};
 use crate::permission;
@@ -127,7 +128,7 @@ async fn create(
     caller: Caller,
     client: Client,
     Body(new): Body<Create>,
-) -> Result<(StatusCode, [(HeaderName, String); 1], Json<MadeApiKey>), Problem> {
+) -> Result<ShowsSecret<(StatusCode, [(HeaderName, String); 1], Json<MadeApiKey>)>, Problem> {
     new.check(&caller)?;
     let maker = caller.user()?;
     let key = format!("{PREFIX}{}", secret()?);
@@ -145,7 +146,9 @@ async fn create(
     let data = json!({ "name": shown.name, "scopes": shown.scopes });
     note(&mut tx, &caller, &client, ("key.made", &shown.id), data).await?;
     let location = format!("/api/v1/api-keys/{}", shown.id);
-    Ok((StatusCode::CREATED, [(header::LOCATION, location)], Json(MadeApiKey { shown, key })))
+    let made = Json(MadeApiKey { shown, key: key.clone() });
+    let answer = (StatusCode::CREATED, [(header::LOCATION, location)], made);
+    Ok(ShowsSecret { secret: key, answer })
 }
 
 /// Keys, newest first, revoked ones as well.

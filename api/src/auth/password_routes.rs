@@ -75,7 +75,7 @@ async fn change(
     let new = state.passwords.hash(given.new_password).await?;
     let mut tx = tenant::begin(&state.pool, &caller).await?;
     if let Some(Extension(keyed)) = keyed
-        && let Some(answered) = idempotency::claim(&mut tx, &caller, &keyed).await?
+        && let Some(answered) = idempotency::claim(&mut tx, &state.vault, &caller, &keyed).await?
     {
         return Ok(answered);
     }

@@ -182,7 +182,7 @@ async fn create(
     let mut tx = tenant::begin(&state.pool, &caller).await?;
     // What was undone held the request's key as well.
     if let Some(keyed) = keyed
-        && let Some(answered) = idempotency::claim(&mut tx, &caller, &keyed).await?
+        && let Some(answered) = idempotency::claim(&mut tx, &state.vault, &caller, &keyed).await?
     {
         return Ok(answered);
     }

@@ -436,6 +436,45 @@ async fn keyed(
     (status, headers, serde_json::from_slice(&bytes).unwrap_or(Value::Null))
 }
 
+/// Every answer that shows a secret: what was kept of it, and whether the repeated request shows the same.
+#[tokio::test]
+async fn a_kept_answer_holds_no_secret_in_clear_and_is_repeated_whole() {
+    let database = database::database().await;
+    let (door, _) = door(&database).await;
+    let ann = sign_up(&door, "ann@acme.example").await;
+    let ann = ann["access_token"].as_str().unwrap();
+    let key = json!({ "name": "CI", "scopes": ["contacts:read"] });
+    let hook = json!({ "url": "https://hooks.example/in", "events": ["contact.created"] });
+    let (_, _, made) = keyed(&door, ann, "/api/v1/webhooks", "k-0", &hook).await;
+    let rotated = format!("/api/v1/webhooks/{}/secret", made["id"].as_str().unwrap());
+    for (path, body, field) in [
+        ("/api/v1/api-keys", &key, "key"),
+        ("/api/v1/webhooks", &hook, "secret"),
+        (&rotated, &json!({}), "secret"),
+    ] {
+        let under = format!("k-{path}");
+        let (status, _, first) = keyed(&door, ann, path, &under, body).await;
+        assert!(status < 300, "{path}: {first}");
+        let secret = first[field].as_str().unwrap_or_else(|| panic!("{path} shows none: {first}"));
+        let kept: i64 = sqlx::query_scalar(
+            "select count(*) from idempotency_keys k
+             where key = $1 and position(convert_to($2, 'UTF8') in k.body) = 0
+               and position(convert_to($2, 'UTF8') in k.secret) = 0
+               and strpos(k::text, encode(convert_to($2, 'UTF8'), 'hex')) = 0",
+        )
+        .bind(&under)
+        .bind(secret)
+        .fetch_one(&database.pool)
+        .await
+        .unwrap();
+        assert_eq!(kept, 1, "{path} keeps its secret in clear");
+        let (again_status, headers, again) = keyed(&door, ann, path, &under, body).await;
+        assert_eq!((again_status, &again), (status, &first), "{path}");
+        assert_eq!(headers["idempotency-replayed"], "true");
+    }
+    database.drop().await;
+}
+
 #[tokio::test]
 async fn a_post_under_a_key_is_done_once_and_answered_alike() {
     let database = database::database().await;

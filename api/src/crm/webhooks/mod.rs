@@ -27,6 +27,7 @@ use uuid::Uuid;
 use crate::State;
 use crate::auth::audit_routes::note;
 use crate::gateway::client::Client;
+use crate::idempotency::ShowsSecret;
 use crate::input::{Body, Params, bounded, path_id};
 use crate::page::{self, Cursors, Page, Paging};
 use crate::problem::{Kind, Problem};
@@ -199,7 +200,7 @@ async fn create(
     caller: Caller,
     client: Client,
     Body(new): Body<Create>,
-) -> Result<(StatusCode, [(HeaderName, String); 1], Json<MadeWebhook>), Problem> {
+) -> Result<ShowsSecret<(StatusCode, [(HeaderName, String); 1], Json<MadeWebhook>)>, Problem> {
     let wanted =
         Wanted { url: &new.url, events: &new.events, description: new.description.as_deref() };
     check(&state, wanted)?;
@@ -220,7 +221,10 @@ async fn create(
     let data = json!({ "url": created.url, "events": created.events });
     note(&mut tx, &caller, &client, ("webhook.made", &shown), data).await?;
     let location = format!("/api/v1/webhooks/{shown}");
-    Ok((StatusCode::CREATED, [(header::LOCATION, location)], Json(made(created, &secret))))
+    let made = made(created, &secret);
+    let secret = made.secret.clone();
+    let answer = (StatusCode::CREATED, [(header::LOCATION, location)], Json(made));
+    Ok(ShowsSecret { secret, answer })
 }
 
 /// A webhook.
@@ -352,14 +356,15 @@ async fn rotate(
     caller: Caller,
     client: Client,
     Path(webhook): Path<String>,
-) -> Result<Json<MadeWebhook>, Problem> {
+) -> Result<ShowsSecret<Json<MadeWebhook>>, Problem> {
     let secret = draw()?;
     let mut tx = tenant::begin(&state.pool, &caller).await?;
     let locked = lock(&mut tx, &caller, &webhook).await?;
     let sealed = seal(&state, locked.id, &secret)?;
     let rotated = webhook::rotate(&mut *tx, caller.customer_id, locked.id, &sealed).await?;
     note(&mut tx, &caller, &client, ("webhook.secret_changed", &webhook), json!({})).await?;
-    Ok(Json(made(rotated, &secret)))
+    let made = made(rotated, &secret);
+    Ok(ShowsSecret { secret: made.secret.clone(), answer: Json(made) })
 }
 
 /// Sends the event `webhook.test`, which tells nothing.
