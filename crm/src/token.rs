@@ -1,8 +1,15 @@
 //! Refresh tokens, each good for one use. Owns `refresh_tokens`. A token that is used again shows that it
-//! was copied: its whole family ends. By the real clock, as all that guards a door.
+//! was copied: its whole family ends. Two tabs of a browser that refresh at the same moment are no copy, so the
+//! direct predecessor of a login's newest tokens is accepted for [`LEEWAY_SECONDS`] after its first use. By the real
+//! clock, as all that guards a door.
 
 use sqlx::PgConnection;
 use uuid::Uuid;
+
+/// How long after its first use a token is accepted again, in seconds, while none of its successors has been used.
+const LEEWAY_SECONDS: f64 = 30.0;
+/// How many successors one token may get within the leeway: tabs that were open at once.
+const MAX_SUCCESSORS: i64 = 20;
 
 /// A token to keep; only its hash is.
 pub struct NewToken<'a> {
@@ -12,6 +19,8 @@ pub struct NewToken<'a> {
     pub user_id: Uuid,
     /// The login that it descends from.
     pub family: Uuid,
+    /// The token that it was given for; none at a login.
+    pub parent_id: Option<Uuid>,
     /// SHA-256 of the token.
     pub hash: &'a [u8],
     /// For how long it is good, in seconds.
@@ -21,9 +30,9 @@ pub struct NewToken<'a> {
 /// What became of a token that was shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Spent {
-    /// It was good; it is no more.
-    Good { user_id: Uuid, family: Uuid },
-    /// It had been used: its family ends.
+    /// It was good; it is no more, but for the leeway.
+    Good { token_id: Uuid, user_id: Uuid, family: Uuid },
+    /// It had been used, and not only a moment ago: its family ends.
     Reused,
     /// It has expired, or was revoked.
     Bad,
@@ -55,12 +64,13 @@ pub async fn keep(
     new: NewToken<'_>,
 ) -> Result<(), sqlx::Error> {
     sqlx::query!(
-        "insert into refresh_tokens (customer_id, id, user_id, family, token_hash, expires_at)
-         values ($1, $2, $3, $4, $5, clock_timestamp() + make_interval(secs => $6))",
+        "insert into refresh_tokens (customer_id, id, user_id, family, parent_id, token_hash, expires_at)
+         values ($1, $2, $3, $4, $5, $6, clock_timestamp() + make_interval(secs => $7))",
         customer_id,
         new.id,
         new.user_id,
         new.family,
+        new.parent_id,
         new.hash,
         new.lifetime_seconds,
     )
@@ -80,15 +90,17 @@ pub async fn spend(
 ) -> Result<Spent, sqlx::Error> {
     let token = sqlx::query!(
         r#"select id, user_id, family, used_at is not null as "used!",
-             revoked_at is null and expires_at > clock_timestamp() as "open!"
+             revoked_at is null and expires_at > clock_timestamp() as "open!",
+             coalesce(used_at > clock_timestamp() - make_interval(secs => $3), false) as "recent!"
            from refresh_tokens where customer_id = $1 and token_hash = $2 for update"#,
         customer_id,
         hash,
+        LEEWAY_SECONDS,
     )
     .fetch_optional(&mut *tx)
     .await?;
     let Some(token) = token else { return Ok(Spent::Bad) };
-    if token.used {
+    if token.used && !(token.recent && is_newest(tx, customer_id, token.id).await?) {
         revoke(tx, customer_id, token.family).await?;
         return Ok(Spent::Reused);
     }
@@ -96,13 +108,31 @@ pub async fn spend(
         return Ok(Spent::Bad);
     }
     sqlx::query!(
-        "update refresh_tokens set used_at = clock_timestamp() where customer_id = $1 and id = $2",
+        "update refresh_tokens set used_at = coalesce(used_at, clock_timestamp()) where customer_id = $1 and id = $2",
         customer_id,
         token.id,
     )
     .execute(tx)
     .await?;
-    Ok(Spent::Good { user_id: token.user_id, family: token.family })
+    Ok(Spent::Good { token_id: token.id, user_id: token.user_id, family: token.family })
+}
+
+/// Whether a token that was used is the direct predecessor of tokens of which none was used. One that a version
+/// without `parent_id` has spent has no successor that is known, and is not.
+async fn is_newest(
+    tx: &mut PgConnection,
+    customer_id: Uuid,
+    token_id: Uuid,
+) -> Result<bool, sqlx::Error> {
+    sqlx::query_scalar!(
+        r#"select coalesce(bool_and(used_at is null), false) and count(*) < $3 as "newest!"
+           from refresh_tokens where customer_id = $1 and parent_id = $2"#,
+        customer_id,
+        token_id,
+        MAX_SUCCESSORS,
+    )
+    .fetch_one(tx)
+    .await
 }
 
 /// Ends all tokens of a login.

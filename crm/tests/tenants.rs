@@ -184,15 +184,16 @@ async fn a_token_used_twice_ends_its_family_and_logins_know_no_case() {
     let login = user::find_login(&mut *tx, "aNN@acme.EXAMPLE").await.unwrap().unwrap();
     assert_eq!((login.customer_id, login.user_id), (world.customer_id, user_id));
     let family = clock::new_id();
-    for hash in [b"one", b"two"] {
-        let new = NewToken { id: clock::new_id(), user_id, family, hash, lifetime_seconds: 60.0 };
+    let first = clock::new_id();
+    for (id, hash) in [(first, b"one"), (clock::new_id(), b"two")] {
+        let new = NewToken { id, user_id, family, parent_id: None, hash, lifetime_seconds: 60.0 };
         token::keep(&mut tx, world.customer_id, new).await.unwrap();
     }
     let mut spent = Vec::new();
     for hash in [b"one", b"one", b"two", b"non"] {
         spent.push(token::spend(&mut tx, world.customer_id, hash).await.unwrap());
     }
-    let good = Spent::Good { user_id, family };
+    let good = Spent::Good { token_id: first, user_id, family };
     assert_eq!(spent, [good, Spent::Reused, Spent::Bad, Spent::Bad]);
     assert_eq!(token::customer_of(&mut *tx, b"two").await.unwrap(), Some(world.customer_id));
     let taken = NewUser { id: clock::new_id(), email: "ann@acme.example", ..new };

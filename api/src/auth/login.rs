@@ -5,13 +5,12 @@ use axum::extract::State as Shared;
 use crm::operator::{self, Operator};
 use crm::user::Login;
 use crm::{audit, customer, user};
-use engine::clock;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::audit_routes::entry;
 use super::operators::{self, OperatorSession};
-use super::session::{self, Session};
+use super::session::{self, Origin, Session};
 use crate::State;
 use crate::gateway::client::Client;
 use crate::input::Body;
@@ -60,7 +59,7 @@ pub(super) async fn log_in(
     let user = user::find(&mut *tx, login.customer_id, login.user_id).await?;
     let user = user.filter(|user| user.active).ok_or_else(wrong)?;
     let customer = customer::find(&mut *tx, login.customer_id).await?.ok_or_else(wrong)?;
-    let session = session::open(&mut tx, &state, user, customer, clock::new_id()).await?;
+    let session = session::open(&mut tx, &state, user, customer, Origin::Login).await?;
     let entry = entry("login.opened", Some(login.user_id), client);
     audit::write(&mut *tx, login.customer_id, entry).await?;
     tx.commit().await?;

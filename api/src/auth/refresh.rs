@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use super::audit_routes::entry;
 use super::authenticate;
-use super::session::{self, Session};
+use super::session::{self, Origin, Session};
 use crate::State;
 use crate::gateway::client::Client;
 use crate::input::{self, Body};
@@ -29,7 +29,8 @@ fn bad() -> Problem {
     Problem::new(Kind::InvalidToken).detail("the refresh token is not good any more; log in again")
 }
 
-/// Gives new tokens for a refresh token, which is spent by it. One that was spent before ends the login.
+/// Gives new tokens for a refresh token, which is spent by it. A spent token ends the login, unless two tabs refreshed
+/// at the same moment: for 30 seconds it is accepted again, until one of the tokens that it was exchanged for is used.
 #[utoipa::path(
     post, path = "/refresh",
     request_body = Refresh,
@@ -43,8 +44,8 @@ pub(super) async fn refresh(
     let hash = session::hash(&given.refresh_token);
     let customer_id = customer_of(&state, &hash).await?.ok_or_else(bad)?;
     let mut tx = tenant::open(&state.pool, customer_id).await?;
-    let (user_id, family) = match token::spend(&mut tx, customer_id, &hash).await? {
-        Spent::Good { user_id, family } => (user_id, family),
+    let (token_id, user_id, family) = match token::spend(&mut tx, customer_id, &hash).await? {
+        Spent::Good { token_id, user_id, family } => (token_id, user_id, family),
         Spent::Reused => {
             tracing::warn!(customer.id = %customer_id, "a refresh token was used twice");
             let entry = entry("login.token_reused", None, client);
@@ -57,7 +58,8 @@ pub(super) async fn refresh(
     let user = user::find(&mut *tx, customer_id, user_id).await?;
     let user = user.filter(|user| user.active).ok_or_else(bad)?;
     let customer = customer::find(&mut *tx, customer_id).await?.ok_or_else(bad)?;
-    let session = session::open(&mut tx, &state, user, customer, family).await?;
+    let origin = Origin::Refreshed { family, token_id };
+    let session = session::open(&mut tx, &state, user, customer, origin).await?;
     tx.commit().await?;
     Ok(Json(session))
 }

@@ -81,19 +81,32 @@ pub(super) struct Session {
     expires_in: u64,
 }
 
-/// Opens a session, or continues the login of this family; keeps the refresh token's hash.
+/// Where a session comes from.
+pub(super) enum Origin {
+    /// A password, or a sign-up.
+    Login,
+    /// A refresh token of this login.
+    Refreshed { family: Uuid, token_id: Uuid },
+}
+
+/// Opens a session, or continues a login; keeps the refresh token's hash.
 pub(super) async fn open(
     tx: &mut PgConnection,
     state: &State,
     user: User,
     customer: Customer,
-    family: Uuid,
+    origin: Origin,
 ) -> Result<Session, Problem> {
+    let (family, parent_id) = match origin {
+        Origin::Login => (clock::new_id(), None),
+        Origin::Refreshed { family, token_id } => (family, Some(token_id)),
+    };
     let refresh_token = secret()?;
     let new = NewToken {
         id: clock::new_id(),
         user_id: user.id,
         family,
+        parent_id,
         hash: &hash(&refresh_token),
         lifetime_seconds: std::time::Duration::from_secs(state.settings.refresh_seconds)
             .as_secs_f64(),

@@ -12,7 +12,7 @@ use utoipa::ToSchema;
 
 use super::mails;
 use super::password;
-use super::session::{self, Session};
+use super::session::{self, Origin, Session};
 use crate::State;
 use crate::input::{Body, address, bounded};
 use crate::problem::{Kind, Problem};
@@ -76,7 +76,7 @@ pub(super) async fn sign_up(
         password_hash: &password_hash,
     };
     let owner = user::create(&mut *tx, customer_id, owner).await.map_err(refused)?;
-    let session = session::open(&mut tx, &state, owner, customer, clock::new_id()).await?;
+    let session = session::open(&mut tx, &state, owner, customer, Origin::Login).await?;
     tx.commit().await?;
     Ok((StatusCode::CREATED, [(header::LOCATION, "/api/v1/auth/me")], Json(session)))
 }

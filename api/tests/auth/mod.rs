@@ -186,6 +186,71 @@ async fn a_changed_password_ends_the_other_logins() {
     database.drop().await;
 }
 
+async fn refresh(door: &Router, session: &Value) -> (u16, Value) {
+    let given = json!({ "refresh_token": session["refresh_token"] });
+    call(door, "POST", "/api/v1/auth/refresh", "", given).await
+}
+
+#[tokio::test]
+async fn two_tabs_that_refresh_at_once_stay_logged_in() {
+    let database = database::database().await;
+    let (door, _) = door(&database).await;
+    let login = sign_up(&door, "ann@acme.example").await;
+    let (first, second) = tokio::join!(refresh(&door, &login), refresh(&door, &login));
+    assert_eq!((first.0, second.0), (200, 200), "{} {}", first.1, second.1);
+    assert_ne!(first.1["refresh_token"], second.1["refresh_token"]);
+    let (status, next) = refresh(&door, &first.1).await;
+    assert_eq!((status, refresh(&door, &second.1).await.0), (200, 200));
+    // Its successors are in use: whoever shows it now has a copy, and the login ends in every tab.
+    assert_eq!(refresh(&door, &login).await.0, 401);
+    assert_eq!(refresh(&door, &next).await.0, 401);
+    database.drop().await;
+}
+
+#[tokio::test]
+async fn a_refresh_token_that_was_spent_over_half_a_minute_ago_ends_its_login() {
+    let database = database::database().await;
+    let (door, _) = door(&database).await;
+    let login = sign_up(&door, "ann@acme.example").await;
+    let (_, next) = refresh(&door, &login).await;
+    let age = |seconds: f64| {
+        sqlx::query("update refresh_tokens set used_at = used_at - make_interval(secs => $1)")
+            .bind(seconds)
+            .execute(&database.pool)
+    };
+    age(25.0).await.unwrap();
+    assert_eq!(refresh(&door, &login).await.0, 200);
+    age(6.0).await.unwrap();
+    assert_eq!(refresh(&door, &login).await.0, 401);
+    assert_eq!(refresh(&door, &next).await.0, 401);
+    database.drop().await;
+}
+
+#[tokio::test]
+async fn a_login_that_was_ended_is_not_continued_by_a_token_spent_a_moment_ago() {
+    let database = database::database().await;
+    let (door, _) = door(&database).await;
+    let login = sign_up(&door, "ann@acme.example").await;
+    let (_, next) = refresh(&door, &login).await;
+    assert_eq!(call(&door, "POST", "/api/v1/auth/logout", token(&next), Value::Null).await.0, 204);
+    assert_eq!(refresh(&door, &login).await.0, 401);
+    database.drop().await;
+}
+
+#[tokio::test]
+async fn one_spent_token_is_exchanged_a_bounded_number_of_times() {
+    let database = database::database().await;
+    let (door, _) = door(&database).await;
+    let login = sign_up(&door, "ann@acme.example").await;
+    let mut given = 0;
+    while refresh(&door, &login).await.0 == 200 {
+        given += 1;
+        assert!(given <= 20, "a token is exchanged without end");
+    }
+    assert_eq!(given, 20);
+    database.drop().await;
+}
+
 #[tokio::test]
 async fn who_tries_too_often_waits_and_is_told_how_long() {
     let database = database::database().await;
