@@ -31,6 +31,7 @@ check: setup
 	cargo clippy --workspace --all-targets -- -D warnings
 	@scripts/sqlx --check
 	@scripts/check-schema
+	@scripts/check-fuzz
 	@scripts/deny
 
 sqlx: setup

@@ -3,13 +3,14 @@
 use std::path::PathBuf;
 use std::sync::{Arc, LazyLock};
 
+use crm::vault::Vault;
 use engine::context::{Context, Parts};
 use engine::definition::{Definition, Expression, Format, from_document, read};
 use engine::step::{Outcome, Registry, StepError};
 use engine::timing::Zone;
 use serde_json::{Value, json};
 use sqlx::postgres::PgPoolOptions;
-use steps::{AllowedHosts, Http, Mailboxes, Services};
+use steps::{AllowedHosts, Http, Mailboxes, Services, Webhooks};
 use tokio::runtime::Runtime;
 use uuid::Uuid;
 
@@ -24,7 +25,9 @@ pub static REGISTRY: LazyLock<Registry> = LazyLock::new(|| {
         .connect_lazy("postgres://nobody@127.0.0.1:1/none")
         .expect("the address can be read");
     let mailboxes = Mailboxes { data_dir: PathBuf::new(), seed: 1 };
-    steps::registry(&Services { db, mailboxes, system_mail: None, http: Http::new(AllowedHosts::default()) })
+    let http = Http::new(AllowedHosts::default());
+    let webhooks = Webhooks { http: Http::anywhere(true), vault: Vault::default() };
+    steps::registry(&Services { db, mailboxes, system_mail: None, http, webhooks })
 });
 
 /// What is done with any text.

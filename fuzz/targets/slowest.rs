@@ -1,6 +1,8 @@
 //! What of the corpus takes longest, of each target: the least of three times in a build with optimisation, as no
 //! instrumented one can tell. Fails where anything under 256 KiB takes over 100 ms.
 
+#![expect(clippy::disallowed_macros, reason = "the ban is about the commands of the product")]
+
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
