@@ -8,8 +8,8 @@ use crm::task::Priority;
 use crm::user::Role;
 use crm::{bulk_change, contact, import, merge, opportunity, sequence, task, webhook};
 use engine::change::Way;
-use engine::schedule::{CatchUp, Overlap};
 use engine::operation::OPEN_STATES;
+use engine::schedule::{CatchUp, Overlap};
 use engine::{change, rehearsal, run, schedule};
 use serde_json::{Value, json};
 
