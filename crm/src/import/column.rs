@@ -182,7 +182,11 @@ impl Columns<'_> {
     /// The field that a header names, where the values may be of it, and how well it does.
     fn own(&self, at: usize) -> Option<(Own, usize)> {
         let header = &self.header[at];
-        let (name, rank) = words::field(header).filter(|_| !words::is_about_seller(header))?;
+        let (name, rank) = words::field(header)?;
+        // "Unsubscribed from all email" has a word of seller columns, and is about the contact.
+        if name != "unsubscribed" && words::is_about_seller(header) {
+            return None;
+        }
         let own = match Target::from(name.to_owned()) {
             Target::Own(own) => own,
             // A status is many things; it counts where it says of somebody that they want no mail.
@@ -236,14 +240,13 @@ impl Columns<'_> {
         let (sellers, found): (Vec<usize>, Vec<usize>) =
             of_addresses.partition(|at| words::is_about_seller(&self.header[*at]));
         proposed.sellers = sellers;
-        let of_mail = found.iter().copied().filter(|at| words::tells_of_mail(&self.header[*at]));
-        let of_mail: Vec<usize> = of_mail.collect();
-        match (of_mail.as_slice(), found.as_slice()) {
-            ([one], _) | ([], [one]) => {
+        // A header that only speaks of mail, such as "Staff email", is no better: it may be anybody's.
+        match found.as_slice() {
+            [one] => {
                 proposed.targets[*one] = Some(Target::Own(Own::Email));
                 proposed.emails = vec![*one];
             }
-            ([], several) | (several, _) => proposed.equals = several.to_vec(),
+            several => proposed.equals = several.to_vec(),
         }
     }
 
@@ -374,6 +377,9 @@ mod tests {
         let (found, equals) = proposed(&["Left", "Right", "Verantwortlich"], &[&row]);
         assert_eq!((found.concat(), equals), (String::new(), vec!["Left".into(), "Right".into()]));
         let (_, equals) = proposed(&["Partner mail", "Kunden-Mail", "Other one"], &[&row]);
-        assert_eq!(equals, ["Partner mail", "Kunden-Mail"]);
+        assert_eq!(equals, ["Partner mail", "Kunden-Mail", "Other one"]);
+        let row = ["Ada", "true", "a@b.example"];
+        let hubspot = ["First Name", "Unsubscribed from all email", "Email"];
+        assert_eq!(proposed(&hubspot, &[&row]).0, ["first_name", "unsubscribed", "email"]);
     }
 }

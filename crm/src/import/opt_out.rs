@@ -5,7 +5,7 @@ use serde_json::json;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use crate::suppression::{self, Reason};
+use crate::suppression::{self, NewSuppression, Reason, What};
 use crate::unsubscription;
 use crate::{contact, enrollment, inbound};
 
@@ -64,8 +64,9 @@ pub(super) async fn obey(
     customer_id: Uuid,
     people: &[OptOut<'_>],
 ) -> Result<(), sqlx::Error> {
+    let of = |person: &OptOut<'_>| (person.email.to_owned(), person.reason);
+    suppress(&mut *tx, customer_id, &people.iter().map(of).collect::<Vec<_>>()).await?;
     for person in people {
-        suppression::add(tx, customer_id, person.email, person.reason).await?;
         match person.mark() {
             Mark::Unsubscribed => {
                 let actor = Some(ACTOR);
@@ -76,6 +77,23 @@ pub(super) async fn obey(
     }
     // An enrollment holds the contact's row until it commits: what it began while the row was waited for is seen now.
     exit_all(tx, customer_id, people).await
+}
+
+/// Suppresses addresses.
+pub(super) async fn suppress(
+    tx: &mut PgConnection,
+    customer_id: Uuid,
+    addresses: &[(String, Reason)],
+) -> Result<(), sqlx::Error> {
+    for some in addresses.chunks(suppression::MOST) {
+        let entry = |(email, reason): &(String, Reason)| NewSuppression {
+            what: What::Email(email.clone()),
+            reason: *reason,
+        };
+        let entries: Vec<NewSuppression> = some.iter().map(entry).collect();
+        suppression::add_all(&mut *tx, customer_id, &entries, ACTOR).await?;
+    }
+    Ok(())
 }
 
 async fn exit_all(

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashSet};
 
+use chrono::NaiveDate;
 use engine::timing::Zone;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -79,6 +80,8 @@ pub struct Parsed {
     pub counts: Counts,
     /// How many of the rows that are taken say that their person gets no mail.
     pub unsubscribed: u64,
+    /// The addresses of refused rows that say so; they are suppressed all the same.
+    pub(crate) opted_out: Vec<(String, Reason)>,
     /// The rows that are taken, in chunks.
     pub(crate) chunks: Vec<Vec<Taken>>,
     /// The refused rows.
@@ -121,13 +124,17 @@ pub fn read(
         columns: columns(&header, &proposed.targets, &rows),
         counts: Counts { rows: rows.len() as u64, ..Counts::default() },
         unsubscribed: 0,
+        opted_out: Vec::new(),
         chunks: Vec::new(),
         refused: Vec::new(),
     };
     for (line, cells) in rows {
         match reading.contact(&cells, header.len()) {
             Ok((contact, says)) => parsed.take(Taken { line, contact, says }),
-            Err((reason, value)) => parsed.refuse(RefusedRow { line, reason, value, cells }),
+            Err((reason, value)) => {
+                parsed.opted_out.extend(reading.opt_out(&cells));
+                parsed.refuse(RefusedRow { line, reason, value, cells });
+            }
         }
     }
     Ok(parsed)
@@ -248,6 +255,24 @@ struct Reading<'a> {
 }
 
 impl Reading<'_> {
+    /// The address of a row that is refused and says that its person gets no mail: that counts all the same.
+    fn opt_out(&self, cells: &[String]) -> Option<(String, Reason)> {
+        let says = self.of(cells, Own::Unsubscribed).find_map(reason)?;
+        let given = self.emails.iter().filter_map(|at| cells.get(*at));
+        let named =
+            given.filter(|cell| !cell.is_empty()).find_map(|cell| column::first_address(cell))?;
+        Some((named.email, says))
+    }
+
+    /// The filled cells of a field.
+    fn of<'c>(&self, cells: &'c [String], own: Own) -> impl Iterator<Item = &'c str> {
+        let cells = self.targets.iter().zip(cells);
+        let of = cells.filter(move |(target, cell)| {
+            !cell.is_empty() && matches!(target, Some(Target::Own(found)) if *found == own)
+        });
+        of.map(|(_, cell)| cell.as_str())
+    }
+
     /// A row's contact and what it says of their mail, or why it is none.
     fn contact(
         &mut self,
@@ -320,9 +345,17 @@ impl Reading<'_> {
     }
 }
 
+fn is_date(cell: &str) -> bool {
+    let day = cell.get(..10).unwrap_or(cell);
+    ["%Y-%m-%d", "%Y/%m/%d", "%d.%m.%Y", "%m/%d/%Y", "%d/%m/%Y"]
+        .iter()
+        .any(|format| NaiveDate::parse_from_str(day, format).is_ok())
+}
+
 /// Why a contact gets no mail, where a cell says so.
 fn reason(cell: &str) -> Option<Reason> {
-    match words::says(cell)? {
+    // A column that is about opting out may hold the day on which they did.
+    match words::says(cell).or_else(|| is_date(cell).then_some(Says::Flag))? {
         Says::Flag | Says::Unsubscribed => Some(Reason::Unsubscribed),
         Says::Bounced => Some(Reason::Bounced),
     }

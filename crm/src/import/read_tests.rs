@@ -225,6 +225,17 @@ fn tags_are_parted_as_their_product_parts_them() {
 }
 
 #[test]
+fn a_refused_row_of_somebody_who_wants_no_mail_counts_all_the_same() {
+    let csv = "Email,First Name,Unsubscribed\ndup@b.example,A,no\ndup@b.example,A,yes\n\
+               late@b.example,B,2024-01-02\nodd@b.example,C,yes,more,cells\nx,D,yes\n";
+    let told = parsed(csv);
+    let opted_out: Vec<&str> = told.opted_out.iter().map(|(email, _)| email.as_str()).collect();
+    assert_eq!(opted_out, ["dup@b.example", "odd@b.example"]);
+    let says: Vec<Option<Reason>> = told.chunks[0].iter().map(|taken| taken.says).collect();
+    assert_eq!(says, [None, Some(Reason::Unsubscribed)], "a day says so, too");
+}
+
+#[test]
 fn a_row_of_somebody_who_wants_no_mail_says_so() {
     let csv = "Email,Email Opt Out,Status\na@b.example,true,\nb@b.example,0,Open\nc@b.example,,cleaned\nd@b.example,no,Subscribed\n";
     let told = parsed(csv);

@@ -6,7 +6,7 @@ use sqlx::types::Json;
 use sqlx::{PgConnection, PgExecutor};
 use uuid::Uuid;
 
-use super::{Counts, Import, OnDuplicate, Options, Parsed, RefusedRow, Target};
+use super::{Counts, Import, OnDuplicate, Options, Parsed, RefusedRow, Target, opt_out};
 
 /// How many refused rows one statement writes.
 const REFUSED: usize = 1_000;
@@ -50,6 +50,7 @@ pub async fn store(
     )
     .execute(&mut *tx)
     .await?;
+    opt_out::suppress(&mut *tx, customer_id, &parsed.opted_out).await?;
     for (n, chunk) in (0..).zip(&parsed.chunks) {
         sqlx::query!(
             "insert into import_chunks (customer_id, import_id, n, contacts) values ($1, $2, $3, $4)",

@@ -3,7 +3,6 @@
 use super::decode::{self, Table};
 use super::words;
 use super::{ImportError, MAX_ROWS};
-use crate::address;
 
 /// The most columns.
 const MAX_COLUMNS: usize = 200;
@@ -51,8 +50,11 @@ const BEFORE_HEADER: usize = 20;
 /// Which row is the header: the first one, or where that names no field, the one below that names most. A row with an
 /// address is data.
 fn header_at(rows: &[(u64, Vec<String>)]) -> Result<usize, ImportError> {
-    let is_data =
-        |(_, cells): &&(u64, Vec<String>)| cells.iter().any(|cell| address::named(cell).is_some());
+    let has_address = |cell: &String| {
+        let parts = cell.split_once('@');
+        parts.is_some_and(|(local, host)| !local.trim().is_empty() && !host.trim().is_empty())
+    };
+    let is_data = |(_, cells): &&(u64, Vec<String>)| cells.iter().any(has_address);
     let above = rows.iter().take(BEFORE_HEADER).take_while(|row| !is_data(row));
     let named = |(_, cells): &(u64, Vec<String>)| {
         cells.iter().filter(|cell| words::field(cell).is_some()).count()

@@ -130,12 +130,6 @@ pub(super) fn is_about_seller(header: &str) -> bool {
         || words.iter().skip(1).any(|word| SELLERS.after.contains(word.as_str()))
 }
 
-/// Whether a header that names no field speaks of mail.
-pub(super) fn tells_of_mail(header: &str) -> bool {
-    let joined = word(header);
-    ["mail", "correo", "courriel", "epost"].iter().any(|part| joined.contains(part))
-}
-
 static OPT_OUTS: LazyLock<HashMap<&str, &str>> = LazyLock::new(|| {
     let said = lines(include_str!("../../data/opt_out_values.csv"));
     said.flat_map(|(says, words)| words.map(move |word| (word, says))).collect()
