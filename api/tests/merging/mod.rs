@@ -119,3 +119,44 @@ async fn an_undo_leaves_what_was_changed_since() {
     assert_eq!(read["contact_id"], ada);
     desk.database.drop().await;
 }
+
+#[tokio::test]
+async fn who_wants_no_mail_under_one_address_gets_none_after_a_merge_and_after_its_undo() {
+    let desk = Desk::open().await;
+    let make = async |email: &str| desk.make("/contacts", json!({ "email": email })).await;
+    let status = async |id: &str| {
+        desk.good("GET", &format!("/contacts/{id}"), Value::Null).await["status"].clone()
+    };
+    let suppressed = async |email: &str| {
+        let found = desk.good("GET", &format!("/suppressions?email={email}"), Value::Null).await;
+        found["data"].as_array().unwrap().len()
+    };
+    let unsubscribe = async |id: &str| {
+        desk.good("POST", &format!("/contacts/{id}/unsubscribe"), json!({})).await;
+    };
+    let merge = async |id: &str, from: &str| {
+        let path = format!("/contacts/{id}/merge");
+        desk.good("POST", &path, json!({ "from_id": from })).await["id"]
+            .as_str()
+            .unwrap()
+            .to_owned()
+    };
+    let (ada, again) = (make("ada@lead.example").await, make("ada@old.example").await);
+    unsubscribe(&again).await;
+    merge(&ada, &again).await;
+    assert_eq!(
+        (status(&ada).await, suppressed("ada@lead.example").await),
+        (json!("unsubscribed"), 1)
+    );
+    // Said of the two as one person, it holds for each once they are parted.
+    let (bo, eve) = (make("bo@lead.example").await, make("eve@lead.example").await);
+    let merged = merge(&bo, &eve).await;
+    unsubscribe(&bo).await;
+    desk.good("POST", &format!("/merges/{merged}/undo"), json!({})).await;
+    for (id, email) in [(&bo, "bo@lead.example"), (&eve, "eve@lead.example")] {
+        let found = (status(id).await, suppressed(email).await);
+        assert_eq!(found, (json!("unsubscribed"), 1), "{email}");
+    }
+    events_keep_their_promises(&desk.database.pool).await;
+    desk.database.drop().await;
+}

@@ -17,7 +17,7 @@ use uuid::Uuid;
 
 use self::row::{combined, write};
 use crate::event::contact::{self as event, Deleted, Updated};
-use crate::{contact, engagement, reach};
+use crate::{contact, engagement, reach, unsubscription};
 
 pub use duplicates::{Duplicate, REASONS, duplicates};
 
@@ -99,7 +99,12 @@ pub async fn merge(
     let moved = moving::take(tx, customer_id, pair).await?;
     let joined = moving::join(tx, customer_id, pair).await?;
     reach::restore(&mut *tx, lifted).await?;
-    let wanted = combined(&before);
+    let mut wanted = combined(&before);
+    let takes_opt_out = !is_unsubscribed(&before[0]) && is_unsubscribed(&before[1]);
+    if takes_opt_out {
+        // It is unsubscribed below, as by a person.
+        wanted.insert("status".into(), before[0]["status"].clone());
+    }
     write(tx, customer_id, contact_id, &wanted).await?;
     sqlx::query!(
         "update contacts set deleted_at = coalesce(deleted_at, engine.now()), merged_into = $3, updated_at = engine.now()
@@ -110,6 +115,9 @@ pub async fn merge(
     )
     .execute(&mut *tx)
     .await?;
+    if takes_opt_out {
+        unsubscription::unsubscribe(&mut *tx, customer_id, contact_id, actor).await?;
+    }
     engagement::compute_of(tx, customer_id, &[contact_id]).await?;
     let after = rows(&mut *tx, customer_id, pair).await?.ok_or(MergeError::NotFound)?;
     let parting = Parting { before, after, engagement: scores, moved, joined, opportunities };
@@ -128,6 +136,10 @@ pub async fn merge(
     .await?;
     tell_merged(tx, customer_id, pair).await?;
     Ok(merged)
+}
+
+fn is_unsubscribed(row: &Map<String, Value>) -> bool {
+    row.get("status").is_some_and(|status| status == "unsubscribed")
 }
 
 /// Parts two contacts again: all that moved goes back, and both are as they were, but for what was changed since.
@@ -158,6 +170,8 @@ pub async fn undo(
     let lifted = reach::lift(&mut *tx).await?;
     moving::give_back(tx, customer_id, pair, &parting).await?;
     reach::restore(&mut *tx, lifted).await?;
+    // Who was unsubscribed as one person wants no mail as either.
+    let opted_out_since = is_unsubscribed(&now[0]) && !is_unsubscribed(&parting.after[0]);
     for (at, contact_id) in pair.into_iter().enumerate() {
         // What somebody has changed since stays as it is.
         let wanted = now[at].iter().map(|(field, value)| {
@@ -166,6 +180,10 @@ pub async fn undo(
             (field.clone(), before.unwrap_or(value).clone())
         });
         write(tx, customer_id, contact_id, &wanted.collect()).await?;
+    }
+    if opted_out_since {
+        let actor = "merge undone";
+        unsubscription::unsubscribe(&mut *tx, customer_id, found.from_id, actor).await?;
     }
     engagement::put_back(tx, customer_id, pair, &parting.engagement).await?;
     let undone = sqlx::query_as!(
