@@ -100,11 +100,16 @@ pub async fn spend(
     .fetch_optional(&mut *tx)
     .await?;
     let Some(token) = token else { return Ok(Spent::Bad) };
-    if token.used && !(token.recent && is_newest(tx, customer_id, token.id).await?) {
+    let again = match token.used {
+        false => Again::Fine,
+        true if token.recent => again(tx, customer_id, token.id).await?,
+        true => Again::Copied,
+    };
+    if again == Again::Copied {
         revoke(tx, customer_id, token.family).await?;
         return Ok(Spent::Reused);
     }
-    if !token.open {
+    if again == Again::TooOften || !token.open {
         return Ok(Spent::Bad);
     }
     sqlx::query!(
@@ -117,22 +122,37 @@ pub async fn spend(
     Ok(Spent::Good { token_id: token.id, user_id: token.user_id, family: token.family })
 }
 
-/// Whether a token that was used is the direct predecessor of tokens of which none was used. One that a version
-/// without `parent_id` has spent has no successor that is known, and is not.
-async fn is_newest(
+/// What a second use within the leeway shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Again {
+    /// Another tab refreshed at the same moment.
+    Fine,
+    /// More tabs than a browser has; those that came first stay logged in.
+    TooOften,
+    /// Somebody uses a successor already: there are two of the token.
+    Copied,
+}
+
+/// What it shows of a token that was used a moment ago that it is used again. One that a version without `parent_id` has
+/// spent has no successor that is known.
+async fn again(
     tx: &mut PgConnection,
     customer_id: Uuid,
     token_id: Uuid,
-) -> Result<bool, sqlx::Error> {
-    sqlx::query_scalar!(
-        r#"select coalesce(bool_and(used_at is null), false) and count(*) < $3 as "newest!"
+) -> Result<Again, sqlx::Error> {
+    let successors = sqlx::query!(
+        r#"select coalesce(bool_and(used_at is null), false) as "unused!", count(*) as "count!"
            from refresh_tokens where customer_id = $1 and parent_id = $2"#,
         customer_id,
         token_id,
-        MAX_SUCCESSORS,
     )
     .fetch_one(tx)
-    .await
+    .await?;
+    Ok(match successors.unused {
+        false => Again::Copied,
+        true if successors.count >= MAX_SUCCESSORS => Again::TooOften,
+        true => Again::Fine,
+    })
 }
 
 /// Ends all tokens of a login.
