@@ -17,7 +17,7 @@ pub enum Role {
     Owner,
     /// Everything but the customer itself.
     Admin,
-    /// Everybody's records.
+    /// Their own, their team's and unowned records, also to change many at once.
     Manager,
     /// Their own records.
     Rep,

@@ -96,9 +96,8 @@ pub(crate) async fn reached_by(
         let user = user::find(&mut *tx, customer_id, user_id).await?;
         match user.filter(|user| user.active && Role::read(&user.role) != Role::Viewer) {
             Some(user) => {
-                if let Some(reach) = &mut reach {
-                    reach.team_id = user.team_id;
-                }
+                let limited = matches!(Role::read(&user.role), Role::Rep | Role::Manager);
+                reach = limited.then_some(Reach { user_id, team_id: user.team_id });
             }
             None => return Ok(Err("whoever ordered it may change enrollments no longer".into())),
         }

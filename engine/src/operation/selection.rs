@@ -117,6 +117,17 @@ pub(crate) struct Place {
     pub(crate) run_id: Uuid,
 }
 
+/// How many runs a page acts on: at a pace, no more than one second of it.
+fn most_of_a_page(per_second: Option<f32>) -> usize {
+    let pace = per_second.filter(|pace| *pace < 500.0);
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "it is between 1 and 500"
+    )]
+    pace.map_or(PAGE, |pace| pace.max(1.0) as usize)
+}
+
 /// The next runs behind a place that were there at an instant and to which a wish does something, and where the page
 /// ends; `None` at the end.
 pub(crate) async fn page(
@@ -124,7 +135,9 @@ pub(crate) async fn page(
     (selection, wish): (&Selection, &Wish),
     frozen_at: DateTime<Utc>,
     after: Place,
+    per_second: Option<f32>,
 ) -> Result<(Vec<Place>, Option<Place>), sqlx::Error> {
+    let most = most_of_a_page(per_second);
     let looked_at = sqlx::query!(
         r#"with page as materialized (
              select id, customer_id from engine.runs
@@ -167,7 +180,7 @@ pub(crate) async fn page(
         let place = Place { customer_id: row.customer_id, run_id: row.id };
         last = Some(place);
         found.extend(row.matches.then_some(place));
-        if found.len() == PAGE {
+        if found.len() == most {
             return Ok((found, last));
         }
     }

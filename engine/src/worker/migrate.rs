@@ -48,7 +48,7 @@ pub(super) async fn page(
     // Also who was started into an older version while this was ordered.
     let now = clock::now(&mut *tx).await?;
     let wish = Wish::Migrate { to, map: map.clone() };
-    let (found, last) = operation::page(tx, (selection, &wish), now, after).await?;
+    let (found, last) = operation::page(tx, (selection, &wish), now, after, None).await?;
     let mut page = Page::default();
     if let Some(first) = found.first() {
         let ids: Vec<Uuid> = found.iter().map(|place| place.run_id).collect();

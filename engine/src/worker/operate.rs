@@ -93,7 +93,8 @@ async fn page(
     selection: &Selection,
 ) -> Result<(), sqlx::Error> {
     let after = Place { customer_id: open.at_customer, run_id: open.at_run };
-    let (found, last) = operation::page(tx, (selection, wish), open.frozen_at, after).await?;
+    let (found, last) =
+        operation::page(tx, (selection, wish), open.frozen_at, after, open.per_second).await?;
     let (mut done, mut changed) = (0, 0);
     for of_customer in found.chunk_by(|one, other| one.customer_id == other.customer_id) {
         let customer_id = of_customer[0].customer_id;
