@@ -62,9 +62,9 @@ pub(crate) enum Command {
         #[command(flatten)]
         listing: Listing,
     },
-    /// Stops runs where they stand; what is left of their delay is kept.
+    /// Pause runs at their step; dates are not moved, and lengths of time keep their rest
     Pause(Box<Bulk>),
-    /// Lets paused runs go on.
+    /// Resume paused runs
     Resume(Box<Bulk>),
     /// Ends runs.
     Cancel(Box<Bulk>),
@@ -341,10 +341,6 @@ async fn signal(
         ),
     };
     let Some(found) = find(db, text).await? else { return Ok(Ending::NothingMatched) };
-    if found.ended_at.is_some() {
-        out::line(format_args!("{text}: unchanged, it is {}", found.state));
-        return Ok(Ending::NothingMatched);
-    }
     if name == unsubscription::SIGNAL
         && let Some(ending) = unsubscribe(db, &found).await?
     {
@@ -352,6 +348,10 @@ async fn signal(
     }
     // A bounce is the contact's as well: its address takes no mail, in no sequence.
     let bounced = name == inbound::BOUNCED;
+    if found.ended_at.is_some() && !bounced {
+        out::line(format_args!("{text}: unchanged, it is {}", found.state));
+        return Ok(Ending::NothingMatched);
+    }
     let target =
         if bounced { Target::Subject(found.subject_id) } else { Target::Run(found.run_id) };
     let key = format!("cli:{}", engine::clock::new_id());
