@@ -147,3 +147,17 @@ async fn a_contact_gets_the_variant_that_the_run_will_draw() {
         .count();
     assert!((10..54).contains(&lacking), "{lacking} of 64");
 }
+
+#[tokio::test]
+async fn a_variable_that_a_text_sets_twice_or_by_what_is_unknown_refuses_nobody_wrongly() {
+    let none = Vec::<String>::new();
+    for text in [
+        "{% set who = 'there' %}{% if contact.first_name %}{% set who = contact.first_name %}{% endif %}Hi {{ who }}",
+        "{% set hot = contact.score > 50 %}{% if hot %}{{ contact.first_name }}{% endif %}",
+    ] {
+        let wait = "[[steps]]\nid = \"rest\"\ntype = \"wait\"\nfor = \"1 day\"\n";
+        assert_eq!(lacks(&format!("{wait}{}", note("a", text, ""))), none, "{text}");
+    }
+    let certain = "{% set who = contact.first_name %}Hi {{ who }}";
+    assert_eq!(lacks(&note("a", certain, "")), ["a: `title` contact.first_name"]);
+}

@@ -185,5 +185,24 @@ async fn a_version_that_was_stored_before_is_read_whatever_its_texts_name() {
 async fn a_document_full_of_misspelled_names_is_refused_as_soon_as_any_other() {
     let text = "{{ contact.frist_name }}".repeat(8_000);
     let refusals = given(&text, None).err().unwrap();
-    assert_eq!((refusals.problems.len(), refusals.unlisted), (100, 7_900));
+    // And one that there are too many.
+    assert_eq!((refusals.problems.len(), refusals.unlisted), (100, 7_901));
+}
+
+#[tokio::test]
+async fn a_wrong_number_of_arguments_is_refused_and_that_of_other_dialects_is_taken() {
+    for text in ["{{ contact.title | replace('a') }}", "{{ contact.title | upper('x') }}"] {
+        let (message, _) = said(text, None).remove(0);
+        assert!(message.contains("arguments"), "{text}: {message}");
+    }
+    assert!(given("{{ contact.title | default('there', true) }}", None).is_ok());
+}
+
+#[tokio::test]
+async fn a_text_has_a_bounded_number_of_variables_and_short_names_for_them() {
+    let many = "{{ contact.id }}".repeat(2_001);
+    assert!(said(&many, None)[0].0.contains("more than 2000 variables"));
+    // Each name is a part longer than the one before it: without a bound, memory grows with their square.
+    let chain = format!("{{% set a = contact.custom %}}{}", "{% set a = a.b %}".repeat(1_900));
+    assert!(given(&chain, None).is_ok());
 }

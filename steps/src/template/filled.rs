@@ -161,16 +161,24 @@ impl Prepared {
         let mut tried: Option<Option<String>> = None;
         self.found.mentions.iter().zip(&self.paths).find_map(|(mention, path)| {
             let name = self.gap(mention, path, sight)?;
-            if mention.guard.is_none() && !mention.with_fallback {
+            if mention.guard.is_none() && !mention.with_fallback && mention.local.is_none() {
                 return Some(name);
             }
-            if self.is_guarded_by_unknown(mention, sight) {
+            // What the text sets may hang on anything that it mentions.
+            let unknown = |path: &String| sight.is_unknown(path);
+            if self.found.sets && self.paths.iter().any(unknown)
+                || self.is_guarded_by_unknown(mention, sight)
+            {
                 return None;
             }
             // What decides is known, so the text itself says whether it comes to that.
             let tried = tried
                 .get_or_insert_with(|| if sight.may_try() { self.try_out(sight) } else { None });
-            (tried.as_deref() == Some(&name)).then_some(name)
+            // A variable that is set twice may be another field's where it is printed.
+            match &mention.local {
+                Some(local) => (tried.as_deref() == Some(local)).then_some(name),
+                None => (tried.as_deref() == Some(&name)).then_some(name),
+            }
         })
     }
 
@@ -282,7 +290,7 @@ fn with_names(text: &str, used: Use, mentions: &[Mention]) -> String {
         else {
             continue;
         };
-        let name = Value::from(mention.shown());
+        let name = Value::from(mention.local.clone().unwrap_or_else(|| mention.shown()));
         named.push_str(&format!("{before}({path}|{filter}({name}))"));
         end = mention.span.end;
     }
@@ -320,6 +328,12 @@ pub(crate) fn needs(what: &str, name: &str) -> String {
         let step = first.trim_matches(['\'', ']']);
         return format!(
             "{what} needs `{name}`, which step `{step}` did not give; write `| default(…)` after it"
+        );
+    }
+    if root == name {
+        return format!(
+            "{what} needs `{name}`, which is empty or does not exist; write `| default(…)` after it, or apply a \
+             version that names a field such as `contact.first_name`"
         );
     }
     format!(

@@ -119,3 +119,18 @@ pub(super) const TESTS: &[&str] = &[
 
 /// The functions.
 pub(super) const FUNCTIONS: &[&str] = &["range", "dict", "namespace", "debug"];
+
+/// How many arguments a filter or test takes, the least and the most, of those that people give too many or too few.
+pub(super) fn arguments(kind: &str, name: &str) -> Option<(usize, usize)> {
+    match (kind, name) {
+        (
+            "filter",
+            "upper" | "lower" | "title" | "capitalize" | "length" | "count" | "first" | "last",
+        ) => Some((0, 0)),
+        ("filter", "trim" | "join" | "round") => Some((0, 1)),
+        ("filter", "default" | "d") => Some((0, 2)),
+        ("filter", "replace") => Some((2, 2)),
+        ("test", "startingwith" | "endingwith") => Some((1, 1)),
+        _other => None,
+    }
+}

@@ -43,7 +43,13 @@ fn environment() -> Environment<'static> {
 }
 
 /// `{{ contact.first_name | default("there") }}`: also for what is there and empty, as an import leaves it.
-fn fallback(value: &minijinja::Value, other: Option<minijinja::Value>) -> minijinja::Value {
+///
+/// Jinja's second argument, which asks for that, is taken and changes nothing.
+fn fallback(
+    value: &minijinja::Value,
+    other: Option<minijinja::Value>,
+    _also_empty: Option<bool>,
+) -> minijinja::Value {
     let empty = value.is_undefined()
         || value.is_none()
         || value.as_str().is_some_and(|text| text.trim().is_empty());

@@ -1,7 +1,7 @@
 //! What a text names, by minijinja's own tree: each variable with what is done with its value, and the filters, tests
 //! and functions that there are not.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 
 use engine::step::{TextName, TextPart, TextProblem, TextRole};
@@ -22,6 +22,8 @@ pub(super) struct Mention {
     pub(super) guard: Option<usize>,
     /// Whether it has a fallback that may be missing as well; the span holds both then.
     pub(super) with_fallback: bool,
+    /// The variable of the text by which it is named, if that may be another field as well.
+    pub(super) local: Option<String>,
 }
 
 /// Where a value is used, from what needs most to what needs least.
@@ -49,7 +51,13 @@ pub(super) struct Found {
     pub(super) mentions: Vec<Mention>,
     pub(super) guards: Vec<Guard>,
     pub(super) problems: Vec<TextProblem>,
+    /// Whether the text sets variables, on which more may hang than is known here.
+    pub(super) sets: bool,
 }
+
+/// The most variables that a text may name, and the longest path by which a variable of the text names another.
+const MOST_MENTIONS: usize = 2_000;
+const LONGEST_ALIAS: usize = 32;
 
 impl Mention {
     /// The path as people write it, and as minijinja reads it.
@@ -104,6 +112,8 @@ struct Reading {
     found: Found,
     /// The variables that the text sets, innermost last.
     locals: Vec<HashMap<String, Alias>>,
+    /// Those that are set twice, or under a condition: they are another name of more than one field.
+    ambiguous: HashSet<String>,
     guard: Option<usize>,
 }
 
@@ -193,14 +203,21 @@ impl Reading {
                 Some((root, parts.into_iter().chain(chain.parts).collect()))
             }
         });
+        let alias =
+            alias.filter(|(_, parts): &(String, Vec<TextPart>)| parts.len() <= LONGEST_ALIAS);
         self.assign(target, alias);
     }
 
     /// Notes a variable that the text sets; a part of a namespace is none.
     fn assign(&mut self, target: &Expr<'_>, alias: Alias) {
+        self.found.sets = true;
         if let Expr::Var(variable) = target
-            && let Some(scope) = self.locals.last_mut()
+            && !self.locals.is_empty()
         {
+            if self.guard.is_some() || self.local(variable.id).is_some() {
+                self.ambiguous.insert(variable.id.to_owned());
+            }
+            let scope = self.locals.last_mut().expect("a text has a scope");
             scope.insert(variable.id.to_owned(), alias);
         } else if let Expr::List(list) = target {
             list.items.iter().for_each(|item| self.assign(item, None));
@@ -318,6 +335,7 @@ impl Reading {
 
     fn filter(&mut self, filter: &ast::Filter<'_>, span: Span, place: Place) {
         self.known("filter", filter.name, span, FILTERS);
+        self.counted("filter", filter.name, &filter.args, span);
         let fallback = matches!(filter.name, "default" | "d");
         let input = match place {
             _ if fallback => Place::Free,
@@ -362,6 +380,7 @@ impl Reading {
 
     fn test(&mut self, test: &ast::Test<'_>, span: Span) {
         self.known("test", test.name, span, TESTS);
+        self.counted("test", test.name, &test.args, span);
         self.expression(&test.expr, Place::Free);
         self.arguments(&test.args, Place::Read);
     }
@@ -410,6 +429,26 @@ impl Reading {
         }
     }
 
+    /// Refuses a number of arguments on which every run would be held.
+    fn counted(&mut self, kind: &str, name: &str, arguments: &[CallArg<'_>], span: Span) {
+        let given = arguments.iter().filter(|argument| matches!(argument, CallArg::Pos(_))).count();
+        if given < arguments.len() {
+            return;
+        }
+        let Some((least, most)) = super::known::arguments(kind, name) else { return };
+        if (least..=most).contains(&given) {
+            return;
+        }
+        let takes = if least == most { least.to_string() } else { format!("{least} to {most}") };
+        let start = span.start_offset as usize;
+        self.found.problems.push(TextProblem {
+            span: start..(start + name.len()).min(span.end_offset as usize),
+            message: format!("the {kind} `{name}` takes {takes} arguments, and {given} are given"),
+            unknown: None,
+            help: "write the arguments in the brackets behind its name".into(),
+        });
+    }
+
     fn known(&mut self, kind: &str, name: &str, span: Span, known: &'static [&'static str]) {
         if known.contains(&name) {
             return;
@@ -436,16 +475,26 @@ impl Reading {
     fn mention(&mut self, chain: Chain<'_>, end: usize, place: Place, with_fallback: bool) {
         let Chain { root, mut parts, start } = chain;
         let mut root = root.to_owned();
+        let mut local = None;
         match self.local(&root).cloned() {
             None => {}
             Some(None) => return,
             Some(Some((of, before))) => {
-                root = of;
+                let name = std::mem::replace(&mut root, of);
+                local = Some(name).filter(|name| self.ambiguous.contains(name));
                 parts.splice(0..0, before);
             }
         }
         let (span, guard) = (start..end, self.guard);
-        self.found.mentions.push(Mention { root, parts, span, place, guard, with_fallback });
+        if self.found.mentions.len() == MOST_MENTIONS {
+            self.found.problems.push(TextProblem {
+                span: span.clone(),
+                message: format!("a text names more than {MOST_MENTIONS} variables"),
+                unknown: None,
+                help: "shorten it, or part it among several templates".into(),
+            });
+        }
+        self.found.mentions.push(Mention { root, parts, span, place, guard, with_fallback, local });
     }
 }
 
