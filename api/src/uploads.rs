@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::body::{Body, Bytes};
 use futures_util::StreamExt;
@@ -17,6 +17,10 @@ const AT_ONCE: usize = 16;
 const OF_A_CUSTOMER: usize = 2;
 /// How long it may take until the next part of a file comes.
 const NEXT_PART: Duration = Duration::from_secs(30);
+/// How long a file may come at any pace.
+const GRACE: Duration = Duration::from_secs(30);
+/// The least pace of a file after that, in bytes a second: a place is not held by drops.
+const LEAST_PACE: f64 = 8.0 * 1024.0;
 /// When it is worth asking again where there is no place.
 const ASK_AGAIN: Duration = Duration::from_secs(10);
 
@@ -82,7 +86,8 @@ async fn read_within(
     next_part: Duration,
 ) -> Result<Option<Bytes>, Problem> {
     let malformed = |detail: &str| Problem::new(Kind::Malformed).detail(detail);
-    let mut bytes = Vec::new();
+    let mut bytes: Vec<u8> = Vec::new();
+    let began = Instant::now();
     let mut parts = body.into_data_stream();
     loop {
         let part = tokio::time::timeout(next_part, parts.next()).await;
@@ -97,7 +102,16 @@ async fn read_within(
             return Ok(None);
         }
         bytes.extend_from_slice(&part);
+        if is_too_slow(bytes.len(), began.elapsed()) {
+            return Err(malformed("the body comes too slowly; send at least 8 KiB a second"));
+        }
     }
+}
+
+fn is_too_slow(bytes: usize, elapsed: Duration) -> bool {
+    #[expect(clippy::cast_precision_loss, reason = "a pace needs no exact count")]
+    let came = bytes as f64;
+    elapsed > GRACE && came < elapsed.as_secs_f64() * LEAST_PACE
 }
 
 #[cfg(test)]
@@ -131,6 +145,13 @@ mod tests {
         let body = |text: &'static str| read(Body::from(text), 5);
         assert_eq!(body("12345").await.unwrap().unwrap(), "12345");
         assert!(body("123456").await.unwrap().is_none());
+    }
+
+    #[test]
+    fn a_body_that_trickles_is_refused_after_half_a_minute() {
+        assert!(!is_too_slow(3, Duration::from_secs(29)));
+        assert!(is_too_slow(3, Duration::from_secs(31)));
+        assert!(!is_too_slow(6_000_000, Duration::from_secs(40)), "150 kB a second are enough");
     }
 
     #[tokio::test]
