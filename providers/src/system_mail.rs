@@ -133,7 +133,7 @@ impl MailServer {
         let login = login(&url).map_err(wrong)?;
         // A password never leaves this machine in plain text.
         let tls = match tls {
-            Tls::Plain if login.is_some() && !is_here(&host) => Tls::Required,
+            Tls::Plain | Tls::Opportunistic if login.is_some() && !is_here(&host) => Tls::Required,
             Tls::Plain | Tls::Implicit | Tls::Required | Tls::Opportunistic => tls,
         };
         let name = match url.path().trim_matches('/') {
@@ -314,7 +314,8 @@ mod tests {
             ("smtp://localhost", "localhost:25", Tls::Plain),
             ("smtp://10.0.0.1:2525", "10.0.0.1:2525", Tls::Plain),
             ("smtp://u:p@mail.example?tls=required", "mail.example:587", Tls::Required),
-            ("smtp://u:p@mail.example?tls=opportunistic", "mail.example:587", Tls::Opportunistic),
+            ("smtp://u:p@mail.example?tls=opportunistic", "mail.example:587", Tls::Required),
+            ("smtp://mail.example?tls=opportunistic", "mail.example:587", Tls::Opportunistic),
             ("smtps://u:p@mail.example", "mail.example:465", Tls::Implicit),
             ("smtp://u:p@[::1]:25", "[::1]:25", Tls::Plain),
             ("smtp://u:p@mail.example:587", "mail.example:587", Tls::Required),
