@@ -78,7 +78,7 @@ pub enum Kind {
 
 impl Kind {
     /// All of them.
-    const ALL: [Self; 29] = [
+    const ALL: [Self; 30] = [
         Self::Malformed,
         Self::Unauthorized,
         Self::InvalidCredentials,
@@ -106,6 +106,7 @@ impl Kind {
         Self::PlanChanged,
         Self::Internal,
         Self::Unavailable,
+        Self::NoMailServer,
         Self::BadGateway,
         Self::GatewayTimeout,
     ];

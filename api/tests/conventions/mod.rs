@@ -681,7 +681,7 @@ const CLOSED: [&str; 16] = [
 ];
 
 /// Those that do not, and why.
-const OPEN: [(&str, &str); 17] = [
+const OPEN: [(&str, &str); 18] = [
     ("Enrollment.exit_reason", "what a workflow calls it"),
     ("End.reason", "what a workflow calls it, or why a run is held"),
     ("EngagementPart.reason", "a person's or a workflow's words"),
