@@ -100,12 +100,13 @@ async fn a_paced_operation_takes_its_time_and_can_be_stopped() {
     story.start_many(nap, 1_100).await;
     let worker = story.worker().await;
     story.until_count("select count(*) from engine.timers", 1_100).await;
-    let id = order(&story, Wish::Act(Action::Cancel), of(&story), Some(1.0)).await;
-    story.until_count("select done from engine.operations", 500).await;
+    // One every ten seconds: a page holds no more than its pace allows.
+    let id = order(&story, Wish::Act(Action::Cancel), of(&story), Some(0.1)).await;
+    story.until_count("select done from engine.operations", 1).await;
     assert!(operation::stop(&story.db, Some(story.customer), id).await.unwrap());
     assert!(!operation::stop(&story.db, Some(story.customer), id).await.unwrap());
     assert_eq!(find(&story, id).await.status, "stopped");
-    story.until_count("select count(*) from engine.runs where ended_at is null", 600).await;
+    story.until_count("select count(*) from engine.runs where ended_at is null", 1_099).await;
     worker.stop().await;
     story.end().await;
 }
