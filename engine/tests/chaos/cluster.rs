@@ -156,6 +156,10 @@ impl Cluster {
     fn command(&self, program: &str) -> Command {
         let mut command = Command::new(self.programs.join(program));
         command.process_group(0).current_dir("/").env("LC_ALL", "C.UTF-8");
+        // On another date the workers alone live there. libfaketime forgets the date in a process that is interrupted by
+        // signals, as the ones here are all the time; Postgres' clock then goes back by years, and with it goes the alarm
+        // that resolves its deadlocks.
+        command.env_remove("LD_PRELOAD");
         if let User::Other { uid, gid } = self.user {
             command.uid(uid).gid(gid);
         }
