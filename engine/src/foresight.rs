@@ -1,9 +1,10 @@
-//! What a run would lack: texts that it would surely come to and that its subject has no value for, found before it is
-//! started.
+//! What a run would lack: texts that it is certain to reach and that its subject has no value for, found before the run
+//! starts.
 //!
-//! Every way that the run may take is followed, as far as the subject decides it by its fields of now. What earlier
-//! steps give or change, and what changes by itself while time passes, is unknown, never missing. Steps are taken to
-//! succeed, and no signal to end the run. Pure: no clock, no I/O.
+//! Every way that the run may take is followed, as far as the subject's fields decide it now. What earlier steps give or
+//! change, what people may change while such a step waits for them, what a run started by the step may change, and what
+//! changes by itself while time passes is unknown, never missing. Steps are assumed to succeed, and no signal to end the
+//! run. Pure: no clock, no I/O.
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -15,16 +16,19 @@ use crate::context::draw_for;
 use crate::definition::{Definition, Expression, OnFailure, StepDefinition};
 use crate::step::{Effect, Reference, Verdict};
 
-/// How many texts are tried out for the subjects of one look. A text whose own conditions decide is filled in to find out,
-/// which takes its time; beyond the bound it counts as whole, and a run that lacks something is held when it comes to it.
+/// How many texts are tried out for all subjects together. A text whose own conditions decide is filled in to find out,
+/// which takes time; beyond the bound it is taken to lack nothing, and a run that lacks something is held at its step.
 const TRIALS: u32 = 5_000;
+
+/// How many variables of texts are looked up for the subjects of one look. Beyond it the same holds.
+const LOOKS: u32 = 2_000_000;
 
 /// Something that a subject lacks for a text.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Lack {
     /// The step.
     pub step: String,
-    /// What is filled in, such as "the text of template `intro`".
+    /// The text, such as "the text of template `intro`".
     pub text: String,
     /// What is missing, such as `contact.first_name`.
     pub name: String,
@@ -32,24 +36,38 @@ pub struct Lack {
 
 /// What a step can know of a run before it is started.
 pub struct Sight<'a> {
-    /// What the run would follow.
+    /// The definition that the run would follow.
     pub definition: &'a Definition,
     /// The step's index.
     pub step: usize,
-    /// What it would be about.
+    /// The subject of the run.
     pub subject_id: Uuid,
     /// The subject under its kind's name, as texts and conditions read it.
     pub variables: &'a Value,
     /// The dotted paths whose values at that step are unknown.
     unknown: &'a BTreeSet<String>,
-    /// Whether the run may come to the step more than once.
+    /// Whether the run may reach the step more than once.
     repeats: bool,
-    /// How many texts may still be tried out.
-    trials: &'a AtomicU32,
+    budget: &'a Budget,
+}
+
+/// What one look may still cost.
+struct Budget {
+    /// Texts that are tried out.
+    trials: AtomicU32,
+    /// Variables that are looked up.
+    looks: AtomicU32,
+}
+
+impl Budget {
+    fn take(left: &AtomicU32, wanted: u32) -> bool {
+        let less = |left: u32| left.checked_sub(wanted);
+        left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less).is_ok()
+    }
 }
 
 impl Sight<'_> {
-    /// Whether a path's value at the step is unknown: it is one that changes, a part of one, or holds one.
+    /// Whether a path's value at the step is unknown: it may change, as a whole or in part.
     pub fn is_unknown(&self, path: &str) -> bool {
         let within = |inner: &str, outer: &str| {
             inner.strip_prefix(outer).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
@@ -60,8 +78,12 @@ impl Sight<'_> {
 
     /// Whether one more text may be tried out.
     pub fn may_try(&self) -> bool {
-        let less = |left: u32| left.checked_sub(1);
-        self.trials.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less).is_ok()
+        Budget::take(&self.budget.trials, 1)
+    }
+
+    /// Whether a text that names so many variables may be looked at.
+    pub fn may_look(&self, variables: usize) -> bool {
+        Budget::take(&self.budget.looks, u32::try_from(variables).unwrap_or(u32::MAX))
     }
 
     /// Whether a condition holds, if what is known decides it.
@@ -69,11 +91,11 @@ impl Sight<'_> {
         if condition.reads().any(|path| self.is_unknown(&path)) {
             return None;
         }
-        // What can't be decided is held when it comes to that, with a reason of its own.
+        // A condition that can't be decided holds the run at its step, with a reason of its own.
         condition.evaluate(self.variables).ok()
     }
 
-    /// What [`crate::context::Context::draw`] will give there, if the run comes to the step once at most.
+    /// What [`crate::context::Context::draw`] will return there, if the run reaches the step once at most.
     pub fn draw(&self, purpose: &str) -> Option<u64> {
         let Self { definition, step, subject_id, repeats, .. } = self;
         let drawn =
@@ -82,18 +104,18 @@ impl Sight<'_> {
     }
 }
 
-/// What is the same for all subjects of a definition.
+/// Looks ahead for any number of subjects of one definition.
 pub struct Foresight<'a> {
     definition: &'a Definition,
-    /// By step, what is unknown there whatever the subject.
+    /// By step, what is unknown there for any subject.
     unknown: Vec<BTreeSet<String>>,
-    /// By step, whether a run may come to it more than once.
+    /// By step, whether a run may reach it more than once.
     repeats: Vec<bool>,
-    trials: AtomicU32,
+    budget: Budget,
 }
 
 impl<'a> Foresight<'a> {
-    /// Looks at a definition; `volatile` are the fields of its subject that change by themselves while time passes.
+    /// Prepares for a definition; `volatile` are the fields of its subject that change by themselves while time passes.
     pub fn new(definition: &'a Definition, volatile: &[&str]) -> Self {
         let steps = &definition.steps;
         let subject = &definition.subject;
@@ -104,16 +126,23 @@ impl<'a> Foresight<'a> {
             if lets_time_pass(step) {
                 changed.extend(volatile.iter().map(|field| (*field).to_owned()));
             }
+            let mut changed: Vec<String> =
+                changed.iter().map(|field| format!("{subject}.{field}")).collect();
+            if step.step.starts_runs() {
+                // Steps of another definition, about the same subject.
+                changed.push(subject.clone());
+            }
             let reached = reached(definition, from);
             repeats[from] = reached[from];
             for (index, _) in reached.iter().enumerate().filter(|(_, reached)| **reached) {
-                unknown[index].extend(changed.iter().map(|field| format!("{subject}.{field}")));
+                unknown[index].extend(changed.iter().cloned());
             }
         }
-        Self { definition, unknown, repeats, trials: AtomicU32::new(TRIALS) }
+        let budget = Budget { trials: AtomicU32::new(TRIALS), looks: AtomicU32::new(LOOKS) };
+        Self { definition, unknown, repeats, budget }
     }
 
-    /// What a subject lacks for texts that its run would surely come to.
+    /// What a subject lacks for texts that its run is certain to reach.
     pub fn lacks(&self, subject_id: Uuid, subject: &Value) -> Vec<Lack> {
         let variables = json!({ &self.definition.subject: subject });
         let sight = |step| self.sight(step, subject_id, &variables);
@@ -131,7 +160,7 @@ impl<'a> Foresight<'a> {
         certain.flat_map(|(_, lacks)| lacks).collect()
     }
 
-    /// Whether a text of the step that can't be filled in stops the run; else its author has said what follows.
+    /// Whether a text of the step that can't be filled in stops the run; if not, its author has decided what follows.
     fn holds(&self, step: usize) -> bool {
         match self.definition.steps[step].on_failure {
             OnFailure::Hold | OnFailure::Compensate => true,
@@ -147,7 +176,7 @@ impl<'a> Foresight<'a> {
             variables,
             unknown: &self.unknown[step],
             repeats: self.repeats[step],
-            trials: &self.trials,
+            budget: &self.budget,
         }
     }
 
@@ -187,21 +216,21 @@ impl<'a> Foresight<'a> {
     }
 }
 
-/// What may become of a run at a step.
+/// What a run may do at a step.
 struct Ways {
-    /// Whether the step acts; `None` where nobody knows.
+    /// Whether the step acts; `None` if that is unknown.
     acts: Option<bool>,
     /// Where the run may go from there; `None` is its end.
     targets: Vec<Option<usize>>,
 }
 
-/// Whether every way of a run to its end leads through a step, and the step acts.
+/// Whether every way to the end of a run leads through a step, and the step acts.
 fn is_certain(step: usize, ways: &[Ways]) -> bool {
     if ways[step].acts != Some(true) {
         return false;
     }
     let mut reached = vec![false; ways.len()];
-    // Whoever can't pass it has to come to it.
+    // A run that can't get past the step is certain to reach it.
     reached[step] = true;
     let mut open = if step == 0 { Vec::new() } else { vec![0] };
     let mut comes = step == 0;
@@ -245,7 +274,7 @@ fn targets<'a>(
     })
 }
 
-/// The steps that a run may come to after a step, by any way.
+/// The steps that a run may reach after a step, by any way.
 fn reached(definition: &Definition, from: usize) -> Vec<bool> {
     let steps = &definition.steps;
     let mut reached = vec![false; steps.len()];

@@ -2,8 +2,9 @@
 //! returns. The types that ship live in the `steps` crate; `src` builds the registry and hands it to the
 //! workers and to whoever validates definitions. Nothing here touches a table.
 
+mod text;
+
 use std::collections::BTreeMap;
-use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,6 +19,10 @@ use crate::fact::Fact;
 use crate::foresight::{Lack, Sight};
 use crate::limit;
 use crate::timing::Delay;
+
+pub use text::{
+    ReadText, TextKind, TextName, TextPart, TextProblem, TextReading, TextRole, TextUse,
+};
 
 /// What repeating a step that may already have acted would do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -295,64 +300,6 @@ pub struct StepText<'a> {
     pub key: &'static str,
     /// The text.
     pub source: &'a str,
-}
-
-/// Reads what a text names. Only texts whose syntax was found right are read.
-pub type ReadText = fn(&str) -> TextReading;
-
-/// What a text names.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct TextReading {
-    /// The variables, those that the text sets itself left out.
-    pub names: Vec<TextName>,
-    /// What can't work whatever the variables hold.
-    pub problems: Vec<TextProblem>,
-}
-
-/// A variable that a text reads, with what it selects from it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TextName {
-    /// The variable, such as `contact`.
-    pub root: String,
-    /// What is selected from it.
-    pub parts: Vec<TextPart>,
-    /// Its bytes in the text.
-    pub span: Range<usize>,
-    /// What is done with the value.
-    pub role: TextRole,
-}
-
-/// One selection, as in `contact.title` and `contact.tags[0]`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum TextPart {
-    /// By a name.
-    Key(String),
-    /// By a number.
-    Index(i64),
-    /// By what is known only when the text is filled in.
-    Computed,
-}
-
-/// What a text does with a value.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum TextRole {
-    /// It becomes part of the text, so it must be a value of its own.
-    Printed,
-    /// It is compared, looped over or handed to a filter.
-    Read,
-}
-
-/// What can't work in a text.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TextProblem {
-    /// Its bytes in the text.
-    pub span: Range<usize>,
-    /// What is wrong.
-    pub message: String,
-    /// The name that is not known, and those that are; a near one is suggested.
-    pub unknown: Option<(String, &'static [&'static str])>,
-    /// What to write if nothing is near.
-    pub help: String,
 }
 
 /// A kind of subject: the fields that expressions and templates may read.

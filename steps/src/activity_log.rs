@@ -1,8 +1,11 @@
 //! `activity.log`: writes a line into the contact's timeline.
 
+use std::collections::BTreeMap;
+
 use crm::activity::Kind;
 use crm::writers::{ACTIVITY_LOGGED, LoggedActivity};
 use engine::context::Context;
+use engine::definition::Template;
 use engine::fact::Fact;
 use engine::step::{Outcome, Step, StepError};
 use futures_util::future::{BoxFuture, FutureExt};
@@ -11,7 +14,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use crate::Manual;
-use crate::template::render;
+use crate::template::{is_blank, render};
 
 /// Writes a line into the contact's timeline.
 #[derive(Deserialize, JsonSchema)]
@@ -55,6 +58,15 @@ impl Step for ActivityLog {
             Ok(Outcome { facts: vec![Fact { kind: ACTIVITY_LOGGED, data }], ..Outcome::default() })
         }
         .boxed()
+    }
+
+    fn check(&self, _: &BTreeMap<String, Template>) -> Result<(), String> {
+        if is_blank(&self.title) {
+            return Err(
+                "title: it is always empty; write a line, as in \"Asked for prices\"".into()
+            );
+        }
+        Ok(())
     }
 
     fn rehearse(&self, _: &Context) -> Option<Result<Outcome, StepError>> {

@@ -122,9 +122,9 @@ struct EmailSend {
 /// The texts of a mail.
 struct Texts {
     /// The template's own subject; of a mail with variants, theirs in their order.
-    subjects: Vec<Prepared>,
-    text: Option<Prepared>,
-    html: Option<Prepared>,
+    subjects: Vec<Arc<Prepared>>,
+    text: Option<Arc<Prepared>>,
+    html: Option<Arc<Prepared>>,
 }
 
 /// The step type.
@@ -213,13 +213,13 @@ impl EmailSend {
             .get(name)
             .ok_or_else(|| StepError::Fail { reason: format!("there is no template `{name}`") })?;
         Ok(self.texts.get_or_init(|| {
-            let plain = |text: &String| Prepared::new(text, Use::Prose);
+            let plain = |text: &String| Prepared::shared(text, Use::Prose);
             let variants = self.keys.variants.iter().map(|variant| &variant.subject);
             let own = template.subject.iter().filter(|_| self.keys.variants.is_empty());
             Texts {
                 subjects: variants.chain(own).map(plain).collect(),
                 text: template.text.as_ref().map(plain),
-                html: template.html.as_ref().map(|html| Prepared::new(html, Use::Html)),
+                html: template.html.as_ref().map(|html| Prepared::shared(html, Use::Html)),
             }
         }))
     }
@@ -267,7 +267,7 @@ impl EmailSend {
             Some(thread) => reply(&thread.subject),
             None => self.subject(cx, texts, &variables)?,
         };
-        let part = |name: &str, text: &Option<Prepared>| {
+        let part = |name: &str, text: &Option<Arc<Prepared>>| {
             let text = text.as_ref();
             text.map(|text| text.render(&self.part(name, cx.step()), &variables)).transpose()
         };
@@ -404,7 +404,8 @@ impl Step for EmailSend {
                     .into(),
             );
         }
-        if let Some(variant) = variants.iter().find(|variant| variant.subject.trim().is_empty()) {
+        if let Some(variant) = variants.iter().find(|variant| template::is_blank(&variant.subject))
+        {
             return Err(format!(
                 "variants: the subject of `{}` is empty; write one, as in `subject = \"A quick one\"`",
                 variant.id
@@ -420,7 +421,7 @@ impl Step for EmailSend {
             ));
         }
         let Some(template) = templates.get(name) else { return Ok(()) };
-        let subject = template.subject.as_deref().is_some_and(|subject| !subject.trim().is_empty());
+        let subject = template.subject.as_deref().is_some_and(|text| !template::is_blank(text));
         if thread.is_none() && variants.is_empty() && !subject {
             return Err(template::lacks(name, "subject"));
         }
@@ -443,7 +444,7 @@ impl Step for EmailSend {
         };
         let text = texts.text.as_ref().map(|text| ("text", text));
         let html = texts.html.as_ref().map(|html| ("html", html));
-        let lack = |(part, text): (&str, &Prepared)| {
+        let lack = |(part, text): (&str, &Arc<Prepared>)| {
             let name = text.lacks(sight)?;
             let text = match (part, self.keys.variants.is_empty()) {
                 ("subject", false) => "the subject of its variant".into(),

@@ -1,7 +1,10 @@
 //! `task.create`: gives a person something to do, and may wait until it is done.
 
+use std::collections::BTreeMap;
+
 use crm::writers::{CreatedTask, TASK_CREATED};
 use engine::context::Context;
+use engine::definition::Template;
 use engine::fact::Fact;
 use engine::step::{FieldType, Outcome, Output, Reference, Step, StepError, Verdict, Wake};
 use engine::timing::{DaysOff, Delay};
@@ -11,9 +14,9 @@ use serde::Deserialize;
 use serde_json::json;
 
 use crate::Manual;
-use crate::template::render;
+use crate::template::{is_blank, render};
 
-/// The signal that tells of a finished task; its data carry the task's `key` and its outcome.
+/// The signal for a finished task; its data hold the task's `key` and its outcome.
 pub(crate) use crm::task::COMPLETED;
 
 /// Gives a person something to do.
@@ -119,6 +122,12 @@ impl TaskCreate {
     }
 }
 
+/// The fields of a contact that people may change while a task is open.
+pub(crate) fn changed_by_people() -> Vec<String> {
+    let fields = crm::contact::FIELDS.iter().map(|(name, _)| *name);
+    fields.filter(|name| !matches!(*name, "id" | "created_on")).map(str::to_owned).collect()
+}
+
 impl Step for TaskCreate {
     fn run<'a>(&'a self, cx: &'a Context) -> BoxFuture<'a, Result<Outcome, StepError>> {
         async move {
@@ -139,6 +148,18 @@ impl Step for TaskCreate {
     fn references(&self) -> Vec<Reference> {
         let signal = || Reference::Signal { key: "wait_until_done", name: COMPLETED.into() };
         self.wait_until_done.as_ref().map(|_| signal()).into_iter().collect()
+    }
+
+    fn changes(&self) -> Vec<String> {
+        // Whoever does the task may have been asked to find a field out.
+        if self.wait_until_done.is_some() { changed_by_people() } else { Vec::new() }
+    }
+
+    fn check(&self, _: &BTreeMap<String, Template>) -> Result<(), String> {
+        if is_blank(&self.title) {
+            return Err("title: it is always empty; write what to do, as in \"Call Ada\"".into());
+        }
+        Ok(())
     }
 
     fn waits(&self) -> bool {

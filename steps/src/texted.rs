@@ -1,7 +1,7 @@
 //! A step with texts among its own keys: says which, and what a contact lacks for them.
 
 use std::collections::BTreeMap;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use engine::context::Context;
 use engine::definition::Template;
@@ -19,7 +19,7 @@ pub(crate) struct Texted<T> {
     texts: fn(&T) -> Vec<(&'static str, &str)>,
     used: Use,
     /// The same texts, each read once.
-    prepared: OnceLock<Vec<(&'static str, Prepared)>>,
+    prepared: OnceLock<Vec<(&'static str, Arc<Prepared>)>>,
 }
 
 impl<T> Texted<T> {
@@ -28,10 +28,10 @@ impl<T> Texted<T> {
         Self { step, texts, used, prepared: OnceLock::new() }
     }
 
-    fn prepared(&self) -> &[(&'static str, Prepared)] {
+    fn prepared(&self) -> &[(&'static str, Arc<Prepared>)] {
         self.prepared.get_or_init(|| {
             let texts = (self.texts)(&self.step).into_iter();
-            texts.map(|(key, text)| (key, Prepared::new(text, self.used))).collect()
+            texts.map(|(key, text)| (key, Prepared::shared(text, self.used))).collect()
         })
     }
 }
@@ -72,7 +72,7 @@ impl<T: Step> Step for Texted<T> {
 
     fn lacks(&self, sight: &Sight<'_>) -> Vec<Lack> {
         let step = &sight.definition.steps[sight.step].id;
-        let lack = |(key, text): &(&'static str, Prepared)| {
+        let lack = |(key, text): &(&'static str, Arc<Prepared>)| {
             let (step, text, name) = (step.clone(), format!("`{key}`"), text.lacks(sight)?);
             Some(Lack { step, text, name })
         };

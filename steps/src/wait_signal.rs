@@ -10,6 +10,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use crate::Manual;
+use crate::task_create::{COMPLETED, changed_by_people};
 
 /// Waits for a signal, then goes on; after `timeout` it goes to `on_timeout`, or on.
 #[derive(Deserialize, JsonSchema)]
@@ -104,6 +105,10 @@ impl Step for WaitSignal {
         let late =
             self.on_timeout.clone().map(|step| Reference::Target { key: "on_timeout", step });
         [Some(signal), then, late].into_iter().flatten().collect()
+    }
+
+    fn changes(&self) -> Vec<String> {
+        if self.signal == COMPLETED { changed_by_people() } else { Vec::new() }
     }
 
     fn waits(&self) -> bool {

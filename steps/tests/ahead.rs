@@ -37,6 +37,8 @@ fn note(id: &str, title: &str, more: &str) -> String {
 }
 
 const NEEDY: &str = "{{ contact.first_name }}";
+const BEFORE: &str =
+    "[[steps]]\nid = \"before\"\ntype = \"http.request\"\nurl = \"https://a.example/\"\n";
 
 #[tokio::test]
 async fn an_empty_or_missing_field_of_a_text_on_the_way_is_found() {
@@ -72,24 +74,57 @@ async fn a_fallback_or_a_condition_makes_a_field_unneeded() {
         "{{ contact.first_name or 'you' }}",
         "{{ contact.first_name | default(contact.last_name) }}",
         "{% for tag in contact.tags %}{{ contact.first_name }}{% endfor %}",
-        "{% if steps.before.done %}{{ contact.first_name }}{% endif %}",
-        "{{ steps.before.outcome }}",
+        "{% if steps.before.status == 200 %}{{ contact.first_name }}{% endif %}",
+        "{{ steps.before.body }}",
+        "{{ contact.custom.plan.name | default('free') }}",
+        "{% if contact.custom.plan.name %}{{ contact.first_name }}{% endif %}",
     ] {
-        let before = "[[steps]]\nid = \"before\"\ntype = \"task.create\"\ntitle = \"x\"\nwait_until_done = \"1 day\"\n";
-        assert_eq!(
-            lacks(&format!("{before}{}", note("note", title, ""))),
-            Vec::<String>::new(),
-            "{title}"
-        );
+        let found = lacks(&format!("{BEFORE}{}", note("note", title, "")));
+        assert_eq!(found, Vec::<String>::new(), "{title}");
     }
     for title in [
         "{% if contact.country == 'AT' %}{{ contact.first_name }}{% endif %}",
         "{{ contact.first_name | default(contact.title) }}",
-        "{% if steps.before.done %}x{% endif %}{{ contact.first_name }}",
+        "{% if steps.before.status == 200 %}x{% endif %}{{ contact.first_name }}",
+        "{% if contact.custom.plan.name is not defined %}{{ contact.first_name }}{% endif %}",
     ] {
-        let before = "[[steps]]\nid = \"before\"\ntype = \"task.create\"\ntitle = \"x\"\nwait_until_done = \"1 day\"\n";
-        let found = lacks(&format!("{before}{}", note("note", title, "")));
+        let found = lacks(&format!("{BEFORE}{}", note("note", title, "")));
         assert_eq!(found, ["note: `title` contact.first_name"], "{title}");
+    }
+}
+
+#[tokio::test]
+async fn what_people_may_fill_in_while_a_task_is_open_is_not_missed() {
+    let none = Vec::<String>::new();
+    let task = |title: &str, more: &str| {
+        format!("[[steps]]\nid = \"task\"\ntype = \"task.create\"\ntitle = \"{title}\"\n{more}\n")
+    };
+    let signal = |name: &str| {
+        format!(
+            "[[steps]]\nid = \"come\"\ntype = \"wait.signal\"\nsignal = \"{name}\"\ntimeout = \"2 days\"\n"
+        )
+    };
+    let needy = note("note", "{{ contact.first_name }} {{ contact.custom.plan }}", "");
+    let waits = "wait_until_done = \"2 days\"";
+    let child =
+        "[[steps]]\nid = \"child\"\ntype = \"workflow.start\"\nworkflow = \"other\"\nwait = true\n";
+    for before in [
+        task("Find the name", waits),
+        format!("{}{}", task("Find the name", ""), signal("task.completed")),
+        child.to_owned(),
+    ] {
+        assert_eq!(lacks(&format!("{before}{needy}")), none, "{before}");
+        // Nor does a condition decide by what may change.
+        let ways = note("asked", NEEDY, "when = \"contact.country == 'AT'\"");
+        assert_eq!(lacks(&format!("{before}{ways}")), none, "{before}");
+    }
+    // What the task itself says is filled in before.
+    let found = lacks(&task("Call {{ contact.first_name }}", waits));
+    assert_eq!(found, ["task: `title` contact.first_name"]);
+    let rest = "[[steps]]\nid = \"rest\"\ntype = \"wait\"\nfor = \"3 days\"\n";
+    for before in [task("Call", ""), signal("email.replied"), BEFORE.to_owned(), rest.to_owned()] {
+        let found = lacks(&format!("{before}{needy}"));
+        assert_eq!(found, ["note: `title` contact.first_name"], "{before}");
     }
 }
 

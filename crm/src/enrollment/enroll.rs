@@ -123,6 +123,8 @@ pub async fn enroll(
     if new.sequence.status != "active" {
         return Err(EnrollError::NotActive(new.sequence.status.clone()));
     }
+    // A long document takes its time, for which nobody else waits: this comes before the locks.
+    let gaps = Gaps::of(tx, customer_id, &new).await?;
     // Two enrollments of one contact at once would each see none before.
     sqlx::query!(
         "select from pg_advisory_xact_lock(hashtextextended($1, 5))",
@@ -141,7 +143,7 @@ pub async fn enroll(
         return Ok(report);
     };
     let welcome = judge(tx, customer_id, &new, &mut report).await?;
-    let welcome = without_gaps(new.definition, welcome, &mut report);
+    let welcome = gaps.part(welcome, &mut report);
     let runs = runs(tx, customer_id, &new, &mailbox, &welcome).await?;
     run::start(tx, &runs).await?;
     write(tx, customer_id, new.sequence, mailbox.id, &runs).await?;
@@ -231,25 +233,51 @@ async fn judge(
 /// The most gaps of one contact that are named.
 const GAPS: usize = 5;
 
-/// Parts those whose texts can be filled in from those whom a text surely lacks a field for.
-fn without_gaps(
-    definition: &Definition,
-    welcome: Vec<Contact>,
-    report: &mut EnrollReport,
-) -> Vec<Contact> {
-    let foresight = Foresight::new(definition, contact::VOLATILE);
-    let (mut whole, mut refused) = (Vec::with_capacity(welcome.len()), Vec::new());
-    for contact in welcome {
-        let lacks = foresight.lacks(contact.id, &contact::subject(&contact));
-        if lacks.is_empty() {
-            whole.push(contact);
-            continue;
+/// What contacts lack for the texts that their runs would surely come to.
+struct Gaps<'a> {
+    foresight: Foresight<'a>,
+    /// Each contact as it was looked at, and what it lacked.
+    found: HashMap<Uuid, (Contact, Vec<Lack>)>,
+}
+
+impl<'a> Gaps<'a> {
+    async fn of(
+        tx: &mut PgConnection,
+        customer_id: Uuid,
+        new: &NewEnrollments<'a>,
+    ) -> Result<Self, sqlx::Error> {
+        let foresight = Foresight::new(new.definition, contact::VOLATILE);
+        let mut found = HashMap::new();
+        for contact in contact::find_all(tx, customer_id, new.contact_ids).await? {
+            let lacks = lacks(&foresight, &contact);
+            found.insert(contact.id, (contact, lacks));
+            // Other requests of this thread have their turn in between.
+            tokio::task::yield_now().await;
         }
-        let (contact_id, reason) = (contact.id, RefusalReason::MissingVariable);
-        refused.push(Refused { contact_id, reason, detail: told(&lacks) });
+        Ok(Self { foresight, found })
     }
-    report.refused.extend(refused);
-    whole
+
+    /// Parts those who lack nothing from those whom the report refuses. Who has changed meanwhile is looked at again.
+    fn part(mut self, welcome: Vec<Contact>, report: &mut EnrollReport) -> Vec<Contact> {
+        let (mut whole, mut refused) = (Vec::with_capacity(welcome.len()), Vec::new());
+        for contact in welcome {
+            let found = self.found.remove(&contact.id);
+            let same = found.filter(|(seen, _)| *seen == contact);
+            let lacks = same.map_or_else(|| lacks(&self.foresight, &contact), |(_, lacks)| lacks);
+            if lacks.is_empty() {
+                whole.push(contact);
+                continue;
+            }
+            let (contact_id, reason) = (contact.id, RefusalReason::MissingVariable);
+            refused.push(Refused { contact_id, reason, detail: told(&lacks) });
+        }
+        report.refused.extend(refused);
+        whole
+    }
+}
+
+fn lacks(foresight: &Foresight<'_>, contact: &Contact) -> Vec<Lack> {
+    foresight.lacks(contact.id, &contact::subject(contact))
 }
 
 /// Each step, text and field that is missing, and what to do.

@@ -9,6 +9,7 @@ use super::Reading;
 use super::check_scenarios::{self, Known};
 use super::check_steps::{self, Surroundings};
 use super::check_timing;
+use super::given;
 use super::keys;
 use super::migrate;
 use super::model::{Definition, Enroll, Template};
@@ -62,6 +63,7 @@ pub(super) fn document(
     let enroll = enroll(entries, found);
     let scenarios = match (&steps, subject) {
         (Some(steps), Some(subject)) => {
+            given::scenarios(entries, reading, subject, steps, found);
             let steps = steps.iter().map(|step| step.id.as_str()).collect();
             let known = Known { registry, subject: subject.name, steps };
             check_scenarios::scenarios(entries, &known, found)

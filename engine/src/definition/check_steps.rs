@@ -63,7 +63,7 @@ pub(super) fn steps(
     let names = Names { scope: &scope, ids: &ids, undoing: &undoing, surroundings };
     let read: Vec<Option<Read>> =
         nodes.iter().enumerate().map(|(index, node)| names.step(index, node, found)).collect();
-    given::texts(entries, nodes, &read, &names, found);
+    given::unknown_names(entries, nodes, &read, &names, found);
     let read: Vec<Read> = read.into_iter().collect::<Option<_>>()?;
     // Where runs go is told only of steps that were all read, else half of it would be wrong.
     let (steps, places): (Vec<_>, Vec<_>) = read.into_iter().map(|r| (r.step, r.place)).unzip();

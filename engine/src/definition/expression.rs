@@ -6,6 +6,7 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::ops::Range;
 use std::sync::{Arc, LazyLock};
 
 use cel::{Context, Env, IdedExpr};
@@ -136,6 +137,16 @@ pub(super) fn check(source: &str, scope: &Scope<'_>) -> Result<Expression, Vec<P
     if problems.is_empty() { Ok(Expression::prepare(source, &parsed.tree)) } else { Err(problems) }
 }
 
+/// The paths of a condition that are sought, with their places in it.
+pub(super) fn paths(
+    source: &str,
+    scope: &Scope<'_>,
+    sought: &dyn Fn(&Path) -> bool,
+) -> Vec<(Path, Range<usize>)> {
+    let parsed = Parsed::read(source);
+    parsed.map_or_else(|_| Vec::new(), |parsed| type_check::paths(&parsed, scope, sought))
+}
+
 /// Why a pattern can't be used by `matches`.
 pub(super) enum NoPattern {
     /// It is none.
@@ -173,7 +184,7 @@ impl<'s> Parsed<'s> {
     }
 
     /// The bytes of a node's own token: of a call its operator or name, of a selection its dot.
-    pub(super) fn token(&self, id: u64) -> std::ops::Range<usize> {
+    pub(super) fn token(&self, id: u64) -> Range<usize> {
         let (first, last) = self.places.offset_for(id).unwrap_or((0, 0));
         byte(self.source, first as usize)..byte(self.source, last as usize + 1)
     }

@@ -23,7 +23,7 @@ pub(super) fn check(nodes: &[Node], found: &mut Findings<'_>) {
     busy_loops(nodes, found);
 }
 
-/// Whether a run can come from one step to another.
+/// Whether a run can get from one step to another.
 pub(super) fn leads(nodes: &[Node], from: usize, to: usize) -> bool {
     let mut reached = vec![false; nodes.len()];
     let mut open = nodes[from].targets.clone();
@@ -34,6 +34,19 @@ pub(super) fn leads(nodes: &[Node], from: usize, to: usize) -> bool {
         }
     }
     reached[to]
+}
+
+/// The steps that a run may have come to before it comes to a step for the first time.
+pub(super) fn before(nodes: &[Node], first: usize) -> Vec<bool> {
+    let mut reached = vec![false; nodes.len()];
+    let mut open = vec![0];
+    while let Some(index) = open.pop() {
+        work::count(1);
+        if index != first && !std::mem::replace(&mut reached[index], true) {
+            open.extend(&nodes[index].targets);
+        }
+    }
+    reached
 }
 
 fn unreachable(nodes: &[Node], found: &mut Findings<'_>) {

@@ -18,6 +18,7 @@ mod manual;
 mod migrate;
 mod model;
 mod own_keys;
+mod own_names;
 mod parse_error;
 mod path;
 mod pointer;
@@ -65,16 +66,16 @@ pub enum Format {
     Json,
 }
 
-/// The fields that a customer keeps of its subjects beyond those that all have.
+/// The fields that a customer adds to its subjects.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OwnFields {
-    /// The field below which they are, such as `custom`.
+    /// The field that holds them, such as `custom`.
     pub field: &'static str,
     /// Their keys.
     pub keys: Vec<String>,
 }
 
-/// By what a document is read.
+/// What a document is read with.
 #[derive(Clone, Copy)]
 struct Reading<'a> {
     registry: &'a Registry,
@@ -84,9 +85,9 @@ struct Reading<'a> {
 /// Where a document comes from.
 #[derive(Clone, Copy)]
 enum Provenance<'a> {
-    /// A person gave it, for a customer whose own fields are known or not: all of it is checked.
+    /// A person gave it, with the customer's own fields if they are known: all of it is checked.
     Given(Option<&'a OwnFields>),
-    /// It was stored: what an older version accepted still loads.
+    /// It was stored: whatever an older version accepted still loads.
     Stored,
 }
 
@@ -103,7 +104,7 @@ pub fn read(
     read_for(file, source, format, registry, None)
 }
 
-/// The same for a customer: its texts may name the customer's own fields only, if those are known.
+/// The same for a customer: texts, conditions and dates may name no own fields but the customer's, if those are known.
 ///
 /// # Errors
 /// Everything that is wrong with it, at once.
@@ -125,8 +126,8 @@ pub fn read_for(
     read_bounded(file, source, format, Reading { registry, provenance })
 }
 
-/// Reads a canonical document back, as it was stored. What only documents that a person gives are refused for, such as a
-/// text that names an unknown field, is not looked at: whatever an older version accepted keeps running.
+/// Reads a canonical document back, as it was stored. Checks that only new documents must pass, such as the names in
+/// texts, are left out: whatever an older version accepted keeps running.
 ///
 /// # Errors
 /// What is wrong with it by the registry of now, such as a step type that is gone.

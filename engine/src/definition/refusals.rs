@@ -140,8 +140,8 @@ impl<'s> Findings<'s> {
         Some(node.span.start + quotes)
     }
 
-    /// The place of a part of a text. An escape or a line break after the quotes moves what comes behind it: the
-    /// part is then looked up by how often the same letters come before it.
+    /// The place of a part of a text. If an escape or a line break after the quotes shifts it, the part is found by
+    /// counting earlier occurrences of the same letters.
     pub(super) fn within(&self, node: &Node, text: &str, inner: &Range<usize>) -> Range<usize> {
         if let Some(start) = self.text_start(node, text) {
             return start + inner.start..start + inner.end;

@@ -1,19 +1,22 @@
-//! Names in texts: whether each variable, filter, test and function exists, and each value is used as what it is.
+//! Names in texts: whether each variable, filter, test and function exists, and whether each value is of a kind that its
+//! filter or operator takes.
 //!
-//! The registry says how a text is read; the names are those of conditions, by the same scope. Only documents that a
-//! person gives are checked so: a version that was stored before keeps its meaning.
+//! The registry reads a text; its names are resolved by the scope that conditions have. Only new documents are checked: a
+//! version that was stored before keeps its meaning.
 
-use super::OwnFields;
+use std::collections::HashSet;
+
+use super::own_names::OwnNames;
 use super::path::{Part, Path};
 use super::refusals::{Findings, Problem};
 use super::suggest;
 use super::tree::{Node, Span};
 use super::type_check::{Scope, Type};
-use super::type_names::{Told, Wrong};
-use crate::step::{ReadText, TextName, TextPart, TextProblem, TextRole};
+use super::type_names::{Explanation, Wrong};
+use crate::step::{ReadText, TextKind, TextName, TextPart, TextProblem, TextRole, TextUse};
 use crate::work;
 
-/// Filters that people write as methods, as other languages have them.
+/// Filters that people write as methods, as in other languages.
 const METHODS: [&str; 7] = ["upper", "lower", "title", "trim", "capitalize", "replace", "length"];
 
 /// What texts may name.
@@ -21,9 +24,7 @@ pub(super) struct Texts<'a> {
     pub(super) scope: &'a Scope<'a>,
     pub(super) read: ReadText,
     /// The customer's own fields, if they are known.
-    pub(super) own: Option<&'a OwnFields>,
-    /// Fields that steps of the document set, such as `custom.stage`.
-    pub(super) set: &'a [String],
+    pub(super) own: Option<&'a OwnNames<'a>>,
 }
 
 /// A text to check.
@@ -31,7 +32,7 @@ pub(super) struct Text<'a> {
     pub(super) source: &'a str,
     /// The variables that it may read beside the subject and `steps`.
     pub(super) more: &'a [&'static str],
-    /// What is pointed at if the text itself is not found.
+    /// The place that problems get if the text itself is not found.
     pub(super) head: &'a Span,
 }
 
@@ -39,28 +40,59 @@ pub(super) struct Text<'a> {
 enum Fault {
     /// It names nothing.
     Nothing(Path, Wrong),
-    /// A part is taken of something without parts: of this type.
+    /// It selects a part of something without parts: of this type.
     NoParts(Path, Type),
-    /// The customer keeps no such field of its own.
+    /// The customer has no such field of its own.
     NotOwn(String),
+    /// Its value is of this kind, and goes where others are taken.
+    Kind(Path, &'static str, TextUse),
+}
+
+impl Fault {
+    /// The name that is unknown, up to its first unknown part.
+    fn unknown(&self) -> Option<String> {
+        match self {
+            Self::Nothing(path, wrong) => {
+                let parts = match wrong {
+                    Wrong::Root => 0,
+                    Wrong::Field => 1,
+                    Wrong::Output => 2,
+                    Wrong::SubjectAlone
+                    | Wrong::Parts(..)
+                    | Wrong::StepsAlone
+                    | Wrong::Step
+                    | Wrong::StepAlone => return None,
+                };
+                let parts = path.parts.iter().take(parts).cloned().collect();
+                Some(shown(&Path { root: path.root.clone(), parts }))
+            }
+            Self::NotOwn(key) => Some(format!("own {key}")),
+            Self::NoParts(..) | Self::Kind(..) => None,
+        }
+    }
 }
 
 impl Texts<'_> {
-    /// Notes what is wrong in a text. Looking for its node takes work, so it is done only for a text that is wrong.
+    /// Notes what is wrong in a text; gives whether it is empty whatever its variables hold. Finding its node takes work,
+    /// so it is done only for a text that is wrong.
     pub(super) fn check<'n>(
         &self,
         text: &Text<'_>,
         node: impl FnOnce() -> Option<&'n Node>,
         found: &mut Findings<'_>,
-    ) {
+    ) -> bool {
         let reading = (self.read)(text.source);
-        let wrong: Vec<(&TextName, Fault)> = reading
+        let mut wrong: Vec<(&TextName, Fault)> = reading
             .names
             .iter()
             .filter_map(|name| Some((name, self.fault(name, text.more)?)))
             .collect();
+        let asked = self.asked(&wrong, text.more);
+        if !asked.is_empty() {
+            wrong.retain(|(_, fault)| fault.unknown().is_none_or(|name| !asked.contains(&name)));
+        }
         if reading.problems.is_empty() && wrong.is_empty() {
-            return;
+            return reading.blank;
         }
         let node = if found.is_full() { None } else { node() };
         let mut note = |span: &Span, problem: &dyn Fn() -> (String, String)| {
@@ -79,6 +111,29 @@ impl Texts<'_> {
         for (name, fault) in &wrong {
             note(&name.span, &|| self.explain(name, fault, text.more));
         }
+        reading.blank
+    }
+
+    /// The unknown names that a text may use: those for which it asks whether they are there, as in
+    /// `contact.nickname is defined`, unless they are misspelled.
+    fn asked(&self, wrong: &[(&TextName, Fault)], more: &[&str]) -> HashSet<String> {
+        let asked = wrong.iter().filter(|(name, _)| name.role == TextRole::Asked);
+        let asked = asked.filter(|(name, fault)| !self.is_misspelled(name, fault, more));
+        asked.filter_map(|(_, fault)| fault.unknown()).collect()
+    }
+
+    fn is_misspelled(&self, name: &TextName, fault: &Fault, more: &[&str]) -> bool {
+        match fault {
+            Fault::Nothing(path, wrong) => {
+                let is_root = matches!(wrong, Wrong::Root);
+                // A part of something missing can't be asked for.
+                is_root && !name.parts.is_empty()
+                    || self.scope.explain(path, wrong).meant.is_some()
+                    || is_root && self.root_near(&name.root, more).is_some()
+            }
+            Fault::NotOwn(key) => self.own.is_some_and(|own| own.is_misspelled(key)),
+            Fault::NoParts(..) | Fault::Kind(..) => false,
+        }
     }
 
     fn fault(&self, name: &TextName, more: &[&str]) -> Option<Fault> {
@@ -93,10 +148,15 @@ impl Texts<'_> {
             Ok(kind @ (Type::Number | Type::Bool | Type::Date | Type::Null)) if cut => {
                 Some(Fault::NoParts(path, kind))
             }
-            Ok(_) => self.not_own(&path).map(Fault::NotOwn),
-            // Handed to a filter or walked over, a whole is as good as any value.
+            Ok(kind) => match self.own.and_then(|own| own.unknown(&path)) {
+                Some(key) => Some(Fault::NotOwn(key)),
+                None if cut => None,
+                None => self.not_taken(name, &path, kind),
+            },
+            // A filter or a loop takes a whole as well as any value.
             Err(Wrong::SubjectAlone | Wrong::StepsAlone | Wrong::StepAlone)
-                if next == Some(&TextPart::Computed) || (!cut && name.role == TextRole::Read) =>
+                if next == Some(&TextPart::Computed)
+                    || (!cut && name.role != TextRole::Printed) =>
             {
                 None
             }
@@ -104,22 +164,29 @@ impl Texts<'_> {
         }
     }
 
-    /// The key below the customer's own fields that a path names and that there is not.
-    fn not_own(&self, path: &Path) -> Option<String> {
-        let (own, (subject, _)) = (self.own?, self.scope.subject?);
-        let [Part::Key(field), Part::Key(key), ..] = path.parts.as_slice() else { return None };
-        let known = || {
-            own.keys.iter().any(|known| known == key)
-                || self.set.iter().any(|set| *set == format!("{field}.{key}"))
+    /// That what takes the value of a path takes other kinds only.
+    fn not_taken(&self, name: &TextName, path: &Path, kind: Type) -> Option<Fault> {
+        let used = name.used.as_ref()?;
+        let is_subject = self.scope.subject.is_some_and(|(subject, _)| path.root == subject);
+        let (kind, words) = match kind {
+            Type::Text | Type::Date => (TextKind::Text, kind.name()),
+            Type::Number => (TextKind::Number, kind.name()),
+            Type::Bool => (TextKind::Bool, kind.name()),
+            Type::List => (TextKind::List, kind.name()),
+            // The customer's own fields.
+            Type::Any if is_subject && path.parts.len() == 1 => {
+                (TextKind::Table, TextKind::Table.name())
+            }
+            Type::Null | Type::Any => return None,
         };
-        (path.root == subject && field == own.field && !known()).then(|| key.clone())
+        (!used.takes.contains(&kind)).then(|| Fault::Kind(path.clone(), words, used.clone()))
     }
 
-    /// What is wrong with a name, and what to write in its place.
+    /// What is wrong with a name, and what to write instead.
     fn explain(&self, name: &TextName, fault: &Fault, more: &[&str]) -> (String, String) {
         match fault {
             Fault::Nothing(path, wrong) => {
-                let Told { message, help, meant } = self.scope.explain(path, wrong);
+                let Explanation { message, help, meant } = self.scope.explain(path, wrong);
                 let meant = meant.or_else(|| match wrong {
                     Wrong::Root => self.root_near(&name.root, more),
                     Wrong::SubjectAlone
@@ -151,20 +218,12 @@ impl Texts<'_> {
                 let message = format!("`{value}` is {}, without parts", kind.name());
                 (message, format!("write `{value}`"))
             }
-            Fault::NotOwn(key) => {
-                let field = self.own.map_or("", |own| own.field);
-                let keys =
-                    || self.own.into_iter().flat_map(|own| own.keys.iter().map(String::as_str));
-                let help = match suggest::nearest(key, keys()) {
-                    Some(near) => format!("did you mean `{}.{field}.{near}`?", name.root),
-                    None => suggest::help(key, keys()),
-                };
-                (format!("a {} has no field `{field}.{key}`", name.root), help)
-            }
+            Fault::NotOwn(key) => self.own.map(|own| own.explain(key)).unwrap_or_default(),
+            Fault::Kind(path, kind, used) => used.refusal(&format!("`{}`", shown(path)), kind),
         }
     }
 
-    /// A variable near a name that is nothing, else a field of the subject.
+    /// A variable near an unknown name, else a field of the subject.
     fn root_near(&self, root: &str, more: &[&str]) -> Option<String> {
         let (subject, fields) = self.scope.subject?;
         let roots = more.iter().copied().chain([subject, "steps"]);
@@ -176,7 +235,7 @@ impl Texts<'_> {
     }
 }
 
-/// The filter that a part is meant to be.
+/// The filter that was meant by a part.
 fn as_filter(path: &Path, value: &str) -> Option<String> {
     match path.parts.last() {
         Some(Part::Key(key)) if METHODS.contains(&key.as_str()) => {
@@ -186,7 +245,7 @@ fn as_filter(path: &Path, value: &str) -> Option<String> {
     }
 }
 
-/// The path of a name, up to the first part that is no name.
+/// The path of a name, up to the first part that is not a name.
 fn path(name: &TextName) -> Path {
     let keys = name.parts.iter().map_while(|part| match part {
         TextPart::Key(key) => Some(Part::Key(key.clone())),

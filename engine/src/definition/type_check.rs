@@ -82,7 +82,7 @@ impl Type {
 
 /// Every problem of a condition; spans count from its first byte.
 pub(super) fn condition(parsed: &Parsed<'_>, scope: &Scope<'_>) -> Vec<Problem> {
-    let mut check = Check { parsed, scope, problems: Vec::new() };
+    let mut check = Check { parsed, scope, problems: Vec::new(), sought: None, paths: Vec::new() };
     let found = check.infer(&parsed.tree);
     if !found.fits(&[Type::Bool]) {
         let message = format!("a condition gives true or false, but this gives {}", found.name());
@@ -93,13 +93,36 @@ pub(super) fn condition(parsed: &Parsed<'_>, scope: &Scope<'_>) -> Vec<Problem> 
     check.problems
 }
 
+/// The paths of a condition that are sought; spans count from its first byte.
+pub(super) fn paths(
+    parsed: &Parsed<'_>,
+    scope: &Scope<'_>,
+    sought: &dyn Fn(&Path) -> bool,
+) -> Vec<(Path, Range<usize>)> {
+    let sought = Some(sought);
+    let mut check = Check { parsed, scope, problems: Vec::new(), sought, paths: Vec::new() };
+    check.infer(&parsed.tree);
+    check.paths
+}
+
 pub(super) struct Check<'c> {
     parsed: &'c Parsed<'c>,
     pub(super) scope: &'c Scope<'c>,
     pub(super) problems: Vec<Problem>,
+    /// Which paths are collected.
+    sought: Option<&'c dyn Fn(&Path) -> bool>,
+    paths: Vec<(Path, Range<usize>)>,
 }
 
 impl Check<'_> {
+    /// Collects a path that is sought. Its place takes work, so it is found for no other.
+    pub(super) fn collect(&mut self, path: &Path, at: &IdedExpr) {
+        if self.sought.is_some_and(|sought| sought(path)) {
+            let span = self.span(at);
+            self.paths.push((path.clone(), span));
+        }
+    }
+
     /// The type of a part; what is wrong in it is noted.
     pub(super) fn infer(&mut self, expression: &IdedExpr) -> Type {
         work::count(1);

@@ -17,7 +17,7 @@ pub(super) enum Wrong {
     SubjectAlone,
     /// The subject has no such field.
     Field,
-    /// It selects a part of something without parts: of this type, named so.
+    /// It selects a part of a value that has none: of this type, by this name.
     Parts(Type, String),
     /// It names all steps.
     StepsAlone,
@@ -30,7 +30,7 @@ pub(super) enum Wrong {
 }
 
 /// A wrong name in words.
-pub(super) struct Told {
+pub(super) struct Explanation {
     pub(super) message: String,
     pub(super) help: String,
     /// The whole path that was meant, if one is near.
@@ -40,10 +40,11 @@ pub(super) struct Told {
 impl Check<'_> {
     /// The type of what a path names.
     pub(super) fn path(&mut self, path: &Path, at: &IdedExpr) -> Type {
+        self.collect(path, at);
         match self.scope.resolve(path) {
             Ok(found) => found,
             Err(wrong) => {
-                let Told { message, help, .. } = self.scope.explain(path, &wrong);
+                let Explanation { message, help, .. } = self.scope.explain(path, &wrong);
                 self.refuse(at, message, help)
             }
         }
@@ -80,8 +81,8 @@ impl Scope<'_> {
         parts(Type::of(output.kind), || told(step, output.name), path.parts.get(2))
     }
 
-    /// Says what is wrong with a path, and what to write in its place.
-    pub(super) fn explain(&self, path: &Path, wrong: &Wrong) -> Told {
+    /// Says what is wrong with a path, and what to write instead.
+    pub(super) fn explain(&self, path: &Path, wrong: &Wrong) -> Explanation {
         let (subject, fields) = self.subject.unwrap_or_default();
         let first = name_of(path.parts.first());
         let mut meant = None;
@@ -146,7 +147,7 @@ impl Scope<'_> {
                 (format!("step `{first}` gives no `{name}`"), help)
             }
         };
-        Told { message, help, meant }
+        Explanation { message, help, meant }
     }
 
     fn outputs_of(&self, step: &str) -> &'static [Output] {
@@ -154,14 +155,14 @@ impl Scope<'_> {
         named.and_then(|named| named.outputs).unwrap_or_default()
     }
 
-    /// The field of the subject that was meant by a name that is nothing.
+    /// The field of the subject that was meant by an unknown name.
     fn instead_of(&self, root: &str) -> Option<String> {
         let (subject, fields) = self.subject?;
         let field = fields.iter().find(|(name, _)| *name == root);
         field.map(|_| format!("{subject}.{root}"))
     }
 
-    /// What to write in place of a name that is nothing, nor a field.
+    /// What to write instead of a name that is neither known nor a field.
     fn other_root(&self, root: &str) -> String {
         if self.ids().any(|id| id == root) {
             return format!("a step's output is written `steps.{root}.…`");

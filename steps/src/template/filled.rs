@@ -1,32 +1,38 @@
 //! Texts as they are filled in: prepared once, and what a contact lacks for one is found without sending it.
 //!
-//! minijinja takes an empty field for a value like any other, and says of a missing one only where it was. So each
-//! variable that must be there is handed through a filter of ours, which knows its name.
+//! To minijinja an empty field is a value like any other, and its error for a missing one names only the line. So each
+//! variable that must be there passes through a filter of ours, which knows its name. And it refuses a part of something
+//! missing even before `default`, so a path that may be missing is looked up by a filter of ours as well.
 
+use std::collections::HashMap;
 use std::fmt;
-use std::sync::Arc;
+use std::ops::Range;
+use std::sync::{Arc, LazyLock, Mutex, PoisonError, Weak};
 
 use engine::foresight::Sight;
 use engine::step::{StepError, TemplateProblem, TextPart};
 use minijinja::machinery::parse;
 use minijinja::syntax::SyntaxConfig;
-use minijinja::value::{Object, ObjectRepr, Serde};
+use minijinja::value::{Object, ObjectRepr, Rest, Serde};
 use minijinja::{Environment, ErrorKind, Value as Filled, context};
 use serde_json::Value;
 
-use super::reading::{self, Found, Mention, Place};
+use super::mentions::{Found, Mention, Place};
+use super::reading;
 use super::{environment, problem, too_deep};
 
-/// The filter of what is printed: neither missing nor empty. Nobody can write it, as no list names it.
+/// The filter of printed values, which must be neither missing nor empty. No list names it, so texts can't use it.
 pub(super) const THERE: &str = "_there";
-/// The filter of what is read: not missing.
+/// The filter of values that are read, which must not be missing.
 pub(super) const DEFINED: &str = "_defined";
+/// The filter that looks a path up, any part of which may be missing.
+pub(super) const PART: &str = "_part";
 
-/// Stands for a value that only time will tell.
+/// In place of a value that is not known yet.
 const UNKNOWN: &str = "…";
 
 /// What a text is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Use {
     /// Plain text that people read: an empty field would leave a hole in it.
     Prose,
@@ -37,7 +43,7 @@ pub(crate) enum Use {
 }
 
 impl Use {
-    /// The name under which the environment knows how to write values.
+    /// The template's name, by which the environment decides how to escape values.
     fn name(self) -> &'static str {
         match self {
             Self::Prose | Self::Data => "text",
@@ -45,10 +51,10 @@ impl Use {
         }
     }
 
-    /// What a mention's value has to be there for.
+    /// What the value of a mention in this place must be.
     fn need(self, place: Place) -> Need {
         match (self, place) {
-            (_, Place::Free) => Need::Nothing,
+            (_, Place::Free | Place::Asked) => Need::Nothing,
             (Self::Prose | Self::Html, Place::Printed) => Need::Words,
             (Self::Data, Place::Printed) | (_, Place::Read) => Need::Something,
         }
@@ -62,11 +68,11 @@ enum Need {
     Nothing,
     /// It must not be missing.
     Something,
-    /// Nor be an empty text.
+    /// It must be neither missing nor an empty text.
     Words,
 }
 
-/// A variable that a text needs and that is not there.
+/// A missing variable that a text needs.
 #[derive(Debug)]
 struct Missing(String);
 
@@ -83,15 +89,20 @@ fn missing(name: &str) -> minijinja::Error {
     error.with_source(Missing(name.to_owned()))
 }
 
-/// Lets a value through that is neither missing nor empty.
+/// Passes a value on that is neither missing nor empty.
 pub(super) fn there(value: Filled, name: &str) -> Result<Filled, minijinja::Error> {
     let empty = value.as_str().is_some_and(|text| text.trim().is_empty());
     if empty { Err(missing(name)) } else { defined(value, name) }
 }
 
-/// Lets a value through that is not missing.
+/// Passes a value on that is not missing.
 pub(super) fn defined(value: Filled, name: &str) -> Result<Filled, minijinja::Error> {
     if value.is_undefined() || value.is_none() { Err(missing(name)) } else { Ok(value) }
+}
+
+/// The part of a value at the end of a path; undefined if the value lacks any part of it.
+pub(super) fn part(value: &Filled, path: Rest<Filled>) -> Filled {
+    path.iter().fold(value.clone(), |value, key| value.get_item(key).unwrap_or(Filled::UNDEFINED))
 }
 
 /// A text ready to be filled in any number of times.
@@ -99,15 +110,53 @@ pub(crate) struct Prepared {
     environment: Environment<'static>,
     used: Use,
     found: Found,
-    /// The dotted paths of what it mentions, in the same order.
+    /// The dotted paths of its mentions, in the same order.
     paths: Vec<String>,
-    /// Why it can't be filled in at all, as an older version may have let it through.
+    /// Why it can't be filled in at all, though an older version accepted it.
     broken: Option<String>,
 }
 
+/// The texts that are in use, so that the steps and versions that share a long one read it once. It holds none of them
+/// itself: a text goes with the last definition that uses it.
+#[derive(Default)]
+struct Shared {
+    texts: HashMap<(Use, String), Weak<Prepared>>,
+    /// At how many entries those that are out of use are removed.
+    full: usize,
+}
+
+static SHARED: LazyLock<Mutex<Shared>> = LazyLock::new(Mutex::default);
+
+impl Shared {
+    fn find(&self, key: &(Use, String)) -> Option<Arc<Prepared>> {
+        self.texts.get(key).and_then(Weak::upgrade)
+    }
+
+    fn add(&mut self, key: (Use, String), prepared: &Arc<Prepared>) {
+        if self.texts.len() >= self.full {
+            self.texts.retain(|_, text| text.strong_count() > 0);
+            self.full = (2 * self.texts.len()).max(64);
+        }
+        self.texts.insert(key, Arc::downgrade(prepared));
+    }
+}
+
 impl Prepared {
+    /// Reads a text that steps keep, once for all that use it now.
+    pub(crate) fn shared(text: &str, used: Use) -> Arc<Self> {
+        let shared = || SHARED.lock().unwrap_or_else(PoisonError::into_inner);
+        let key = (used, text.to_owned());
+        if let Some(found) = shared().find(&key) {
+            return found;
+        }
+        // Reading takes its time, so nobody waits for it. Two that read the same at once both keep theirs.
+        let prepared = Arc::new(Self::new(text, used));
+        shared().add(key, &prepared);
+        prepared
+    }
+
     /// Reads a text.
-    pub(crate) fn new(text: &str, used: Use) -> Self {
+    pub(super) fn new(text: &str, used: Use) -> Self {
         let mut prepared = Self {
             environment: environment(),
             used,
@@ -127,7 +176,7 @@ impl Prepared {
         let add = |environment: &mut Environment<'static>, text: String| {
             environment.add_template_owned(used.name(), text)
         };
-        // One that has no room for the names is filled in as it is.
+        // A text that can't take the names is filled in as it is.
         let added = add(&mut prepared.environment, named)
             .or_else(|_| add(&mut prepared.environment, text.to_owned()));
         if let Err(error) = added {
@@ -139,7 +188,7 @@ impl Prepared {
     /// Fills the text in; `what` names it in errors.
     ///
     /// # Errors
-    /// `Fail` for a variable that is not there, or that can't be used so.
+    /// `Fail` for a variable that is missing or can't be used in this way.
     pub(crate) fn render(&self, what: &str, variables: &Value) -> Result<String, StepError> {
         let fail = |reason: String| StepError::Fail { reason };
         if let Some(broken) = &self.broken {
@@ -147,7 +196,8 @@ impl Prepared {
         }
         self.fill(Filled::from(Serde(variables))).map_err(|error| {
             fail(match self.missing(&error, variables) {
-                Some(name) => needs(what, &name),
+                Some(Lacking::Value(name)) => needs(what, &name),
+                Some(Lacking::Whole(name)) => needs_whole(what, &name),
                 None => format!("{what} can't be filled in, {}", at_line(&error)),
             })
         })
@@ -155,7 +205,7 @@ impl Prepared {
 
     /// The first variable that a run would lack for the text, if it surely would.
     pub(crate) fn lacks(&self, sight: &Sight<'_>) -> Option<String> {
-        if self.broken.is_some() {
+        if self.broken.is_some() || !sight.may_look(self.found.mentions.len()) {
             return None;
         }
         let mut tried: Option<Option<String>> = None;
@@ -164,17 +214,17 @@ impl Prepared {
             if mention.guard.is_none() && !mention.with_fallback && mention.local.is_none() {
                 return Some(name);
             }
-            // What the text sets may hang on anything that it mentions.
+            // A variable that the text sets may depend on any other.
             let unknown = |path: &String| sight.is_unknown(path);
             if self.found.sets && self.paths.iter().any(unknown)
                 || self.is_guarded_by_unknown(mention, sight)
             {
                 return None;
             }
-            // What decides is known, so the text itself says whether it comes to that.
+            // All that decides is known, so filling the text in shows whether the variable is needed.
             let tried = tried
                 .get_or_insert_with(|| if sight.may_try() { self.try_out(sight) } else { None });
-            // A variable that is set twice may be another field's where it is printed.
+            // A variable that is set twice may hold another field's value where it is printed.
             match &mention.local {
                 Some(local) => (tried.as_deref() == Some(local)).then_some(name),
                 None => (tried.as_deref() == Some(&name)).then_some(name),
@@ -186,17 +236,16 @@ impl Prepared {
         self.environment.get_template(self.used.name())?.render(variables)
     }
 
-    /// Which variable an error is about, if it is about a missing one.
-    fn missing(&self, error: &minijinja::Error, variables: &Value) -> Option<String> {
+    /// The missing variable that an error is about, if any.
+    fn missing(&self, error: &minijinja::Error, variables: &Value) -> Option<Lacking> {
         let source = std::error::Error::source(error);
         if let Some(Missing(name)) = source.and_then(|source| source.downcast_ref()) {
-            return Some(name.clone());
+            return Some(Lacking::Value(name.clone()));
         }
         // A part of something missing is looked up before any filter.
-        let cut = |mention: &&Mention| lacks_a_part(mention, variables);
         let undefined = error.kind() == ErrorKind::UndefinedError;
-        let found = undefined.then(|| self.found.mentions.iter().find(cut)).flatten();
-        found.map(Mention::shown)
+        let lacking = |mention: &Mention| lacking_part(mention, variables);
+        undefined.then(|| self.found.mentions.iter().find_map(lacking)).flatten()
     }
 
     /// What is missing for a mention, in the fields that are known.
@@ -204,8 +253,8 @@ impl Prepared {
         if sight.is_unknown(path) || sight.variables.get(&mention.root).is_none() {
             return None;
         }
-        if lacks_a_part(mention, sight.variables) {
-            return Some(mention.shown());
+        if let Some(lacking) = lacking_part(mention, sight.variables) {
+            return Some(lacking.name());
         }
         let found = value(mention, &mention.parts, sight.variables);
         let empty = match self.used.need(mention.place) {
@@ -228,8 +277,12 @@ impl Prepared {
         false
     }
 
-    /// Fills the text in with what is known; gives the variable that is missing, if one is.
+    /// Fills the text in with the known values; returns the missing variable, if any.
     fn try_out(&self, sight: &Sight<'_>) -> Option<String> {
+        // What can't work would fail for another reason, and `loop.cycle()` would panic.
+        if !self.found.problems.is_empty() {
+            return None;
+        }
         let (root, subject) = sight.variables.as_object()?.iter().next()?;
         let mut subject = subject.clone();
         blot(&mut subject, root, sight);
@@ -237,11 +290,28 @@ impl Prepared {
         let known =
             context! { steps, ..Filled::from(Serde(serde_json::json!({ root: &subject }))) };
         let error = self.fill(known).err()?;
-        self.missing(&error, &serde_json::json!({ root: subject }))
+        let lacking = self.missing(&error, &serde_json::json!({ root: subject }));
+        lacking.map(Lacking::name)
     }
 }
 
-/// Puts a stand-in where a value is unknown.
+/// What a text lacks.
+enum Lacking {
+    /// The value of this path.
+    Value(String),
+    /// The value of this path, of which the text takes a part with a fallback behind it: that comes too late.
+    Whole(String),
+}
+
+impl Lacking {
+    fn name(self) -> String {
+        match self {
+            Self::Value(name) | Self::Whole(name) => name,
+        }
+    }
+}
+
+/// Replaces each unknown value.
 fn blot(value: &mut Value, path: &str, sight: &Sight<'_>) {
     for (key, value) in value.as_object_mut().into_iter().flatten() {
         let path = format!("{path}.{key}");
@@ -253,7 +323,7 @@ fn blot(value: &mut Value, path: &str, sight: &Sight<'_>) {
     }
 }
 
-/// What steps will have given; every part of it is as unknown.
+/// The outputs of steps, and any part of them: all unknown.
 #[derive(Debug)]
 struct Unknown;
 
@@ -271,37 +341,69 @@ impl Object for Unknown {
     }
 }
 
-/// The text with each variable that must be there handed through a filter that knows its name.
+/// The text with each variable passed through a filter: one that knows its name if it must be there, one that looks it up
+/// if any part of it may be missing.
 fn with_names(text: &str, used: Use, mentions: &[Mention]) -> String {
-    let mut needed: Vec<(&Mention, &str)> = mentions
-        .iter()
-        .filter_map(|mention| match used.need(mention.place) {
-            Need::Words => Some((mention, THERE)),
-            Need::Something => Some((mention, DEFINED)),
-            Need::Nothing => None,
-        })
-        .collect();
-    needed.sort_by_key(|(mention, _)| mention.span.start);
-    let (mut named, mut end) = (String::with_capacity(text.len() * 2), 0);
-    for (mention, filter) in needed {
-        // A path in the brackets of another is inside of it.
-        let (Some(before), Some(path)) =
-            (text.get(end..mention.span.start), text.get(mention.span.clone()))
-        else {
-            continue;
+    let mut sorted: Vec<&Mention> = mentions.iter().collect();
+    // A path in the brackets of another, or in its fallback, comes after the one that it is inside of.
+    sorted.sort_by_key(|mention| (mention.span.start, usize::MAX - mention.span.end));
+    let (mut opens, mut closes) = (Vec::new(), Vec::new());
+    for mention in sorted {
+        let filter = match used.need(mention.place) {
+            Need::Words => THERE,
+            Need::Something => DEFINED,
+            Need::Nothing => {
+                if mention.is_optional() {
+                    opens.push((mention.span.clone(), looked_up(mention)));
+                }
+                continue;
+            }
         };
+        let (start, end) = (mention.span.start, mention.span.end);
         let name = Value::from(mention.local.clone().unwrap_or_else(|| mention.shown()));
-        named.push_str(&format!("{before}({path}|{filter}({name}))"));
-        end = mention.span.end;
+        opens.push((start..start, "(".to_owned()));
+        closes.push((end..end, format!("|{filter}({name}))")));
+    }
+    // Of those that end together the inner one ends first.
+    let mut edits: Vec<(Range<usize>, String)> = closes.into_iter().rev().chain(opens).collect();
+    edits.sort_by_key(|(at, _)| at.start);
+    let (mut named, mut end) = (String::with_capacity(text.len() * 2), 0);
+    for (at, written) in edits {
+        let Some(before) = text.get(end..at.start) else { continue };
+        named.push_str(before);
+        named.push_str(&written);
+        end = at.end;
     }
     named.push_str(text.get(end..).unwrap_or_default());
     named
 }
 
-/// Whether something is selected from what is not there.
-fn lacks_a_part(mention: &Mention, variables: &Value) -> bool {
-    (1..mention.parts.len())
-        .any(|length| value(mention, &mention.parts[..length], variables).is_none())
+/// A path as a lookup that finds nothing if any part of it is missing.
+fn looked_up(mention: &Mention) -> String {
+    let keys: Vec<String> = mention
+        .parts
+        .iter()
+        .map(|part| match part {
+            TextPart::Key(key) => Value::from(key.as_str()).to_string(),
+            TextPart::Index(index) => index.to_string(),
+            TextPart::Computed => "none".into(),
+        })
+        .collect();
+    format!("({}|{PART}({}))", mention.root, keys.join(","))
+}
+
+/// What is missing before the last part of a path, if that is an error.
+fn lacking_part(mention: &Mention, variables: &Value) -> Option<Lacking> {
+    // With its fallback it is a mention of its own.
+    if mention.is_optional() || mention.with_fallback {
+        return None;
+    }
+    let lacks = |length: &usize| value(mention, &mention.parts[..*length], variables).is_none();
+    let length = (1..mention.parts.len()).find(lacks)?;
+    Some(match mention.place {
+        Place::Printed | Place::Read => Lacking::Value(mention.shown()),
+        Place::Free | Place::Asked => Lacking::Whole(mention.shown_to(length)),
+    })
 }
 
 fn value<'v>(mention: &Mention, parts: &[TextPart], variables: &'v Value) -> Option<&'v Value> {
@@ -309,7 +411,7 @@ fn value<'v>(mention: &Mention, parts: &[TextPart], variables: &'v Value) -> Opt
         TextPart::Key(key) => value.get(key),
         TextPart::Index(index) => match (value.as_array(), usize::try_from(*index)) {
             (Some(list), Ok(index)) => list.get(index),
-            // Of a text, or counted from the end: whatever is there.
+            // Of a text, or counted from the end.
             (Some(_), Err(_)) | (None, _) => Some(value),
         },
         TextPart::Computed => Some(value),
@@ -320,14 +422,12 @@ fn is_empty(value: &Value) -> bool {
     value.is_null() || value.as_str().is_some_and(|text| text.trim().is_empty())
 }
 
-/// That a variable is missing, and what to do about it.
-pub(crate) fn needs(what: &str, name: &str) -> String {
-    let mut words = name.split(['.', '[']);
-    let (root, first) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
+/// The reason for a missing variable, and what to do about it.
+fn needs(what: &str, name: &str) -> String {
+    let (root, first) = root_of(name);
     if root == "steps" {
-        let step = first.trim_matches(['\'', ']']);
         return format!(
-            "{what} needs `{name}`, which step `{step}` did not give; write `| default(…)` after it"
+            "{what} needs `{name}`, which step `{first}` did not give; write `| default(…)` after it"
         );
     }
     if root == name {
@@ -339,6 +439,26 @@ pub(crate) fn needs(what: &str, name: &str) -> String {
     format!(
         "{what} needs `{name}`, which this {root} lacks; fill it in or write `| default(…)` after it"
     )
+}
+
+/// The same for a variable of which the text takes a part that has a fallback already.
+fn needs_whole(what: &str, name: &str) -> String {
+    let (root, first) = root_of(name);
+    let why = match root {
+        "steps" => format!("which step `{first}` did not give"),
+        root => format!("which this {root} lacks"),
+    };
+    format!(
+        "{what} needs `{name}`, {why}, and a fallback for a part of it comes too late; write the part between \
+         `{{% if {name} %}}` and `{{% endif %}}`"
+    )
+}
+
+/// The root of a path, and its first part.
+fn root_of(name: &str) -> (&str, &str) {
+    let mut words = name.split(['.', '[']);
+    let (root, first) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
+    (root, first.trim_matches(['\'', ']']))
 }
 
 fn at_line(error: &minijinja::Error) -> String {

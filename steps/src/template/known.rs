@@ -1,5 +1,5 @@
-//! The filters, tests and functions of texts: minijinja's, and none of our own but `default`. A test compares the lists
-//! with what minijinja knows.
+//! The names of filters, tests and functions in texts: those of minijinja, with a `default` of our own. A test compares
+//! the lists with minijinja.
 
 /// The filters.
 pub(super) const FILTERS: &[&str] = &[
@@ -54,7 +54,7 @@ pub(super) const FILTERS: &[&str] = &[
     "zip",
 ];
 
-/// Filters that give their input on as a text, so that nothing stays nothing.
+/// Filters that pass their input on as a text: an empty input leaves an empty output.
 pub(super) const TEXT_FILTERS: &[&str] = &[
     "capitalize",
     "e",
@@ -120,17 +120,9 @@ pub(super) const TESTS: &[&str] = &[
 /// The functions.
 pub(super) const FUNCTIONS: &[&str] = &["range", "dict", "namespace", "debug"];
 
-/// How many arguments a filter or test takes, the least and the most, of those that people give too many or too few.
-pub(super) fn arguments(kind: &str, name: &str) -> Option<(usize, usize)> {
-    match (kind, name) {
-        (
-            "filter",
-            "upper" | "lower" | "title" | "capitalize" | "length" | "count" | "first" | "last",
-        ) => Some((0, 0)),
-        ("filter", "trim" | "join" | "round") => Some((0, 1)),
-        ("filter", "default" | "d") => Some((0, 2)),
-        ("filter", "replace") => Some((2, 2)),
-        ("test", "startingwith" | "endingwith") => Some((1, 1)),
-        _other => None,
-    }
-}
+/// What `loop` has.
+pub(super) const LOOP: &[&str] =
+    &["index", "index0", "first", "last", "length", "revindex", "revindex0", "depth", "depth0"];
+
+/// What can be called on `loop`.
+pub(super) const LOOP_METHODS: &[&str] = &["cycle", "changed"];

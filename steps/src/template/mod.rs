@@ -1,33 +1,41 @@
-//! Texts with variables, by minijinja: strict, so that a variable that is not there is an error and never
-//! an empty hole in a mail, with fuel, so that no template runs for ever, and without what can nest deeper
-//! than a stack, because an overflow would end the process of everybody.
+//! Texts with variables, by minijinja: strict, so that a missing variable is an error and never a hole in a mail; with
+//! fuel, so that every template ends; and bounded in depth, because a stack overflow would end the whole process.
 
+mod blank;
+mod checks;
 mod filled;
+mod formats;
+mod kinds;
 mod known;
+mod mentions;
+mod operators;
 mod reading;
+mod signatures;
 
 use engine::step::{StepError, TemplateProblem, TextReading};
+use minijinja::machinery::ast::Stmt;
 use minijinja::machinery::{Token, parse, tokenize};
 use minijinja::syntax::SyntaxConfig;
 use minijinja::{Environment, UndefinedBehavior};
 use serde_json::Value;
 
 pub(crate) use filled::{Prepared, Use};
+use mentions::Mention;
 
 const FUEL: u64 = 50_000;
-/// The most words and signs in one tag: each may be a level, as in `1 + 1 + …` or `x | f | …`.
+/// The most tokens in one tag; each may be a level, as in `1 + 1 + …` or `x | f | …`.
 const MAX_TAG: usize = 200;
-/// The most `elif` of a template: each is a level below the one before it.
+/// The most `elif` in a template; each is a level below the one before.
 const MAX_ELIF: usize = 40;
 /// How deep blocks and brackets may nest.
 const MAX_NESTED: usize = 40;
 
 fn environment() -> Environment<'static> {
     let mut environment = Environment::new();
-    // A condition may ask whether something is there; it is nowhere else let through.
+    // Only a condition may ask for a missing variable; elsewhere it is an error.
     environment.set_undefined_behavior(UndefinedBehavior::SemiStrict);
     environment.set_fuel(Some(FUEL));
-    // Plain text; HTML is escaped by the file's ending where there will be HTML.
+    // Values are escaped only in HTML, which the ending of the template's name says.
     environment.set_auto_escape_callback(|name| {
         if name.ends_with(".html") {
             minijinja::AutoEscape::Html
@@ -39,12 +47,13 @@ fn environment() -> Environment<'static> {
     environment.add_filter("d", fallback);
     environment.add_filter(filled::THERE, filled::there);
     environment.add_filter(filled::DEFINED, filled::defined);
+    environment.add_filter(filled::PART, filled::part);
     environment
 }
 
-/// `{{ contact.first_name | default("there") }}`: also for what is there and empty, as an import leaves it.
+/// `{{ contact.first_name | default("there") }}`: also replaces an empty field, as an import leaves it.
 ///
-/// Jinja's second argument, which asks for that, is taken and changes nothing.
+/// Jinja's second argument, which asks for that, is accepted and changes nothing.
 fn fallback(
     value: &minijinja::Value,
     other: Option<minijinja::Value>,
@@ -68,7 +77,7 @@ pub(crate) fn check(text: &str) -> Result<(), TemplateProblem> {
     }
 }
 
-/// Checks the texts of a step that are templates, each with the key under which it stands.
+/// Checks the texts of a step that are templates, each with its key.
 pub(crate) fn check_all(texts: &[(&'static str, &str)]) -> Result<(), String> {
     texts.iter().try_for_each(|(key, text)| {
         check(text).map_err(|TemplateProblem { line, message }| {
@@ -77,10 +86,10 @@ pub(crate) fn check_all(texts: &[(&'static str, &str)]) -> Result<(), String> {
     })
 }
 
-/// Refuses what would nest too deep, before anything walks down into it.
+/// Refuses a text that nests too deep, before anything recurses into it.
 fn too_deep(text: &str) -> Result<(), TemplateProblem> {
     let mut depth = Depth::default();
-    // What can't be split into words is told by the parser; it does not read on behind that either.
+    // The parser reports what can't be split into words, and reads no further either.
     for (token, span) in tokenize(text, false, SyntaxConfig::default()).map_while(Result::ok) {
         depth.add(&token);
         if let Some(message) = depth.too_much() {
@@ -90,13 +99,13 @@ fn too_deep(text: &str) -> Result<(), TemplateProblem> {
     Ok(())
 }
 
-/// How deep what was read so far may nest.
+/// How deep the text nests up to here.
 #[derive(Default)]
 struct Depth {
     in_tag: usize,
     elifs: usize,
     nested: usize,
-    /// Whether the tag is a `set`, which is a block where no `=` follows.
+    /// Whether the tag is a `set`, which opens a block unless `=` follows.
     sets: bool,
 }
 
@@ -154,12 +163,12 @@ fn problem(error: &minijinja::Error) -> String {
     error.detail().map_or_else(|| error.kind().to_string(), str::to_owned)
 }
 
-/// A part of a template of the document, as errors name it.
+/// A part of a template, as errors name it.
 pub(crate) fn part(part: &str, template: &str) -> String {
     format!("the {part} of template `{template}`")
 }
 
-/// That a template lacks a part which the step needs, as an error of its key `template`.
+/// The error, at the key `template`, for a template without a part that the step needs.
 pub(crate) fn lacks(template: &str, part: &str) -> String {
     format!(
         "template: the template `{template}` has no {part}; write `{part} = \"…\"` below `[templates.{template}]`"
@@ -168,29 +177,38 @@ pub(crate) fn lacks(template: &str, part: &str) -> String {
 
 /// What a text names.
 pub(crate) fn read(text: &str) -> TextReading {
-    if too_deep(text).is_err() {
-        return TextReading::default();
-    }
-    let Ok(tree) = parse(text, "text", SyntaxConfig::default()) else {
-        return TextReading::default();
-    };
+    let Some(tree) = tree(text) else { return TextReading::default() };
     let found = reading::of(&tree);
     let names = found.mentions.iter().filter(|mention| !mention.with_fallback);
-    TextReading { names: names.map(reading::Mention::name).collect(), problems: found.problems }
+    TextReading {
+        names: names.map(Mention::name).collect(),
+        problems: found.problems,
+        blank: blank::is(&tree),
+    }
+}
+
+/// Whether a text is empty whatever the variables hold.
+pub(crate) fn is_blank(text: &str) -> bool {
+    text.trim().is_empty() || tree(text).is_some_and(|tree| blank::is(&tree))
+}
+
+fn tree(text: &str) -> Option<Stmt<'_>> {
+    too_deep(text).ok()?;
+    parse(text, "text", SyntaxConfig::default()).ok()
 }
 
 /// Fills a text in; `what` names it in errors, such as "the text of template `intro`".
 ///
 /// # Errors
-/// `Fail` for a variable that is not there: nothing half filled ever leaves.
+/// `Fail` for a missing variable: no text leaves half filled.
 pub(crate) fn render(what: &str, text: &str, variables: &Value) -> Result<String, StepError> {
     Prepared::new(text, Use::Prose).render(what, variables)
 }
 
-/// The same of data that programs read: an empty field is a value there.
+/// Fills in data that programs read, in which an empty field is a value.
 ///
 /// # Errors
-/// `Fail` for a variable that is not there.
+/// `Fail` for a missing variable.
 pub(crate) fn render_data(what: &str, text: &str, variables: &Value) -> Result<String, StepError> {
     Prepared::new(text, Use::Data).render(what, variables)
 }
@@ -259,6 +277,74 @@ mod tests {
     }
 
     #[test]
+    fn a_fallback_or_a_condition_covers_every_part_of_a_path() {
+        let variables = json!({ "contact": { "custom": { "none": null } }, "steps": {} });
+        for (text, filled) in [
+            ("{{ contact.custom.a.b | default('x') }}", "x"),
+            ("{{ contact.custom.none.b | default('x') }}", "x"),
+            ("{{ contact.custom['it\"s'].b[0].c | d('x') }}", "x"),
+            ("{{ contact.custom.a.b | default(contact.custom.c.d) | default('x') }}", "x"),
+            ("{{ steps['first-call'].outcome | default('x') }}", "x"),
+            ("{{ contact.custom.a.b or 'x' }}", "x"),
+            ("{% if contact.custom.a.b %}y{% else %}x{% endif %}", "x"),
+            ("{% if contact.custom.a.b == 'y' %}y{% else %}x{% endif %}", "x"),
+            ("{% if contact.custom.a.b is not defined %}x{% endif %}", "x"),
+            ("{% set b = contact.custom.a.b %}{{ b | default('x') }}", "x"),
+        ] {
+            assert_eq!(render("text", text, &variables), Ok(filled.to_owned()), "{text}");
+        }
+        let there = json!({ "contact": { "custom": { "a": { "b": ["y"] } } } });
+        let text = "{{ contact.custom.a.b[0] | default('x') }}{{ contact.custom.a.c | d('z') }}";
+        assert_eq!(render("text", text, &there), Ok("yz".to_owned()));
+    }
+
+    #[test]
+    fn no_reason_asks_for_a_fallback_that_is_there() {
+        let variables = json!({ "contact": { "custom": {} }, "steps": {} });
+        for (text, name) in [
+            (
+                "{% set own = contact.custom %}{{ own.a.b | default('x') }}",
+                "`contact.custom.a`, which this contact lacks,",
+            ),
+            (
+                "{% set all = steps %}{{ all.call.outcome | default('x') }}",
+                "`steps.call`, which step `call` did not give,",
+            ),
+        ] {
+            let reason = render("the title", text, &variables).expect_err(text).to_string();
+            assert!(reason.starts_with(&format!("the title needs {name}")), "{text}: {reason}");
+            assert!(!reason.contains("default("), "{text}: {reason}");
+        }
+    }
+
+    #[test]
+    fn a_text_of_comments_and_blanks_is_blank() {
+        for text in [
+            "",
+            " \n",
+            "{# later #}",
+            " {# a #}{% if false %}x{% endif %}{{ '' }}",
+            "{% set a = 1 %}{% if contact.title %} {% else %}{# b #}{% endif %}",
+            "{% for a in contact.tags %}{% endfor %}{% with b = 1 %}{% endwith %}",
+        ] {
+            assert!(is_blank(text), "{text}");
+        }
+        for text in [
+            "x",
+            "{{ contact.title }}",
+            "{{ contact.title | default('') }}",
+            "{% if contact.title %}x{% endif %}",
+            "{% if true %}x{% endif %}",
+            "{% for a in contact.tags %}{% else %}x{% endfor %}",
+            "{% filter default('x') %}{% endfilter %}",
+            "{% raw %}{# x #}{% endraw %}",
+            "{{ broken",
+        ] {
+            assert!(!is_blank(text), "{text}");
+        }
+    }
+
+    #[test]
     fn the_lists_of_filters_tests_and_functions_are_those_of_minijinja() {
         let listed = format!("{:?}", environment());
         for (names, from, to) in
@@ -267,7 +353,7 @@ mod tests {
             let part = listed.split(from).nth(1).and_then(|rest| rest.split(to).next());
             let mut there: Vec<&str> =
                 part.unwrap_or_default().split('"').skip(1).step_by(2).collect();
-            there.retain(|name| *name != filled::THERE && *name != filled::DEFINED);
+            there.retain(|name| !name.starts_with('_'));
             let mut names = names.to_vec();
             there.sort_unstable();
             names.sort_unstable();
@@ -287,13 +373,13 @@ mod tests {
         assert_eq!(problem.line, 2);
     }
 
-    /// Runs on no more stack than a step has at the least.
+    /// Runs on a stack as small as a step may have.
     fn on_a_small_stack(work: impl FnOnce() + Send + 'static) {
         let small = std::thread::Builder::new().stack_size(1 << 20);
         small.spawn(work).expect("a thread can start").join().expect("it does not overflow");
     }
 
-    /// As deep as blocks, `elif` and the words of one tag may nest together, `more` apart.
+    /// A text that nests blocks, `elif` and the words of one tag as deep as allowed, or `more` words deeper.
     fn deepest([begin, end]: [&str; 2], more: usize) -> String {
         let elifs = "{% elif 0 %}".repeat(MAX_ELIF);
         let (blocks, ends) = (begin.repeat(MAX_NESTED - 1), end.repeat(MAX_NESTED - 1));

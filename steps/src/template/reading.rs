@@ -1,101 +1,20 @@
-//! What a text names, by minijinja's own tree: each variable with what is done with its value, and the filters, tests
-//! and functions that there are not.
+//! What a text names, by minijinja's own tree: each variable with what is done with its value, and each variable that the
+//! text sets. What is wrong with filters, tests and calls is found on the way, by `checks`.
 
 use std::collections::{HashMap, HashSet};
-use std::ops::Range;
 
-use engine::step::{TextName, TextPart, TextProblem, TextRole};
+use engine::step::{TextKind, TextPart, TextProblem};
+use minijinja::machinery::ast;
 use minijinja::machinery::ast::{BinOpKind, CallArg, CompareOpKind, Expr, Stmt, UnaryOpKind};
-use minijinja::machinery::{Span, ast};
 
-use super::known::{FILTERS, FUNCTIONS, TESTS, TEXT_FILTERS};
-
-/// A variable of a text.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Mention {
-    pub(super) root: String,
-    pub(super) parts: Vec<TextPart>,
-    /// Its bytes in the text; with its fallback, where that is a variable as well.
-    pub(super) span: Range<usize>,
-    pub(super) place: Place,
-    /// The innermost condition about it, by its index.
-    pub(super) guard: Option<usize>,
-    /// Whether it has a fallback that may be missing as well; the span holds both then.
-    pub(super) with_fallback: bool,
-    /// The variable of the text by which it is named, if that may be another field as well.
-    pub(super) local: Option<String>,
-}
-
-/// Where a value is used, from what needs most to what needs least.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Place {
-    /// In the text: nothing, or an empty text, would leave a hole.
-    Printed,
-    /// Where there must be something: a loop, a filter, a sum.
-    Read,
-    /// Where nothing is as good as anything: a condition, a fallback's first choice.
-    Free,
-}
-
-/// What decides whether a part of the text is there.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Guard {
-    pub(super) outer: Option<usize>,
-    /// The mentions that it asks for, by their indices.
-    pub(super) asks: Range<usize>,
-}
-
-/// What was found in a text.
-#[derive(Debug, Default)]
-pub(super) struct Found {
-    pub(super) mentions: Vec<Mention>,
-    pub(super) guards: Vec<Guard>,
-    pub(super) problems: Vec<TextProblem>,
-    /// Whether the text sets variables, on which more may hang than is known here.
-    pub(super) sets: bool,
-}
+use super::kinds;
+use super::known::FUNCTIONS;
+use super::mentions::{Found, Guard, Mention, Place};
+use super::signatures::LOOPED;
 
 /// The most variables that a text may name, and the longest path by which a variable of the text names another.
 const MOST_MENTIONS: usize = 2_000;
 const LONGEST_ALIAS: usize = 32;
-
-impl Mention {
-    /// The path as people write it, and as minijinja reads it.
-    pub(super) fn shown(&self) -> String {
-        self.parts.iter().fold(self.root.clone(), |shown, part| match part {
-            TextPart::Key(key) if is_word(key) => format!("{shown}.{key}"),
-            TextPart::Key(key) => format!("{shown}['{key}']"),
-            TextPart::Index(index) => format!("{shown}[{index}]"),
-            TextPart::Computed => format!("{shown}[…]"),
-        })
-    }
-
-    /// The names of the path with dots between.
-    pub(super) fn dotted(&self) -> String {
-        self.parts.iter().fold(self.root.clone(), |dotted, part| match part {
-            TextPart::Key(key) => format!("{dotted}.{key}"),
-            TextPart::Index(index) => format!("{dotted}.{index}"),
-            TextPart::Computed => dotted,
-        })
-    }
-
-    pub(super) fn name(&self) -> TextName {
-        TextName {
-            root: self.root.clone(),
-            parts: self.parts.clone(),
-            span: self.span.clone(),
-            role: match self.place {
-                Place::Printed => TextRole::Printed,
-                Place::Read | Place::Free => TextRole::Read,
-            },
-        }
-    }
-}
-
-fn is_word(key: &str) -> bool {
-    key.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
-        && !key.starts_with(|c: char| c.is_ascii_digit())
-}
 
 /// Reads a text's tree.
 pub(super) fn of(tree: &Stmt<'_>) -> Found {
@@ -104,24 +23,35 @@ pub(super) fn of(tree: &Stmt<'_>) -> Found {
     reading.found
 }
 
-/// What a variable that the text sets is another name of.
-type Alias = Option<(String, Vec<TextPart>)>;
+/// What a variable that the text sets holds.
+#[derive(Clone)]
+pub(super) enum Local {
+    /// The value of this path.
+    Alias(String, Vec<TextPart>),
+    /// The state of a `for`.
+    Loop {
+        recursive: bool,
+    },
+    Namespace,
+    /// Another value, of this kind if that is known.
+    Value(Option<TextKind>),
+}
 
 #[derive(Default)]
-struct Reading {
-    found: Found,
+pub(super) struct Reading {
+    pub(super) found: Found,
     /// The variables that the text sets, innermost last.
-    locals: Vec<HashMap<String, Alias>>,
-    /// Those that are set twice, or under a condition: they are another name of more than one field.
-    ambiguous: HashSet<String>,
+    locals: Vec<HashMap<String, Local>>,
+    /// Those that are set twice, or under a condition: they may hold the value of more than one path.
+    pub(super) ambiguous: HashSet<String>,
     guard: Option<usize>,
 }
 
-/// A path before it is known what its root is.
-struct Chain<'t> {
-    root: &'t str,
-    parts: Vec<TextPart>,
-    start: usize,
+/// A path whose root is not resolved yet.
+pub(super) struct Chain<'t> {
+    pub(super) root: &'t str,
+    pub(super) parts: Vec<TextPart>,
+    pub(super) start: usize,
 }
 
 impl Reading {
@@ -151,7 +81,7 @@ impl Reading {
                     self.expression(filter, Place::Read);
                 }
                 self.all(&set.body);
-                self.assign(&set.target, None);
+                self.assign(&set.target, &Local::Value(Some(TextKind::Text)));
             }
             Stmt::AutoEscape(escape) => {
                 self.expression(&escape.enabled, Place::Read);
@@ -171,18 +101,25 @@ impl Reading {
 
     fn looped(&mut self, looped: &ast::ForLoop<'_>) {
         self.guarded(&looped.iter, Place::Read, |reading| {
-            reading.locals.push(HashMap::from([("loop".to_owned(), None)]));
-            reading.assign(&looped.target, None);
+            reading.takes(&looped.iter, "`for`", LOOPED);
+            if let Expr::List(_) = looped.target {
+                reading.takes(&looped.iter, "`for` with several names", &[TextKind::List]);
+            }
+            reading.locals.push(HashMap::new());
+            reading.assign(&looped.target, &Local::Value(None));
+            // It runs before the loop begins, so it can't use `loop`.
             if let Some(filter) = &looped.filter_expr {
                 reading.expression(filter, Place::Free);
             }
+            let scope = reading.locals.last_mut().expect("a loop has a scope");
+            scope.insert("loop".to_owned(), Local::Loop { recursive: looped.recursive });
             reading.all(&looped.body);
             reading.locals.pop();
             reading.all(&looped.else_body);
         });
     }
 
-    /// Reads a condition, and what is there only under it.
+    /// Reads a condition, and the parts that depend on it.
     fn guarded(&mut self, condition: &Expr<'_>, place: Place, inside: impl FnOnce(&mut Self)) {
         let first = self.found.mentions.len();
         self.expression(condition, place);
@@ -194,49 +131,82 @@ impl Reading {
     }
 
     fn set(&mut self, target: &Expr<'_>, value: &Expr<'_>) {
-        let place = if chain(value).is_some() { Place::Free } else { Place::Read };
+        let path = chain(value);
+        if let Some(Chain { root, parts, start: _ }) = &path
+            && parts.is_empty()
+            && self.local(root).is_none()
+            && FUNCTIONS.contains(root)
+        {
+            return self.assign(target, &Local::Value(None));
+        }
+        let place = if path.is_some() { Place::Free } else { Place::Read };
         self.expression(value, place);
-        let alias = chain(value).and_then(|chain| match self.local(chain.root) {
-            None => Some((chain.root.to_owned(), chain.parts)),
-            Some(alias) => {
-                let (root, parts) = alias.clone()?;
-                Some((root, parts.into_iter().chain(chain.parts).collect()))
-            }
-        });
-        let alias =
-            alias.filter(|(_, parts): &(String, Vec<TextPart>)| parts.len() <= LONGEST_ALIAS);
-        self.assign(target, alias);
+        let local = match path {
+            Some(path) => self.named(path),
+            None if is_namespace(value) => Local::Namespace,
+            None => Local::Value(kinds::of(value)),
+        };
+        self.assign(target, &local);
     }
 
-    /// Notes a variable that the text sets; a part of a namespace is none.
-    fn assign(&mut self, target: &Expr<'_>, alias: Alias) {
-        self.found.sets = true;
-        if let Expr::Var(variable) = target
-            && !self.locals.is_empty()
-        {
-            if self.guard.is_some() || self.local(variable.id).is_some() {
-                self.ambiguous.insert(variable.id.to_owned());
+    /// What a variable holds that is set to a path.
+    fn named(&self, path: Chain<'_>) -> Local {
+        let Chain { root, parts, start: _ } = path;
+        let (root, parts) = match self.local(root) {
+            None => (root.to_owned(), parts),
+            Some(Local::Alias(root, before)) => {
+                (root.clone(), before.iter().cloned().chain(parts).collect())
             }
-            let scope = self.locals.last_mut().expect("a text has a scope");
-            scope.insert(variable.id.to_owned(), alias);
-        } else if let Expr::List(list) = target {
-            list.items.iter().for_each(|item| self.assign(item, None));
-        } else if let Expr::Tuple(tuple) = target {
-            tuple.items.iter().for_each(|item| self.assign(item, None));
+            Some(local) if parts.is_empty() => return local.clone(),
+            Some(Local::Loop { .. } | Local::Namespace | Local::Value(_)) => {
+                return Local::Value(None);
+            }
+        };
+        if parts.len() > LONGEST_ALIAS { Local::Value(None) } else { Local::Alias(root, parts) }
+    }
+
+    /// Notes a variable that the text sets.
+    fn assign(&mut self, target: &Expr<'_>, local: &Local) {
+        self.found.sets = true;
+        match target {
+            Expr::Var(variable) => {
+                if self.guard.is_some() || self.local(variable.id).is_some() {
+                    self.ambiguous.insert(variable.id.to_owned());
+                }
+                let scope = self.locals.last_mut().expect("a text has a scope");
+                scope.insert(variable.id.to_owned(), local.clone());
+            }
+            Expr::List(list) => self.assign_each(&list.items),
+            Expr::Tuple(tuple) => self.assign_each(&tuple.items),
+            Expr::GetAttr(_) => self.part_is_set(target),
+            Expr::Const(_)
+            | Expr::Slice(_)
+            | Expr::UnaryOp(_)
+            | Expr::BinOp(_)
+            | Expr::Compare(_)
+            | Expr::IfExpr(_)
+            | Expr::Filter(_)
+            | Expr::Test(_)
+            | Expr::GetItem(_)
+            | Expr::Call(_)
+            | Expr::Map(_) => {}
         }
     }
 
-    fn local(&self, name: &str) -> Option<&Alias> {
+    fn assign_each(&mut self, targets: &[Expr<'_>]) {
+        targets.iter().for_each(|target| self.assign(target, &Local::Value(None)));
+    }
+
+    pub(super) fn local(&self, name: &str) -> Option<&Local> {
         self.locals.iter().rev().find_map(|scope| scope.get(name))
     }
 
-    fn expression(&mut self, expression: &Expr<'_>, place: Place) {
+    pub(super) fn expression(&mut self, expression: &Expr<'_>, place: Place) {
         if let Some(chain) = chain(expression) {
-            let end = expression.span().end_offset as usize;
-            self.mention(chain, end, place, false);
+            self.mention(chain, end_of(expression), place, false);
             return self.subscripts(expression);
         }
-        // What is computed with must be there, wherever the result goes.
+        // The operands of a computation must be there, whatever is done with the result.
         let part = if place == Place::Printed { Place::Printed } else { Place::Read };
         match expression {
             Expr::Var(_) | Expr::Const(_) => {}
@@ -247,30 +217,20 @@ impl Reading {
             }
             Expr::Slice(slice) => {
                 self.expression(&slice.expr, part);
+                self.takes(&slice.expr, "`[…:…]`", &[TextKind::Text, TextKind::List]);
                 for bound in [&slice.start, &slice.stop, &slice.step].into_iter().flatten() {
                     self.expression(bound, Place::Read);
                 }
             }
             Expr::UnaryOp(operation) => match operation.op {
                 UnaryOpKind::Not => self.expression(&operation.expr, Place::Free),
-                UnaryOpKind::Neg => self.expression(&operation.expr, part),
+                UnaryOpKind::Neg => {
+                    self.expression(&operation.expr, part);
+                    self.takes(&operation.expr, "`-`", &[TextKind::Number]);
+                }
             },
             Expr::BinOp(operation) => self.operation(operation, place, part),
-            Expr::Compare(compare) => {
-                self.expression(&compare.expr, Place::Free);
-                for operand in &compare.ops {
-                    let place = match operand.op {
-                        CompareOpKind::In | CompareOpKind::NotIn => Place::Read,
-                        CompareOpKind::Eq
-                        | CompareOpKind::Ne
-                        | CompareOpKind::Lt
-                        | CompareOpKind::Lte
-                        | CompareOpKind::Gt
-                        | CompareOpKind::Gte => Place::Free,
-                    };
-                    self.expression(&operand.expr, place);
-                }
-            }
+            Expr::Compare(compare) => self.compare(compare),
             Expr::IfExpr(choice) => {
                 self.guarded(&choice.test_expr, Place::Free, |reading| {
                     reading.expression(&choice.true_expr, place);
@@ -286,6 +246,24 @@ impl Reading {
             Expr::Tuple(tuple) => tuple.items.iter().for_each(|i| self.expression(i, Place::Free)),
             Expr::Map(map) => {
                 map.keys.iter().chain(&map.values).for_each(|i| self.expression(i, Place::Free));
+            }
+        }
+    }
+
+    fn compare(&mut self, compare: &ast::Compare<'_>) {
+        self.expression(&compare.expr, Place::Free);
+        for operand in &compare.ops {
+            match operand.op {
+                CompareOpKind::In | CompareOpKind::NotIn => {
+                    self.expression(&operand.expr, Place::Read);
+                    self.takes(&operand.expr, "`in`", LOOPED);
+                }
+                CompareOpKind::Eq
+                | CompareOpKind::Ne
+                | CompareOpKind::Lt
+                | CompareOpKind::Lte
+                | CompareOpKind::Gt
+                | CompareOpKind::Gte => self.expression(&operand.expr, Place::Free),
             }
         }
     }
@@ -308,6 +286,7 @@ impl Reading {
             BinOpKind::In => {
                 self.expression(left, Place::Read);
                 self.expression(right, Place::Read);
+                self.takes(right, "`in`", LOOPED);
             }
             BinOpKind::Add
             | BinOpKind::Sub
@@ -319,6 +298,7 @@ impl Reading {
             | BinOpKind::Concat => {
                 self.expression(left, part);
                 self.expression(right, part);
+                self.computed(operation);
             }
         }
     }
@@ -333,92 +313,7 @@ impl Reading {
         }
     }
 
-    fn filter(&mut self, filter: &ast::Filter<'_>, span: Span, place: Place) {
-        self.known("filter", filter.name, span, FILTERS);
-        self.counted("filter", filter.name, &filter.args, span);
-        let fallback = matches!(filter.name, "default" | "d");
-        let input = match place {
-            _ if fallback => Place::Free,
-            Place::Printed if TEXT_FILTERS.contains(&filter.name) => Place::Printed,
-            Place::Printed | Place::Read | Place::Free => Place::Read,
-        };
-        if let Some(expression) = &filter.expr {
-            self.expression(expression, input);
-        }
-        let printed = filter.name == "format" && place == Place::Printed;
-        let given = if printed { Place::Printed } else { Place::Read };
-        self.arguments(&filter.args, if fallback { Place::Free } else { given });
-        self.named(filter, span);
-        // A fallback that is a variable may be empty as well.
-        let varies = filter.args.iter().any(|argument| match argument {
-            CallArg::Pos(value) => chain(value).is_some(),
-            CallArg::Kwarg(..) | CallArg::PosSplat(_) | CallArg::KwargSplat(_) => false,
-        });
-        if let (true, true, Place::Printed) = (fallback, varies, place)
-            && let Some(chain) = filter.expr.as_ref().and_then(chain)
-        {
-            self.mention(chain, span.end_offset as usize, Place::Printed, true);
-        }
-    }
-
-    /// Filters and tests that are named by a text, as in `map("upper")`.
-    fn named(&mut self, filter: &ast::Filter<'_>, span: Span) {
-        let text = |index: usize| {
-            let Some(CallArg::Pos(Expr::Const(name))) = filter.args.get(index) else { return None };
-            name.value.as_str().map(str::to_owned)
-        };
-        let (kind, named, known) = match filter.name {
-            "map" => ("filter", text(0), FILTERS),
-            "select" | "reject" => ("test", text(0), TESTS),
-            "selectattr" | "rejectattr" => ("test", text(1), TESTS),
-            _other => return,
-        };
-        if let Some(name) = named {
-            self.known(kind, &name, span, known);
-        }
-    }
-
-    fn test(&mut self, test: &ast::Test<'_>, span: Span) {
-        self.known("test", test.name, span, TESTS);
-        self.counted("test", test.name, &test.args, span);
-        self.expression(&test.expr, Place::Free);
-        self.arguments(&test.args, Place::Read);
-    }
-
-    fn call(&mut self, call: &ast::Call<'_>, span: Span) {
-        if let Expr::Var(function) = &call.expr {
-            if self.local(function.id).is_none() {
-                self.known("function", function.id, function.span(), FUNCTIONS);
-            }
-        } else if let Expr::GetAttr(method) = &call.expr {
-            self.method(method, span);
-        } else {
-            self.expression(&call.expr, Place::Read);
-        }
-        self.arguments(&call.args, Place::Read);
-    }
-
-    fn method(&mut self, method: &ast::GetAttr<'_>, span: Span) {
-        self.expression(&method.expr, Place::Read);
-        let of = chain(&method.expr);
-        if of.as_ref().is_some_and(|chain| chain.root == "loop") {
-            return;
-        }
-        let start = of.map_or(span.start_offset as usize, |chain| chain.start);
-        let help = if FILTERS.contains(&method.name) {
-            format!("write the filter: `… | {}`", method.name)
-        } else {
-            "write a filter, as in `{{ contact.first_name | upper }}`".into()
-        };
-        self.found.problems.push(TextProblem {
-            span: start..span.end_offset as usize,
-            message: format!("`.{}(…)` can't be called: values have no methods", method.name),
-            unknown: None,
-            help,
-        });
-    }
-
-    fn arguments(&mut self, arguments: &[CallArg<'_>], place: Place) {
+    pub(super) fn arguments(&mut self, arguments: &[CallArg<'_>], place: Place) {
         for argument in arguments {
             match argument {
                 CallArg::Pos(value)
@@ -429,60 +324,29 @@ impl Reading {
         }
     }
 
-    /// Refuses a number of arguments on which every run would be held.
-    fn counted(&mut self, kind: &str, name: &str, arguments: &[CallArg<'_>], span: Span) {
-        let given = arguments.iter().filter(|argument| matches!(argument, CallArg::Pos(_))).count();
-        if given < arguments.len() {
-            return;
-        }
-        let Some((least, most)) = super::known::arguments(kind, name) else { return };
-        if (least..=most).contains(&given) {
-            return;
-        }
-        let takes = if least == most { least.to_string() } else { format!("{least} to {most}") };
-        let start = span.start_offset as usize;
-        self.found.problems.push(TextProblem {
-            span: start..(start + name.len()).min(span.end_offset as usize),
-            message: format!("the {kind} `{name}` takes {takes} arguments, and {given} are given"),
-            unknown: None,
-            help: "write the arguments in the brackets behind its name".into(),
-        });
-    }
-
-    fn known(&mut self, kind: &str, name: &str, span: Span, known: &'static [&'static str]) {
-        if known.contains(&name) {
-            return;
-        }
-        // The arguments of a filter are not what is wrong with it.
-        let start = span.start_offset as usize;
-        let help = match kind {
-            "function" => "write `{{ contact.first_name }}` for a field; functions are \
-                           `range`, `dict` and `namespace`"
-                .to_owned(),
-            _filter_or_test => {
-                let some: Vec<String> = known.iter().take(12).map(|k| format!("`{k}`")).collect();
-                format!("write another {kind}, such as {}", some.join(", "))
-            }
-        };
-        self.found.problems.push(TextProblem {
-            span: start..(start + name.len()).min(span.end_offset as usize),
-            message: format!("there is no {kind} `{name}`"),
-            unknown: Some((name.to_owned(), known)),
-            help,
-        });
-    }
-
-    fn mention(&mut self, chain: Chain<'_>, end: usize, place: Place, with_fallback: bool) {
+    pub(super) fn mention(
+        &mut self,
+        chain: Chain<'_>,
+        end: usize,
+        place: Place,
+        with_fallback: bool,
+    ) {
         let Chain { root, mut parts, start } = chain;
-        let mut root = root.to_owned();
-        let mut local = None;
-        match self.local(&root).cloned() {
+        let (mut root, mut local, mut direct) = (root.to_owned(), None, true);
+        match self.local(&root) {
             None => {}
-            Some(None) => return,
-            Some(Some((of, before))) => {
-                let name = std::mem::replace(&mut root, of);
+            Some(Local::Namespace | Local::Value(_)) => return,
+            Some(Local::Loop { .. }) => {
+                if place != Place::Asked && !with_fallback {
+                    self.part_of_loop(&parts, start..end);
+                }
+                return;
+            }
+            Some(Local::Alias(of, before)) => {
+                let name = std::mem::replace(&mut root, of.clone());
+                parts.splice(0..0, before.iter().cloned());
                 local = Some(name).filter(|name| self.ambiguous.contains(name));
-                parts.splice(0..0, before);
+                direct = false;
             }
         }
         let (span, guard) = (start..end, self.guard);
@@ -491,15 +355,25 @@ impl Reading {
                 span: span.clone(),
                 message: format!("a text names more than {MOST_MENTIONS} variables"),
                 unknown: None,
-                help: "shorten it, or part it among several templates".into(),
+                help: "shorten it, or split it over several templates".into(),
             });
         }
-        self.found.mentions.push(Mention { root, parts, span, place, guard, with_fallback, local });
+        self.found.mentions.push(Mention {
+            root,
+            parts,
+            span,
+            place,
+            guard,
+            with_fallback,
+            local,
+            direct,
+            used: None,
+        });
     }
 }
 
 /// The path that an expression spells, if it is one.
-fn chain<'t>(expression: &'t Expr<'_>) -> Option<Chain<'t>> {
+pub(super) fn chain<'t>(expression: &'t Expr<'_>) -> Option<Chain<'t>> {
     if let Expr::Var(variable) = expression {
         let start = variable.span().start_offset as usize;
         return Some(Chain { root: variable.id, parts: Vec::new(), start });
@@ -522,4 +396,16 @@ fn subscript(expression: &Expr<'_>) -> TextPart {
         (None, Some(index)) => TextPart::Index(index),
         (None, None) => TextPart::Computed,
     }
+}
+
+/// The last byte of an expression.
+pub(super) fn end_of(expression: &Expr<'_>) -> usize {
+    expression.span().end_offset as usize
+}
+
+/// Whether a value is made by `namespace(…)`.
+fn is_namespace(value: &Expr<'_>) -> bool {
+    let Expr::Call(call) = value else { return false };
+    let Expr::Var(function) = &call.expr else { return false };
+    function.id == "namespace"
 }
