@@ -50,6 +50,9 @@ pub(crate) async fn show<T: Serialize, F: Future<Output = Result<Vec<T>>>>(
         if !args.watch {
             return Ok(if rows.is_empty() { Ending::NothingMatched } else { Ending::Done });
         }
+        if out::is_unread() {
+            return Ok(Ending::Done);
+        }
         tokio::time::sleep(WATCH_EVERY).await;
     }
 }

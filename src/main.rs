@@ -24,7 +24,7 @@ use settings::Settings;
 /// Which database a command works on, and how it ends.
 const AFTER_HELP: &str = "\
 Commands work on the database of DATABASE_URL, else on that of the `salesos dev` that runs on \
-SALESOS_DATA_DIR (.salesos where nothing is said); .env.example lists all settings.
+SALESOS_DATA_DIR (.salesos by default); .env.example lists all settings.
 
 Exit status: 0 done, 1 failed or refused, 2 wrong usage, or a question without a terminal, 3 nothing matched. A plan ends with 0 where it \
 would change nothing, 1 where it is refused, 2 where it can be applied.";

@@ -79,7 +79,7 @@ fn buckets() -> Result<PrometheusBuilder> {
         .set_buckets_for_metric(Matcher::Suffix("_size".into()), &SIZES)?)
 }
 
-/// Tells the recorder the help of every metric.
+/// Registers the help of every metric with the recorder.
 fn describe() {
     for (kind, name, help) in METRICS_HELP {
         match kind {

@@ -1,8 +1,9 @@
 //! `Idempotency-Key`: a POST that is sent again does nothing again and gets the same answer.
 //!
-//! The answer is kept in the transaction of what it tells of, so that neither stands without the other. A refusal
-//! leaves nothing behind and keeps no answer: whoever mends the request may send it under the same key. A secret in an
-//! answer ([`ShowsSecret`]) is kept sealed.
+//! The answer is kept in the transaction of the change that it reports, so that there is never one without the other. A
+//! refusal leaves nothing behind and keeps no answer: the mended request may be sent under the same key. A secret in an
+//! answer ([`ShowsSecret`]) is kept sealed. Of a request, only a keyed fingerprint is kept: whoever reads the table can't try
+//! out passwords against it.
 //! After draft-ietf-httpapi-idempotency-key-header-07.
 
 use axum::Extension;
@@ -12,7 +13,7 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use crm::idempotency::{self, Answer, Claim, Claimed, SealedSecret};
 use crm::vault::Vault;
-use ring::digest;
+use ring::{digest, hmac};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
@@ -29,16 +30,34 @@ const ANSWER_BYTES: usize = 4 * 1024 * 1024;
 /// The headers that belong to an answer.
 const HEADERS: [HeaderName; 3] = [header::CONTENT_TYPE, header::LOCATION, header::ETAG];
 
-/// A request that goes on under its key.
+/// A request that is served under its key.
 #[derive(Clone)]
 pub(crate) struct Keyed {
     key: String,
     fingerprint: Vec<u8>,
+    /// Its fingerprints under earlier keys, and without one, as earlier versions kept it.
+    earlier: Vec<Vec<u8>>,
+}
+
+impl Keyed {
+    /// A request of this digest. The first of the keys makes its fingerprint; an answer that was kept under another is still
+    /// found, for the day for which it is kept.
+    fn new(key: String, keys: &[hmac::Key], digest: &[u8]) -> Self {
+        let keyed = |key: &hmac::Key| hmac::sign(key, digest).as_ref().to_vec();
+        let mut fingerprints = keys.iter().map(keyed).chain([digest.to_vec()]);
+        let fingerprint = fingerprints.next().unwrap_or_default();
+        Self { key, fingerprint, earlier: fingerprints.collect() }
+    }
+
+    fn claim<'a>(&'a self, actor: &'a str) -> Claim<'a> {
+        let Self { key, fingerprint, earlier } = self;
+        Claim { actor, key, fingerprint, earlier }
+    }
 }
 
 /// What becomes of a request with a key.
 pub(crate) enum Begun {
-    /// It goes on; its transaction lies in the caller's work.
+    /// It is served; its transaction is in the caller's work.
     Goes(Keyed),
     /// It was answered before.
     Answered(Response),
@@ -73,7 +92,7 @@ pub(crate) fn key(headers: &HeaderMap) -> Result<Option<String>, Problem> {
     Err(Problem::new(Kind::Malformed).detail(detail))
 }
 
-/// Claims a request's key again, for a handler that undid the transaction that held it. Gives the answer if the request
+/// Claims a request's key again, for a handler that undid the transaction that held it. Returns the answer if the request
 /// was sent twice and the other one was faster.
 pub(crate) async fn claim(
     tx: &mut PgConnection,
@@ -82,10 +101,11 @@ pub(crate) async fn claim(
     keyed: &Keyed,
 ) -> Result<Option<Response>, Problem> {
     let actor = asker.actor();
-    let claim = Claim { actor: &actor, key: &keyed.key, fingerprint: &keyed.fingerprint };
-    match idempotency::claim(tx, customer_of(asker)?, claim).await? {
+    match idempotency::claim(tx, customer_of(asker)?, keyed.claim(&actor)).await? {
         Claimed::New => Ok(None),
-        Claimed::Answered(answer) => replayed(answer, vault, &keyed.fingerprint).map(Some),
+        Claimed::Answered { answer, fingerprint } => {
+            replayed(answer, vault, &fingerprint).map(Some)
+        }
         Claimed::Running => {
             let detail = "the request of this key is still being answered; ask again in a moment";
             Err(Problem::new(Kind::StillRunning).detail(detail))
@@ -106,7 +126,7 @@ pub(crate) async fn begin(
     parts: &Parts,
     body: &Bytes,
 ) -> Result<Begun, Problem> {
-    let keyed = Keyed { fingerprint: fingerprint(parts, body), key };
+    let keyed = Keyed::new(key, &state.fingerprint_keys, &digest_of(parts, body));
     let mut tx = tenant::begin(&state.pool, asker).await?;
     let answered = claim(&mut tx, &state.vault, asker, &keyed).await?;
     Ok(answered.map_or(Begun::Goes(keyed), Begun::Answered))
@@ -142,9 +162,8 @@ pub(crate) async fn keep(
         secret,
     };
     let actor = asker.actor();
-    let claim = Claim { actor: &actor, key: &keyed.key, fingerprint: &keyed.fingerprint };
     let mut tx = tenant::begin(&state.pool, asker).await?;
-    idempotency::keep(&mut tx, customer_of(asker)?, claim, &answer).await?;
+    idempotency::keep(&mut tx, customer_of(asker)?, keyed.claim(&actor), &answer).await?;
     Ok(Response::from_parts(parts, Body::from(body)))
 }
 
@@ -154,8 +173,8 @@ fn customer_of(asker: &Asker) -> Result<Uuid, Problem> {
     asker.customer_id.ok_or_else(|| Problem::new(Kind::Malformed).detail(detail))
 }
 
-/// What makes two requests the same: method, path, query and body.
-fn fingerprint(parts: &Parts, body: &[u8]) -> Vec<u8> {
+/// A digest of what makes two requests the same: method, path, query and body.
+fn digest_of(parts: &Parts, body: &[u8]) -> Vec<u8> {
     let mut hash = digest::Context::new(&digest::SHA256);
     hash.update(parts.method.as_str().as_bytes());
     hash.update(b" ");
@@ -167,7 +186,7 @@ fn fingerprint(parts: &Parts, body: &[u8]) -> Vec<u8> {
 
 /// The request to which a sealed secret belongs; it opens with no other.
 fn record_of(fingerprint: &[u8]) -> Uuid {
-    Uuid::from_slice(&fingerprint[..16]).expect("a SHA-256 has 32 bytes")
+    Uuid::from_slice(&fingerprint[..16]).expect("a fingerprint has 32 bytes")
 }
 
 /// Parts a body from the secret that it shows.
@@ -216,4 +235,25 @@ fn replayed(answer: Answer, vault: &Vault, fingerprint: &[u8]) -> Result<Respons
     }
     headers.insert(REPLAYED, HeaderValue::from_static("true"));
     Ok(response)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(secret: &[u8]) -> hmac::Key {
+        hmac::Key::new(hmac::HMAC_SHA256, secret)
+    }
+
+    #[test]
+    fn a_fingerprint_is_keyed_and_known_again_after_a_change_of_keys_and_of_the_version() {
+        let digest = digest::digest(&digest::SHA256, b"POST /auth/password\n{}");
+        let digest = digest.as_ref();
+        let before = Keyed::new("k".into(), &[key(b"old")], digest);
+        assert_eq!(before.earlier, [digest], "an earlier version kept the digest itself");
+        assert_ne!(before.fingerprint, digest);
+        let after = Keyed::new("k".into(), &[key(b"new"), key(b"old")], digest);
+        assert_ne!(after.fingerprint, before.fingerprint);
+        assert_eq!(after.earlier, [before.fingerprint.as_slice(), digest]);
+    }
 }

@@ -121,6 +121,16 @@ pub(crate) fn address(field: &str, text: &str) -> Result<String, Problem> {
     crm::address::parse(text).map_err(|invalid| Problem::invalid(field, invalid.to_string()))
 }
 
+/// Refuses a body that names no records: neither by `ids` nor by a `filter`.
+pub(crate) fn names_nothing() -> Problem {
+    Problem::invalid("ids", "is missing; give `ids` or a `filter`")
+}
+
+/// Refuses a body that names records by `ids` and by a `filter`.
+pub(crate) fn names_twice() -> Problem {
+    Problem::invalid("ids", "give either `ids` or `filter`, not both")
+}
+
 /// What people call something: 1 to 200 characters, without blanks around them.
 pub(crate) fn name(text: &str) -> Result<String, Problem> {
     bounded("name", text, 200)?;

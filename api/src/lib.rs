@@ -1,4 +1,4 @@
-//! The HTTP surface, one folder per service: gateway, auth, crm, email, sequences, activities, ops. They stand in one
+//! The HTTP surface, one folder per service: gateway, auth, crm, email, sequences, activities, ops. They run in one
 //! process, or each in its own (`service`).
 //!
 //! Handlers begin and commit; rules and statements are the domain's. Whatever belongs to a customer is read
@@ -126,6 +126,8 @@ pub(crate) struct Held {
     pub(crate) document: String,
     /// Signs the cursors of listings.
     pub(crate) cursor_key: hmac::Key,
+    /// Key the fingerprints of requests with an `Idempotency-Key`, the newest first.
+    pub(crate) fingerprint_keys: Vec<hmac::Key>,
     pub(crate) vault: Vault,
     /// Whose turn it is to look ahead: that takes a core for a second.
     pub(crate) simulations: Semaphore,
@@ -173,6 +175,7 @@ fn state(services: Services, document: &Value, edge: gateway::Edge) -> State {
         doors: gateway::guard::Doors::of(document),
         document: document.to_string(),
         cursor_key: settings.keys.derived("cursors of listings"),
+        fingerprint_keys: settings.keys.all_derived("fingerprints of requests"),
         tokens,
         passwords: auth::password::Passwords::default(),
         tries: auth::tries::Tries::default(),

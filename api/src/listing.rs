@@ -25,7 +25,7 @@ pub(crate) struct ListingParams {
     /// `eq ne in gt gte lt lte contains starts has empty`.
     #[param(style = DeepObject, explode, value_type = Option<Object>)]
     filter: Option<BTreeMap<String, BTreeMap<String, String>>>,
-    /// A field, with `-` before it for the greatest first.
+    /// A field, with `-` before it for the greatest first; `-created_at` by default.
     #[param(example = "-created_at")]
     sort: Option<String>,
     limit: Option<u32>,

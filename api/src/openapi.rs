@@ -16,7 +16,7 @@ Sequences, contacts and what the system does for them.
 - **Ids** are TypeIDs such as `con_01j…`; instants are RFC 3339 in UTC; zones are IANA names.
 - **Errors** are `application/problem+json` (RFC 9457) with a stable `type`, one entry of `errors` for each thing \
 that is wrong, and the `request_id`, which is also in `X-Request-Id`.
-- **Listings** take `limit` (1 to 200, 50 where nothing is said) and `cursor`: the `next_cursor` of the page before.
+- **Listings** take `limit` (1 to 200, 50 by default) and `cursor`: the `next_cursor` of the page before.
 - **`Idempotency-Key`** on a POST: the same key with the same request gets the same answer for 24 hours and does \
 nothing twice; with another request 422, while the first is still being answered 409. A refusal keeps no answer.
 - **`ETag`** stands on what can be changed by several people; a PATCH sends it back as `If-Match`: 412 where it was \

@@ -50,7 +50,7 @@ impl<T> Page<T> {
     }
 }
 
-/// Which page of a listing, where nothing else is asked.
+/// Which page of a listing that takes nothing else.
 #[derive(Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]

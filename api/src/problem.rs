@@ -68,7 +68,7 @@ pub enum Kind {
     Internal,
     /// It took too long, or the database does not answer; worth trying again.
     Unavailable,
-    /// It needs a mail, and whoever runs the server has set no way for one.
+    /// It needs a mail, and the server has no way to send one.
     NoMailServer,
     /// A service behind the gateway answered what can't be read.
     BadGateway,

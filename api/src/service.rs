@@ -54,7 +54,7 @@ impl Service {
         }
     }
 
-    /// The port on which it listens where nothing else is said.
+    /// The port on which it listens by default.
     pub fn port(self) -> u16 {
         match self {
             Self::Auth => 3001,

@@ -5,6 +5,7 @@ use std::ops::Deref;
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use crm::bulk_change::Reach;
+use crm::orderer::Orderer;
 use crm::user::Role;
 use engine::id;
 use sqlx::{PgConnection, Postgres, Transaction};
@@ -94,6 +95,15 @@ impl Asker {
         }
     }
 
+    /// Who orders work that runs in the background.
+    pub(crate) fn orderer(&self) -> Orderer {
+        match &self.principal {
+            Principal::User(user) => Orderer::User(user.user_id),
+            Principal::Key { key_id, .. } => Orderer::Key(*key_id),
+            Principal::Operator { operator_id, .. } => Orderer::Operator(*operator_id),
+        }
+    }
+
     /// The user, for what only a user has, such as a password.
     pub(crate) fn user(&self) -> Result<LoggedIn, Problem> {
         match &self.principal {
@@ -126,8 +136,8 @@ impl Asker {
         Err(Problem::new(Kind::Forbidden).detail(format!("{what} lacks `{}`", permission.word)))
     }
 
-    /// What the database is told: the trace, and for row-level security the customer, and for whom only some rows are
-    /// theirs.
+    /// The settings of the transaction: the trace, and for row-level security the customer, and who asks if they reach only
+    /// some of its rows.
     fn settings(&self) -> String {
         let mut text = self.trace.as_ref().map(Trace::setting).unwrap_or_default();
         let Some(customer_id) = self.customer_id else { return text };

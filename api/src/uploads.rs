@@ -21,14 +21,14 @@ const NEXT_PART: Duration = Duration::from_secs(30);
 const GRACE: Duration = Duration::from_secs(30);
 /// The least pace of a file after that, in bytes a second: a place is not held by drops.
 const LEAST_PACE: f64 = 8.0 * 1024.0;
-/// When it is worth asking again where there is no place.
+/// When to ask again if there is no place.
 const ASK_AGAIN: Duration = Duration::from_secs(10);
 
 /// Who sends files at the moment.
 #[derive(Clone, Default)]
 pub(crate) struct Uploads(Arc<Mutex<HashMap<Uuid, usize>>>);
 
-/// A place for one file, until it is let go.
+/// A place for one file, until it is dropped.
 pub(crate) struct Upload {
     uploads: Uploads,
     customer_id: Uuid,
@@ -75,7 +75,7 @@ impl Drop for Upload {
     }
 }
 
-/// Reads a body; `None` if it is larger, of which no more is read.
+/// Reads a body; `None` if it is larger, and the rest is not read.
 pub(crate) async fn read(body: Body, most: usize) -> Result<Option<Bytes>, Problem> {
     read_within(body, most, NEXT_PART).await
 }

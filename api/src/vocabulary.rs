@@ -4,9 +4,10 @@
 use crm::activity::Kind;
 use crm::contact::ZoneSource;
 use crm::custom_field::Entity;
+use crm::filter::SortField;
 use crm::task::Priority;
 use crm::user::Role;
-use crm::{bulk_change, contact, import, merge, opportunity, sequence, task, webhook};
+use crm::{account, bulk_change, contact, import, merge, opportunity, sequence, task, webhook};
 use engine::change::Way;
 use engine::operation::OPEN_STATES;
 use engine::schedule::{CatchUp, Overlap};
@@ -20,6 +21,11 @@ pub(crate) const DRY_RUN: &str = "dry_run";
 
 fn of(words: &[&str]) -> Vec<String> {
     words.iter().map(|word| (*word).to_owned()).collect()
+}
+
+/// The orders of a listing: by each field, and by each with `-` before it.
+fn orders(fields: &[SortField]) -> Vec<String> {
+    fields.iter().flat_map(|field| [field.name.to_owned(), format!("-{}", field.name)]).collect()
 }
 
 /// The properties, as `Schema.property`, with their words.
@@ -66,10 +72,14 @@ fn properties() -> Vec<(&'static str, Vec<String>)> {
 /// The parameters, as `path?name`, with their words.
 fn parameters() -> Vec<(&'static str, Vec<String>)> {
     vec![
+        ("/api/v1/accounts?sort", orders(account::SORTS)),
         ("/api/v1/activities?kind", of(&Kind::ALL.map(Kind::word))),
         ("/api/v1/activities/tasks?status", of(task::STATUSES)),
+        ("/api/v1/contacts?sort", orders(contact::SORTS)),
         ("/api/v1/contacts?status", of(contact::STATUSES)),
+        ("/api/v1/contacts/export.csv?sort", orders(contact::SORTS)),
         ("/api/v1/enrollments?state", of(&run::STATES)),
+        ("/api/v1/opportunities?sort", orders(opportunity::SORTS)),
         ("/api/v1/ops/jobs?state", of(&ops::STATES)),
     ]
 }

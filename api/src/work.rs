@@ -18,7 +18,7 @@ impl Work {
         self.lying(Option::take)
     }
 
-    /// Undoes the transaction if one lies here, for who waits long before anything is written.
+    /// Undoes the transaction, if there is one, for a handler that waits long before it writes.
     pub(crate) async fn undo(&self) -> Result<(), sqlx::Error> {
         match self.take() {
             Some(tx) => tx.rollback().await,

@@ -32,11 +32,19 @@ use sqlx::postgres::PgPoolOptions;
 use sqlx::{AssertSqlSafe, PgPool};
 use tower::ServiceExt;
 
+/// The secret that signs tokens in these tests.
+const SECRET: &str = "a secret of the tests, long enough";
+
 async fn door(database: &database::TestDatabase) -> (Router, PgPool) {
+    door_with(database, &[SECRET]).await
+}
+
+/// A door with these secrets for tokens, the newest first.
+async fn door_with(database: &database::TestDatabase, secrets: &[&str]) -> (Router, PgPool) {
     let options = database.options.clone().options([("role", "salesos_api")]);
     let pool = PgPoolOptions::new().max_connections(4).connect_with(options).await.unwrap();
     let settings = Settings {
-        keys: Arc::new(TokenKeys::secrets(&["a secret of the tests, long enough"]).unwrap()),
+        keys: Arc::new(TokenKeys::secrets(secrets).unwrap()),
         access_seconds: 900,
         refresh_seconds: 3_600,
         sender: Sender::DefaultOrMock,

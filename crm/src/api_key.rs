@@ -146,6 +146,42 @@ pub async fn find(db: impl PgExecutor<'_>, hash: &[u8]) -> Result<Option<Known>,
     .await
 }
 
+/// Whether a key may still be used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Validity {
+    /// It may.
+    Valid,
+    /// Somebody revoked it.
+    Revoked,
+    /// Its time is over.
+    Expired,
+}
+
+/// Whether a customer's key is still valid; `None` if there is none.
+///
+/// # Errors
+/// Returns what the statement returned.
+pub async fn validity(
+    db: impl PgExecutor<'_>,
+    customer_id: Uuid,
+    id: Uuid,
+) -> Result<Option<Validity>, sqlx::Error> {
+    let found = sqlx::query!(
+        r#"select revoked_at is not null as "revoked!",
+             coalesce(expires_at <= clock_timestamp(), false) as "expired!"
+           from api_keys where customer_id = $1 and id = $2"#,
+        customer_id,
+        id,
+    )
+    .fetch_optional(db)
+    .await?;
+    Ok(found.map(|found| match (found.revoked, found.expired) {
+        (true, _) => Validity::Revoked,
+        (false, true) => Validity::Expired,
+        (false, false) => Validity::Valid,
+    }))
+}
+
 /// Notes that a key is used.
 ///
 /// # Errors

@@ -1,5 +1,5 @@
 //! The same change to many records: those that a filter matches. Owns `bulk_changes`. A page of records and how far the
-//! change is are written in one transaction, so that it goes on where it stood, whatever stops it.
+//! change is are written in one transaction, so that it continues where it was, whatever stops it.
 
 use chrono::{DateTime, Utc};
 use engine::clock;
@@ -13,7 +13,9 @@ use crate::contact::Changing;
 use crate::custom_field::{self, Entity};
 use crate::filter::{self, Checked, Field, Filter};
 use crate::opportunity::OpportunityError;
+use crate::orderer::{self, Orderer};
 use crate::reach::Refusal;
+use crate::user::Role;
 use crate::{account, contact, opportunity};
 
 /// How many records one transaction changes.
@@ -46,7 +48,7 @@ impl Wanted {
     }
 }
 
-/// For whom it goes, where that is one who does not reach all records.
+/// Whose records somebody reaches who does not reach all of the customer's.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Reach {
     /// The user.
@@ -64,7 +66,7 @@ pub struct NewBulkChange<'a> {
     pub wanted: &'a Wanted,
     /// Who does it.
     pub actor: &'a str,
-    /// For whom it goes.
+    /// Their reach, if they do not reach all records.
     pub reach: Option<&'a Reach>,
     /// How many matched when it was ordered.
     pub total: i64,
@@ -94,7 +96,7 @@ pub struct BulkChange {
     pub error: Option<String>,
     /// When it was ordered.
     pub created_at: DateTime<Utc>,
-    /// When it last went on.
+    /// When it last continued.
     pub updated_at: DateTime<Utc>,
     /// When it ended.
     pub ended_at: Option<DateTime<Utc>>,
@@ -254,8 +256,32 @@ pub async fn stop(db: impl PgExecutor<'_>, customer_id: Uuid, id: Uuid) -> Resul
     Ok(())
 }
 
-/// Changes the next page of records in the caller's transaction, with the rights of who ordered it; whether more are
-/// left.
+/// Stops bulk changes whose runs have ended; each has its reason.
+///
+/// # Errors
+/// Returns what the statement returned.
+pub(crate) async fn give_up(
+    db: impl PgExecutor<'_>,
+    customer_id: Uuid,
+    ids: &[Uuid],
+    reasons: &[String],
+) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "update bulk_changes b set status = 'stopped', error = coalesce(b.error, e.reason), ended_at = engine.now(),
+           updated_at = engine.now()
+         from unnest($2::uuid[], $3::text[]) as e(id, reason)
+         where b.customer_id = $1 and b.id = e.id and b.ended_at is null",
+        customer_id,
+        ids,
+        reasons,
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// Changes the next page of records in the caller's transaction, with the rights that whoever ordered it has now; returns
+/// whether more are left.
 ///
 /// # Errors
 /// What the statements returned; the caller rolls back, and nothing of the page is changed.
@@ -266,7 +292,7 @@ pub async fn advance(
 ) -> Result<bool, sqlx::Error> {
     let found = sqlx::query!(
         r#"select filter as "filter: Json<Filter>", wanted as "wanted: Json<Wanted>", before_at, after_id,
-             reach as "reach: Json<Reach>"
+             actor, reach as "reach: Json<Reach>"
            from bulk_changes where customer_id = $1 and id = $2 and ended_at is null for update"#,
         customer_id,
         id,
@@ -274,13 +300,20 @@ pub async fn advance(
     .fetch_optional(&mut *tx)
     .await?;
     let Some(found) = found else { return Ok(false) };
-    let reach = found.reach.as_ref().map(|reach| &reach.0);
-    let _to_the_end = act_as(&mut *tx, customer_id, reach).await?;
+    let reach = match Orderer::of(&found.actor) {
+        None => found.reach.map(|reach| reach.0),
+        // Whoever ordered it may have lost rights since.
+        Some(by) => match orderer::reach_now(&mut *tx, customer_id, by, Role::Rep).await? {
+            Ok(reach) => reach,
+            Err(reason) => return fail(tx, customer_id, id, &reason).await,
+        },
+    };
+    let _to_the_end = orderer::act_as(&mut *tx, customer_id, reach.as_ref()).await?;
     let wanted = found.wanted.0;
     let entity = wanted.entity();
     let custom = custom_field::of(&mut *tx, customer_id, entity).await?;
     let Ok(checked) = Checked::read(&found.filter.0, table(entity).2, &custom) else {
-        return fail(tx, customer_id, id, "a field that the filter asks is no more").await;
+        return fail(tx, customer_id, id, "a field of the filter no longer exists").await;
     };
     let from = (found.after_id, Some(found.before_at));
     let ids = page(&mut *tx, customer_id, entity, &checked, from, PAGE).await?;
@@ -306,46 +339,6 @@ pub async fn advance(
     .execute(tx)
     .await?;
     Ok(is_left)
-}
-
-/// The role of a transaction before it acted for somebody.
-pub(crate) struct RoleBefore(String);
-
-/// Continues as the API's role does, under row-level security; gives the role before.
-pub(crate) async fn act_as(
-    tx: &mut PgConnection,
-    customer_id: Uuid,
-    reach: Option<&Reach>,
-) -> Result<RoleBefore, sqlx::Error> {
-    let text = |id: Option<Uuid>| id.map(|id| id.to_string()).unwrap_or_default();
-    let role = sqlx::query_scalar!(r#"select current_setting('role') as "role!""#)
-        .fetch_one(&mut *tx)
-        .await?;
-    sqlx::query!(
-        "select set_config('role', 'salesos_api', true) as role, set_config('app.customer_id', $1, true) as customer,
-           set_config('app.user_id', $2, true) as person, set_config('app.team_id', $3, true) as team",
-        customer_id.to_string(),
-        text(reach.map(|reach| reach.user_id)),
-        text(reach.and_then(|reach| reach.team_id)),
-    )
-    .fetch_one(tx)
-    .await?;
-    Ok(RoleBefore(role))
-}
-
-/// Continues as before, for nobody in particular.
-pub(crate) async fn act_as_before(
-    tx: &mut PgConnection,
-    RoleBefore(role): RoleBefore,
-) -> Result<(), sqlx::Error> {
-    sqlx::query!(
-        "select set_config('role', $1, true) as role, set_config('app.customer_id', '', true) as customer,
-           set_config('app.user_id', '', true) as person, set_config('app.team_id', '', true) as team",
-        role,
-    )
-    .fetch_one(tx)
-    .await?;
-    Ok(())
 }
 
 async fn fail(

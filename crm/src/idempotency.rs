@@ -17,8 +17,17 @@ pub struct Claim<'a> {
     pub actor: &'a str,
     /// The key.
     pub key: &'a str,
-    /// SHA-256 of what is asked.
+    /// The fingerprint of what is asked.
     pub fingerprint: &'a [u8],
+    /// The fingerprints that the same request has under earlier keys and in earlier versions.
+    pub earlier: &'a [Vec<u8>],
+}
+
+impl Claim<'_> {
+    /// Whether a fingerprint that was kept is of the same request.
+    fn is_of(&self, kept: &[u8]) -> bool {
+        self.fingerprint == kept || self.earlier.iter().any(|earlier| earlier == kept)
+    }
 }
 
 /// What a key says of its request.
@@ -27,7 +36,12 @@ pub enum Claimed {
     /// Nobody had it; it is this request's until its transaction ends.
     New,
     /// It was answered.
-    Answered(Answer),
+    Answered {
+        /// What was answered.
+        answer: Answer,
+        /// The fingerprint under which the answer was kept.
+        fingerprint: Vec<u8>,
+    },
     /// Another transaction works on it.
     Running,
     /// It was another request's.
@@ -67,7 +81,7 @@ pub async fn claim(
     customer_id: Uuid,
     claim: Claim<'_>,
 ) -> Result<Claimed, sqlx::Error> {
-    let Claim { actor, key, fingerprint } = claim;
+    let Claim { actor, key, .. } = claim;
     let ours = sqlx::query_scalar!(
         r#"select pg_try_advisory_xact_lock(hashtextextended(concat_ws(' ', $1::uuid, $2::text, $3::text), 0)) as "ours!""#,
         customer_id,
@@ -92,14 +106,20 @@ pub async fn claim(
     .await?;
     Ok(match kept {
         None => Claimed::New,
-        Some(kept) if kept.fingerprint != fingerprint => Claimed::OtherRequest,
+        Some(kept) if !claim.is_of(&kept.fingerprint) => Claimed::OtherRequest,
         Some(kept) if kept.status == GONE => Claimed::Erased,
-        Some(kept) => Claimed::Answered(Answer {
-            status: kept.status,
-            headers: kept.headers.0,
-            body: kept.body,
-            secret: kept.secret_at.zip(kept.secret).map(|(at, sealed)| SealedSecret { at, sealed }),
-        }),
+        Some(kept) => Claimed::Answered {
+            answer: Answer {
+                status: kept.status,
+                headers: kept.headers.0,
+                body: kept.body,
+                secret: kept
+                    .secret_at
+                    .zip(kept.secret)
+                    .map(|(at, sealed)| SealedSecret { at, sealed }),
+            },
+            fingerprint: kept.fingerprint,
+        },
     })
 }
 

@@ -10,14 +10,18 @@ use serde_json::json;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
+use crate::address;
 use crate::consumer;
 use crate::contact;
 use crate::event::email::{self as event, Bounce, Heard};
-use crate::suppression::{self, Reason};
+use crate::suppression::{self, NewSuppression, Reason, What};
 use crate::unsubscription;
 
 /// Names the consumer under which inbound causes are applied once.
 const CONSUMER: &str = "inbound";
+
+/// The actor of a bounce that an operator signals by a command.
+const BY_COMMAND: &str = "cli";
 
 /// What came in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -108,8 +112,8 @@ pub async fn apply(
     Ok(Applied::Now)
 }
 
-/// Marks a contact as bounced and suppresses its address, for an operator who knows of it and signals [`BOUNCED`]. An id
-/// that is no contact's changes nothing.
+/// Marks a contact as bounced and suppresses its address, for an operator who knows of it and signals [`BOUNCED`] by a
+/// command. An id that is no contact's changes nothing.
 ///
 /// # Errors
 /// What the statements returned.
@@ -122,7 +126,9 @@ pub async fn mark_bounced(
     let Some(contact) = contact::find(&mut *tx, customer_id, contact_id).await? else {
         return Ok(());
     };
-    suppression::add(tx, customer_id, &contact.email, Reason::Bounced).await
+    let what = What::Email(address::stored(&contact.email));
+    let entry = NewSuppression { what, reason: Reason::Bounced };
+    suppression::add_all(tx, customer_id, &[entry], BY_COMMAND).await.map(drop)
 }
 
 async fn find(

@@ -27,6 +27,7 @@ pub mod merge;
 pub mod message;
 pub mod operator;
 pub mod opportunity;
+pub mod orderer;
 pub mod own_run;
 pub mod password_link;
 pub mod pipeline;

@@ -90,6 +90,19 @@ pub async fn deactivate(db: impl PgExecutor<'_>, email: &str) -> Result<bool, sq
     Ok(gone > 0)
 }
 
+/// Whether an operator may still log in.
+///
+/// # Errors
+/// Returns what the statement returned.
+pub async fn is_active(db: impl PgExecutor<'_>, id: Uuid) -> Result<bool, sqlx::Error> {
+    sqlx::query_scalar!(
+        r#"select exists (select from operators where id = $1 and active) as "active!""#,
+        id,
+    )
+    .fetch_one(db)
+    .await
+}
+
 /// Gives operators whose address has a domain that is spelled in its script the spelling of addresses as they are stored.
 /// One whose address another has in that spelling keeps their own.
 ///

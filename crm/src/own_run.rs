@@ -1,12 +1,14 @@
 //! Runs of workflows of our own, which no customer wrote: they survive crashes, are tried again, and show with the other
-//! jobs.
+//! jobs. Such a run has the id of the record whose work it does: a delivery, an import, a bulk change.
 
 use engine::definition::{self, Format};
 use engine::definition_store::{self, Definitions};
-use engine::run::{self, NewRun, Priority, StartError};
+use engine::run::{self, NewRun, Priority, StartError, State};
 use serde_json::{Value, json};
 use sqlx::PgConnection;
 use uuid::Uuid;
+
+use crate::{bulk_change, import, webhook};
 
 /// A run to start.
 #[derive(Debug, Clone, Copy)]
@@ -71,4 +73,34 @@ pub async fn start(
         StartError::Database(error) => OwnRunError::Database(error),
         StartError::UnknownDefinition => OwnRunError::Broken(error.to_string()),
     })
+}
+
+/// Ends the records whose runs a person has ended, as nothing works on them any more. Records that have ended stay as they
+/// are, and runs of other workflows have none.
+///
+/// # Errors
+/// Returns what the statements returned.
+pub(crate) async fn end_records(
+    tx: &mut PgConnection,
+    customer_id: Uuid,
+    runs: &[(Uuid, State)],
+) -> Result<(), sqlx::Error> {
+    let ended = runs.iter().filter_map(|(run_id, state)| Some((*run_id, reason(*state)?)));
+    let (ids, reasons): (Vec<Uuid>, Vec<String>) = ended.unzip();
+    if ids.is_empty() {
+        return Ok(());
+    }
+    webhook::give_up(&mut *tx, customer_id, &ids, &reasons).await?;
+    import::give_up(&mut *tx, customer_id, &ids, &reasons).await?;
+    bulk_change::give_up(tx, customer_id, &ids, &reasons).await
+}
+
+/// Why a record ends with its run; `None` while that is open.
+fn reason(state: State) -> Option<String> {
+    match state {
+        State::Live | State::Paused | State::Held => None,
+        State::Cancelled => Some("its job was cancelled".into()),
+        State::Completed => Some("its job was skipped".into()),
+        State::Exited => Some("its job was undone".into()),
+    }
 }

@@ -15,7 +15,7 @@ use crate::address;
 /// The most entries that are added at once.
 pub const MOST: usize = 1_000;
 
-/// The actor of what came in by mail: a bounce, an unsubscription by the recipient.
+/// The actor of inbound mail: a bounce, an unsubscription by the recipient.
 const INBOUND: &str = "inbound";
 
 /// Why an address gets no mail.
@@ -89,7 +89,7 @@ pub struct Suppression {
     pub domain: Option<String>,
     /// Why.
     pub reason: Reason,
-    /// Who added it; unknown for old ones.
+    /// Who added it: `user:usr_…`, `key:key_…`, `cli`, `import` or `inbound`; unknown for old ones.
     pub actor: Option<String>,
     /// When it was added.
     pub created_at: DateTime<Utc>,
@@ -113,7 +113,7 @@ impl Row {
     }
 }
 
-/// A domain as it is compared: in lower case, without the `@` that may stand before it. `None` if no address could have
+/// A domain as it is compared: in lower case, without the `@` that may precede it. `None` if no address could have
 /// it.
 pub fn domain(text: &str) -> Option<String> {
     let text = text.trim();
@@ -123,7 +123,7 @@ pub fn domain(text: &str) -> Option<String> {
     address.strip_prefix("a@").map(str::to_lowercase)
 }
 
-/// Suppresses an address for what came in by mail; the first reason stays.
+/// Suppresses an address because of inbound mail; the first reason stays.
 ///
 /// # Errors
 /// What the statement returned.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use engine::fact::{FactWriter, FactWriters, RUN_CHANGED, RUN_FORGOTTEN, RunFact};
+use engine::run::State;
 use engine::topic::schema_name;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
@@ -22,6 +23,7 @@ use crate::engagement::{self, NewFact};
 use crate::enrollment::{self, Told, What};
 use crate::event::enrollment::{self as event, Publishing};
 use crate::message::{self, Accepted, End, Failed, Intended, Intent, Sent};
+use crate::own_run;
 use crate::password_link::{self, MailedLink};
 use crate::task::{self, NewTask, Priority};
 use crate::webhook::{self, Answered};
@@ -297,6 +299,7 @@ async fn tell(tx: &mut PgConnection, told: Vec<(Uuid, Told)>) -> Result<(), sqlx
 async fn changed(tx: &mut PgConnection, facts: &[RunFact]) -> Result<(), sqlx::Error> {
     let mut told = Vec::new();
     let mut failed = Vec::new();
+    end_records(&mut *tx, facts).await?;
     for fact in facts {
         let topic = match fact.data.get("change").and_then(Value::as_str) {
             Some("step_completed") => &event::STEP_COMPLETED,
@@ -322,6 +325,24 @@ async fn changed(tx: &mut PgConnection, facts: &[RunFact]) -> Result<(), sqlx::E
     }
     tell(tx, told).await?;
     message::mark_failed(tx, &failed).await
+}
+
+/// Ends the records of runs that a person ended. Those that ended by themselves have said what became of their record.
+async fn end_records(tx: &mut PgConnection, facts: &[RunFact]) -> Result<(), sqlx::Error> {
+    let mut ended: BTreeMap<Uuid, Vec<(Uuid, State)>> = BTreeMap::new();
+    for fact in facts.iter().filter(|fact| fact.data.get("actor").is_some()) {
+        let state = match fact.data.get("change").and_then(Value::as_str) {
+            Some("completed") => State::Completed,
+            Some("exited") => State::Exited,
+            Some("cancelled") => State::Cancelled,
+            Some(_) | None => continue,
+        };
+        ended.entry(fact.customer_id).or_default().push((fact.run_id, state));
+    }
+    for (customer_id, runs) in ended {
+        own_run::end_records(&mut *tx, customer_id, &runs).await?;
+    }
+    Ok(())
 }
 
 /// The send of a step that failed, or at which its run ended; where there is none, nothing is written.

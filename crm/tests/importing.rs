@@ -161,3 +161,18 @@ async fn an_erased_person_stays_suppressed_in_whichever_spelling_their_domain_co
     assert_eq!(refused[0].reason, RefusalReason::Suppressed);
     world.database.drop().await;
 }
+
+#[tokio::test]
+async fn an_export_with_a_title_and_linked_addresses_becomes_contacts_with_codes_of_countries() {
+    let world = world("").await;
+    let csv = "Contacts export 2026,,\n\nName,Email,Country\n\
+               Ada Lovelace,ada@b.example - ada@b.example,Germany\n\
+               Bo Moe,mailto:bo@b.example,Deutschland\n\
+               Cy Lee,cy@b.example - di@b.example,DE\n";
+    let told = bring(&world, csv).await;
+    assert_eq!((told.counts.rows, told.counts.created, told.counts.invalid_email), (3, 2, 1));
+    let of = "select count(*) from contacts where customer_id = $1 and country = 'DE'
+      and time_zone = 'Europe/Berlin' and (email, last_name) in (('ada@b.example', 'Lovelace'), ('bo@b.example', 'Moe'))";
+    assert_eq!(world.count(of).await, 2);
+    world.database.drop().await;
+}

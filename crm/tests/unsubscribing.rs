@@ -160,6 +160,7 @@ async fn a_bounce_that_an_operator_knows_of_keeps_the_contact_out_of_every_seque
     tx.commit().await.unwrap();
     assert_eq!(refused(&world, ada).await.as_deref(), Some("Bounced"));
     let found = suppression::of_address(world.pool(), world.customer_id, "ADA@x.example").await;
-    assert_eq!(found.unwrap().pop().unwrap().reason, Reason::Bounced);
+    let found = found.unwrap().pop().unwrap();
+    assert_eq!((found.reason, found.actor.as_deref()), (Reason::Bounced, Some("cli")));
     world.database.drop().await;
 }

@@ -1,4 +1,4 @@
-//! Why a run has not gone on yet: what it waits for, until when, and what would change it.
+//! Why a run has not continued yet: what it waits for, until when, and what would change it.
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
@@ -9,8 +9,9 @@ use crate::decision::Resumed;
 use crate::definition::Definition;
 use crate::definition_store::{Definitions, LoadError};
 use crate::limit::Line;
-use crate::run::{self, RunRow};
-use crate::timing::{Closed, Closure, DaysOff, Window, Zone};
+use crate::run::{self, Prospect, RunRow};
+use crate::step::Reference;
+use crate::timing::{Closed, Closure, DaysOff, Delay, Opening, Window, Zone};
 use crate::worker::{self, Alive};
 use crate::{clock, id, limit};
 
@@ -145,12 +146,14 @@ pub async fn explain_in(
     // A person moves it, no instant does.
     let rests = matches!(run.state.as_str(), "paused" | "held");
     let next_eligible_at = opens_at.or(run.next_at).filter(|_| !rests);
-    let resumed = match run.state.as_str() {
-        "paused" => run::would_resume(&mut *db, definitions, run.run_id).await?,
+    let resume = match run.state.as_str() {
+        "paused" => {
+            let prospect = run::would_resume(&mut *db, definitions, run.run_id).await?;
+            Some(continues(run, prospect, &definition, now))
+        }
         _other => None,
     };
-    let mut would_change =
-        would_change(run, resumed.as_ref(), wait.as_deref(), &definition.exit_on);
+    let mut would_change = would_change(run, resume, wait.as_deref(), &definition.exit_on);
     if let Some(lacking) = lacking {
         would_change.insert(0, "a worker starts: it takes the step once that is due".into());
         // That a free worker takes it, or that one runs it, is what it would say.
@@ -218,7 +221,7 @@ fn lacking(run: &RunRow, queue: &str, alive: &Alive) -> Option<Binding> {
     })
 }
 
-/// The line of a limit in which it stands.
+/// The line of a limit in which it waits.
 fn in_line(line: Line) -> Binding {
     let name = if line.name.is_empty() { String::new() } else { format!(" of {}", line.name) };
     let ahead = match line.ahead {
@@ -253,14 +256,14 @@ fn standing(run: &RunRow, wait: Option<&str>, now: DateTime<Utc>) -> Binding {
             if run.next_at.is_some_and(|at| at <= now) { open(waits) } else { waits }
         }
         "paused" => bound(Rule::Person, "a person paused it".into()),
-        "held" => bound(Rule::Person, format!("it can't go on by itself: {reason}")),
+        "held" => bound(Rule::Person, format!("it can't continue by itself: {reason}")),
         ended => bound(Rule::End, format!("it is {ended}: {reason}")),
     }
 }
 
 fn would_change(
     run: &RunRow,
-    resumed: Option<&Resumed>,
+    resume: Option<String>,
     wait: Option<&str>,
     exits: &[String],
 ) -> Vec<String> {
@@ -268,30 +271,79 @@ fn would_change(
         return Vec::new();
     }
     let mut changes = Vec::new();
-    match run.state.as_str() {
-        "paused" => changes.push(format!("resume: {}", continues(run, resumed))),
-        "held" => changes.push("retry: the step is tried again".into()),
-        _live => {}
+    changes.extend(resume.map(|resume| format!("resume: {resume}")));
+    if run.state == "held" {
+        changes.push("retry: the step is tried again".into());
     }
     if let Some(signal) = wait {
-        changes.push(format!("{signal}: it goes on"));
+        changes.push(format!("{signal}: it continues"));
     }
     let ends = exits.iter().filter(|exit| wait != Some(exit.as_str()));
     changes.extend(ends.map(|exit| format!("{exit}: it ends")));
     changes
 }
 
+const AT_ONCE: &str = "it continues at once";
+
 /// What a paused run does once it is resumed.
-fn continues(run: &RunRow, resumed: Option<&Resumed>) -> String {
-    let local = |at: &DateTime<Utc>| {
-        Zone::parse(&run.zone).map_or_else(|_| at.to_rfc3339(), |zone| zone.local(*at))
-    };
-    match resumed {
-        Some(Resumed::Waits { until, .. }) => format!("it continues {}", local(until)),
-        Some(Resumed::Passed { until }) => {
-            format!("it continues at once, as {} has passed", local(until))
+fn continues(
+    run: &RunRow,
+    prospect: Option<Prospect>,
+    definition: &Definition,
+    now: DateTime<Utc>,
+) -> String {
+    let zone = Zone::parse(&run.zone).ok();
+    let local =
+        |at: DateTime<Utc>| zone.as_ref().map_or_else(|| at.to_rfc3339(), |zone| zone.local(at));
+    match prospect {
+        Some(Prospect::Goes(Resumed::Waits { until, .. })) => {
+            format!("it continues {}", local(until))
         }
-        Some(Resumed::Anew { path }) => format!("it waits until the date that `{path}` then holds"),
-        Some(Resumed::Now) | None => "it continues at once".into(),
+        Some(Prospect::Goes(Resumed::Passed { until })) => {
+            format!("{AT_ONCE}, as {} has passed", local(until))
+        }
+        Some(Prospect::Goes(Resumed::Anew { path })) => {
+            format!("it waits until the date that `{path}` then holds")
+        }
+        Some(Prospect::Listens(signal)) => format!("it waits for {signal}"),
+        Some(Prospect::Enters) => match (definition.index_of(&run.step), &zone) {
+            (Some(step), Some(zone)) => enters(definition, step, zone, now),
+            (_, _) => AT_ONCE.into(),
+        },
+        Some(Prospect::Goes(Resumed::Now)) | None => AT_ONCE.into(),
     }
+}
+
+/// What a run does that enters a step now, as far as that is known without its subject.
+fn enters(definition: &Definition, index: usize, zone: &Zone, now: DateTime<Utc>) -> String {
+    let step = &definition.steps[index];
+    let window = definition.timing.window.as_ref();
+    let opening = window.filter(|_| step.windowed).map(|window| window.opens_at(now, zone));
+    if let Some(Opening::Opens { at, .. }) = opening {
+        let else_at_once =
+            if step.when.is_some() { ", or at once if its step is skipped" } else { "" };
+        return format!("it continues {}{else_at_once}", zone.local(at));
+    }
+    let signal = step.step.references().into_iter().find_map(|reference| match reference {
+        Reference::Signal { name, .. } if step.step.waits() => Some(name),
+        Reference::Signal { .. }
+        | Reference::Target { .. }
+        | Reference::Step { .. }
+        | Reference::Condition { .. }
+        | Reference::Template { .. }
+        | Reference::DateField { .. } => None,
+    });
+    let until = match step.step.delay() {
+        Some(Delay::Date { path, .. }) => Some(format!("the date that `{path}` then holds")),
+        Some(delay) => Some(zone.local(delay.due(now, zone, window, None))),
+        None => None,
+    };
+    let wait = match (signal, until) {
+        (Some(signal), Some(until)) => format!("waits for {signal} until {until}"),
+        (Some(signal), None) => format!("waits for {signal}"),
+        (None, Some(until)) => format!("waits until {until}"),
+        (None, None) => return AT_ONCE.into(),
+    };
+    let condition = if step.when.is_some() { " if its condition holds" } else { "" };
+    format!("it enters step `{}`, which {wait}{condition}", step.id)
 }

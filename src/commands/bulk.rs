@@ -177,6 +177,10 @@ async fn watch(db: &PgPool, id: Uuid, form: Form) -> Result<Ending> {
     }
     let began = std::time::Instant::now();
     loop {
+        // It continues on the server; how it ends is not known yet.
+        if out::is_unread() {
+            return Ok(Ending::Done);
+        }
         tokio::time::sleep(LOOK_EVERY).await;
         let found = operation::find(db, None, id).await?;
         let found = found.ok_or_else(|| anyhow!("{name} is gone"))?;
@@ -215,6 +219,9 @@ async fn watch(db: &PgPool, id: Uuid, form: Form) -> Result<Ending> {
 
 fn agreed() -> Result<bool> {
     out::line("do it? [y/N]");
+    if out::is_unread() {
+        return Ok(false);
+    }
     let mut answer = String::new();
     std::io::stdin().read_line(&mut answer)?;
     Ok(matches!(answer.trim(), "y" | "Y" | "yes"))

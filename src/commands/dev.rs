@@ -33,8 +33,8 @@ pub(crate) struct Args {
     /// Make demo data, enroll fifty contacts and watch them: three weeks in about a minute.
     #[arg(long)]
     demo: bool,
-    /// How many times as fast as the real clock the engine's runs, up to 1000000: 1 where nothing is
-    /// said, 30000 with --demo. Not with DATABASE_URL.
+    /// How many times as fast as the real clock the engine's runs, up to 1000000; by default 1, or 30000
+    /// with --demo. Not with DATABASE_URL
     #[arg(long, value_parser = scale)]
     time_scale: Option<f64>,
 }

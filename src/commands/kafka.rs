@@ -23,7 +23,7 @@ pub(crate) enum Command {
         /// So many partitions for each; a topic of dead letters has one.
         #[arg(long, default_value_t = 6, value_parser = clap::value_parser!(i32).range(1..=1000))]
         partitions: i32,
-        /// On so many brokers each; as the brokers say where nothing is said.
+        /// On so many brokers each; by default as the brokers are set.
         #[arg(long, value_parser = clap::value_parser!(i32).range(1..=32))]
         replication: Option<i32>,
         /// How long events stay.

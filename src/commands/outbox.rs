@@ -62,7 +62,7 @@ pub(crate) async fn run(command: Command, settings: Settings) -> Result<Ending> 
         Command::Retry { event, topic, all: _ } => retry(&db, event, topic).await,
         Command::Replay { from } => {
             let lanes = relay::replay(&db, from).await?;
-            out::line(format_args!("{lanes} lanes are told again from there on"));
+            out::line(format_args!("{lanes} lanes are published again from there on"));
             Ok(if lanes == 0 { Ending::NothingMatched } else { Ending::Done })
         }
     }

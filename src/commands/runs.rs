@@ -260,7 +260,7 @@ async fn explain(db: &PgPool, text: &str, settings: &Settings) -> Result<Ending>
     Ok(Ending::Done)
 }
 
-/// What became of a run that was named.
+/// The outcome for a run that was named.
 #[derive(Serialize)]
 struct Acted {
     id: String,
@@ -268,7 +268,7 @@ struct Acted {
     detail: String,
 }
 
-/// Does the same to several runs, each in a transaction of its own, and then says what became of each: a reader that goes
+/// Does the same to several runs, each in a transaction of its own, and then prints the outcome of each: a reader that goes
 /// away in the middle leaves none of them undone.
 pub(super) async fn act(
     db: &PgPool,

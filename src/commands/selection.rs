@@ -32,7 +32,7 @@ pub(crate) struct Filter {
     #[arg(long)]
     queue: Option<String>,
     /// Only runs whose reason contains this text; with `*`, as in `timeout*`, the whole reason must match, each `*`
-    /// standing for any text. Case counts
+    /// matching any text. Case counts
     #[arg(long)]
     error: Option<String>,
     /// Only runs that changed within this time, such as `2h`

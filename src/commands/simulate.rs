@@ -35,7 +35,7 @@ const CHART: &str = include_str!("forecast.svg");
 pub(crate) struct Args {
     /// A TOML or JSON file.
     file: PathBuf,
-    /// Over so many people who are nobody, instead of the customer's contacts; no database is needed.
+    /// Simulate this many generated contacts instead of the customer's own; needs no database
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
     people: Option<u32>,
     /// Where those people live: zones with weights, as in `Europe/Vienna=2,America/New_York=1`.
@@ -53,7 +53,7 @@ pub(crate) struct Args {
     /// For how many days it is looked ahead.
     #[arg(long, default_value_t = 90, value_parser = clap::value_parser!(u32).range(1..=731))]
     days: u32,
-    /// How many are enrolled a day; all at once where nothing is said.
+    /// How many are enrolled a day; all at once by default
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
     enroll_per_day: Option<u32>,
     /// Over how many mailboxes they are spread.
@@ -121,7 +121,7 @@ pub(crate) async fn run(args: Args, settings: Settings) -> Result<Ending> {
     let people = cohort(&args, &settings, &definition, &plan).await?;
     if people.is_empty() {
         out::problem(
-            "nobody can be mailed; name `--people 1000` to look ahead over people who are nobody",
+            "nobody can be mailed; add `--people 1000` to simulate that many generated contacts",
         );
         return Ok(Ending::NothingMatched);
     }

@@ -1,4 +1,4 @@
-//! `salesos users`: makes users of customers and operators of the platform, and lets them in no more.
+//! `salesos users`: makes users of customers and operators of the platform, and deactivates operators.
 
 use std::io::{self, Read as _};
 
@@ -26,7 +26,7 @@ const MOST: usize = 200;
 pub(crate) enum Command {
     /// Makes one, and prints a password once where none is given.
     Create(Create),
-    /// Lets an operator of the platform in no more, and ends the logins.
+    /// Deactivate an operator of the platform, and end their logins
     Deactivate(Deactivate),
 }
 
@@ -35,7 +35,7 @@ pub(crate) enum Command {
 pub(crate) struct Create {
     /// The address that logs in.
     email: String,
-    /// What people call them; the address where nothing is said.
+    /// What people call them; the address by default.
     #[arg(long)]
     name: Option<String>,
     /// An operator of the platform, who belongs to no customer and sees the runs and jobs of all.
@@ -52,7 +52,7 @@ pub(crate) struct Create {
     password_stdin: bool,
 }
 
-/// Whom to let in no more.
+/// Whom to deactivate.
 #[derive(clap::Args)]
 pub(crate) struct Deactivate {
     /// The operator's address.
@@ -152,7 +152,7 @@ fn password() -> Result<String> {
 
 async fn deactivate(email: &str, db: &PgPool) -> Result<Ending> {
     if operator::deactivate(db, &address::stored(email)).await? {
-        out::line(format_args!("{email} is let in no more"));
+        out::line(format_args!("{email} is deactivated"));
         return Ok(Ending::Done);
     }
     out::problem(format_args!("error: no active operator has the address `{email}`"));

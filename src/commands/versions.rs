@@ -74,7 +74,7 @@ struct Given {
 pub(crate) struct Rollback {
     /// The sequence's name.
     name: String,
-    /// To which version; the one that was applied before where nothing is said.
+    /// To which version; by default the one that was applied before.
     #[arg(long)]
     to: Option<i32>,
     #[command(flatten)]

@@ -32,7 +32,7 @@ pub(crate) async fn run(args: Args, settings: Settings) -> Result<Ending> {
             dev::vault(&settings, &data_dir)?
         } else {
             tracing::warn!(
-                "ENCRYPTION_KEY is not set, so neither webhooks nor links that set a password leave from here; set it"
+                "ENCRYPTION_KEY is not set, so neither webhooks nor links that set a password are sent from here; set it"
             );
             Vault::default()
         };

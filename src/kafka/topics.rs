@@ -15,7 +15,7 @@ use crate::settings::KafkaSettings;
 pub(crate) struct Topics {
     /// So many partitions each; more let more consumers share the work.
     pub(crate) partitions: i32,
-    /// On so many brokers each; what the brokers' own settings say where nothing is said.
+    /// On so many brokers each; by default what the brokers' own settings say.
     pub(crate) replication: Option<i32>,
     /// How long events stay.
     pub(crate) retention: Duration,

@@ -16,7 +16,7 @@ const MOST_REPLICAS: u32 = 1_000;
 /// What whoever serves the API needs to know.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Serving {
-    /// How services that run alone know who asks; by the gateway where nothing is said.
+    /// How services that run alone know who asks; by the gateway by default.
     pub(crate) auth_mode: Option<AuthMode>,
     /// What gateway and services share that run apart.
     pub(crate) internal_secret: Option<InternalSecret>,

@@ -1,4 +1,4 @@
-//! Commands in a pipe: a reader that goes away ends them quietly, and what only a terminal understands stays out.
+//! Commands in a pipe: a reader that goes away silences them, and what only a terminal understands stays out.
 
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
@@ -108,8 +108,29 @@ async fn every_command_ends_quietly_once_nobody_reads_what_it_prints() {
         let (status, said) = unread(&folder, args).await;
         assert_eq!((status.code(), said.as_str()), (Some(0), ""), "{args:?}");
     }
+    // They end as they would have with a reader, whatever they found.
+    let nonsense: &[&str] = &["workflows", "validate", contacts];
+    let validate: &[&str] = &["workflows", "validate", file];
+    let plan: &[&str] = &["workflows", "plan", file];
+    let none: &[&str] =
+        &["runs", "pause", "--sequence", "outbound-intro", "--state", "held", "--dry-run"];
+    for args in PLAIN[4..10].iter().copied().chain([nonsense, validate, plan, none, &["doctor"]]) {
+        let read = folder.run(args).await;
+        let (status, said) = unread(&folder, args).await;
+        assert_eq!(status.code(), Some(read.code), "{args:?}: {read:?}, {said}");
+    }
+    assert_eq!(folder.run(none).await.code, 3);
     assert_eq!(dev.errors(), Vec::<String>::new());
     dev.interrupt().await;
+}
+
+#[tokio::test]
+async fn doctor_says_by_its_exit_status_what_it_found_though_nobody_reads_it() {
+    let folder = Folder::bare();
+    for args in [["doctor", "--json"].as_slice(), &["doctor"], &["doctor", "--watch"]] {
+        let (status, said) = unread(&folder, args).await;
+        assert_eq!(status.code(), Some(1), "{args:?}: {said}");
+    }
 }
 
 #[tokio::test]

@@ -39,7 +39,7 @@ pub(super) struct Note {
     /// `@usr_…` mentions a user.
     body: String,
     title: Option<String>,
-    /// Now where nothing is said.
+    /// Now by default.
     occurred_at: Option<DateTime<Utc>>,
 }
 
@@ -79,7 +79,7 @@ pub(super) struct Call {
     title: Option<String>,
     /// What was said.
     body: Option<String>,
-    /// Now where nothing is said.
+    /// Now by default.
     occurred_at: Option<DateTime<Utc>>,
 }
 

@@ -101,7 +101,7 @@ struct Create {
     account_id: Option<String>,
     opportunity_id: Option<String>,
     title: String,
-    /// `call`, `linkedin`, `todo` where nothing is said.
+    /// `call`, `linkedin`, or `todo` by default.
     kind: Option<String>,
     body: Option<String>,
     due_at: Option<DateTime<Utc>>,
@@ -185,7 +185,7 @@ struct List {
     opportunity_id: Option<String>,
     /// Those of a user (`usr_…`), or `me`.
     assignee_id: Option<String>,
-    /// `open`, where nothing is said, or `done`.
+    /// `open` by default, or `done`.
     status: Option<String>,
     /// Due before this instant: the queue of the day.
     due_before: Option<DateTime<Utc>>,

@@ -86,7 +86,7 @@ struct Create {
     name: String,
     /// Permissions, such as `contacts:read`, or a resource alone for all of its actions, such as `ops`.
     scopes: Vec<String>,
-    /// For good where nothing stands.
+    /// Never expires by default.
     expires_at: Option<DateTime<Utc>>,
 }
 

@@ -4,9 +4,9 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey};
-use ring::digest;
 use ring::rsa::PublicKeyComponents;
 use ring::signature::{Ed25519KeyPair, KeyPair as _, RsaKeyPair};
+use ring::{digest, hmac};
 use serde_json::{Value, json};
 
 use super::crypto;
@@ -77,11 +77,20 @@ impl Keys {
     }
 
     /// A secret of its own for another purpose, from the key that signs: neither can pass for the other.
-    pub(crate) fn derived(&self, purpose: &str) -> ring::hmac::Key {
-        let of = ring::hmac::Key::new(ring::hmac::HMAC_SHA256, self.signing().signing.as_bytes());
-        let tag = ring::hmac::sign(&of, purpose.as_bytes());
-        ring::hmac::Key::new(ring::hmac::HMAC_SHA256, tag.as_ref())
+    pub(crate) fn derived(&self, purpose: &str) -> hmac::Key {
+        derived(self.signing(), purpose)
     }
+
+    /// Such a secret from each key, that of the key that signs first.
+    pub(crate) fn all_derived(&self, purpose: &str) -> Vec<hmac::Key> {
+        self.all().iter().map(|key| derived(key, purpose)).collect()
+    }
+}
+
+fn derived(key: &Key, purpose: &str) -> hmac::Key {
+    let of = hmac::Key::new(hmac::HMAC_SHA256, key.signing.as_bytes());
+    let tag = hmac::sign(&of, purpose.as_bytes());
+    hmac::Key::new(hmac::HMAC_SHA256, tag.as_ref())
 }
 
 fn secret(secret: &str) -> Result<Key, String> {

@@ -22,7 +22,7 @@ use super::background::{self, Work};
 use super::lists::checked;
 use super::{accounts, contacts, opportunities};
 use crate::State;
-use crate::input::{Body, field_id, path_id};
+use crate::input::{Body, field_id, names_nothing, names_twice, path_id};
 use crate::problem::{Kind, Problem};
 use crate::tenant::{self, Caller};
 
@@ -147,7 +147,7 @@ struct Asked {
 #[utoipa::path(
     post, path = "/accounts/bulk",
     request_body = BulkAccounts,
-    responses((status = 200, description = "What became of those ids, or what a filter matches", body = Bulk), (status = 202, description = "Ordered", body = BulkBody)),
+    responses((status = 200, description = "What changed, or what a filter matches", body = Bulk), (status = 202, description = "Ordered", body = BulkBody)),
     security(("bearer" = ["accounts:write"])),
 )]
 async fn change_accounts(
@@ -166,7 +166,7 @@ async fn change_accounts(
 #[utoipa::path(
     post, path = "/contacts/bulk",
     request_body = BulkContacts,
-    responses((status = 200, description = "What became of those ids, or what a filter matches", body = Bulk), (status = 202, description = "Ordered", body = BulkBody)),
+    responses((status = 200, description = "What changed, or what a filter matches", body = Bulk), (status = 202, description = "Ordered", body = BulkBody)),
     security(("bearer" = ["contacts:write"])),
 )]
 async fn change_contacts(
@@ -185,7 +185,7 @@ async fn change_contacts(
 #[utoipa::path(
     post, path = "/opportunities/bulk",
     request_body = BulkOpportunities,
-    responses((status = 200, description = "What became of those ids, or what a filter matches", body = Bulk), (status = 202, description = "Ordered", body = BulkBody)),
+    responses((status = 200, description = "What changed, or what a filter matches", body = Bulk), (status = 202, description = "Ordered", body = BulkBody)),
     security(("bearer" = ["opportunities:write"])),
 )]
 async fn change_opportunities(
@@ -247,9 +247,11 @@ async fn order(
             Ok((StatusCode::ACCEPTED, Json(show(made))).into_response())
         }
         (None, Some(_)) => {
-            Err(Problem::invalid("filter", "asks nothing; it names at least one field"))
+            let message = "is empty; name at least one field";
+            Err(Problem::invalid("filter", message))
         }
-        (_, _) => Err(Problem::invalid("ids", "stand here, or a `filter` does; one of both")),
+        (Some(_), Some(_)) => Err(names_twice()),
+        (None, None) => Err(names_nothing()),
     }
 }
 
@@ -264,7 +266,8 @@ fn prefix(entity: Entity) -> &'static str {
 /// Sorted, so that two requests for the same records wait for each other instead of locking each other out.
 fn read(entity: Entity, ids: &[String]) -> Result<Vec<Uuid>, Problem> {
     if !(1..=MOST).contains(&ids.len()) {
-        return Err(Problem::invalid("ids", format!("are 1 to {MOST}; a filter takes more")));
+        let message = format!("has {} entries; give 1 to {MOST}, or use a filter", ids.len());
+        return Err(Problem::invalid("ids", message));
     }
     let one = |(at, text): (usize, &String)| field_id(&format!("ids[{at}]"), prefix(entity), text);
     let read: BTreeSet<Uuid> = ids.iter().enumerate().map(one).collect::<Result<_, Problem>>()?;

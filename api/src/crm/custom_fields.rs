@@ -69,7 +69,7 @@ struct Create {
     /// A letter, then letters, digits and `_`, all lower case; it never changes.
     #[schema(example = "seats")]
     key: String,
-    /// What people call it; the key where nothing is said.
+    /// What people call it; the key by default.
     label: Option<String>,
     /// It never changes.
     #[serde(rename = "type")]

@@ -50,7 +50,7 @@ struct ImportBody {
     done: i64,
     counts: Counts,
     /// How many of the rows say that their person wants no mail, or that their address takes none; of a dry run and of a new
-    /// import alone. Those people get no mail, whatever else becomes of their row.
+    /// import alone. Those people get no mail, even if their row is refused.
     #[serde(skip_serializing_if = "Option::is_none")]
     unsubscribed: Option<u64>,
     columns: Vec<ColumnBody>,
@@ -112,7 +112,7 @@ fn show_columns(columns: Vec<Column>) -> Vec<ColumnBody> {
 struct Wanted {
     /// A JSON object: by a column's header the field that it fills (`email first_name last_name name company title phone
     /// country region city time_zone linkedin_url locale tags unsubscribed custom.KEY`), or `null` to leave it out. A column
-    /// that it does not name fills the field that its header names, or the address, if its values tell that. A column about
+    /// that it does not name fills the field that its header names, or the address, if its values are addresses. A column about
     /// the seller (owner, account manager, created by) fills a field only if the mapping names it.
     #[param(example = r#"{"Work mail":"email","Seats":"custom.seats","Internal":null}"#)]
     mapping: Option<String>,
@@ -123,7 +123,7 @@ struct Wanted {
     #[serde(default)]
     #[param(inline, value_type = Option<OnDuplicate>)]
     on_duplicate: OnDuplicate,
-    /// Whether companies become accounts that are not there yet; they do where nothing is said.
+    /// Whether to make accounts for companies that have none yet; `true` by default.
     #[serde(default = "yes")]
     #[param(value_type = Option<bool>)]
     create_accounts: bool,
@@ -204,8 +204,8 @@ async fn create(
     Ok((StatusCode::ACCEPTED, [(header::LOCATION, location)], Json(body)).into_response())
 }
 
-/// Reads a file once it has its turn, which lasts until it is let go. One file at a time: each takes a core, and some
-/// times its size of memory.
+/// Reads a file once it has its turn, which lasts until it is dropped. One file at a time: each takes a core, and several
+/// times its size in memory.
 async fn read(
     state: &State,
     bytes: Bytes,

@@ -86,7 +86,7 @@ pub(super) async fn checked(
 #[schema(as = NewList)]
 struct Create {
     name: String,
-    /// Of contacts where nothing is said.
+    /// Of contacts by default.
     #[serde(default = "contacts")]
     entity: Entity,
     filter: Filter,

@@ -1,4 +1,4 @@
-//! Mail: so far whom nobody writes to.
+//! Mail: so far only the suppression list.
 
 mod suppressions;
 

@@ -35,12 +35,13 @@ pub(super) fn router() -> OpenApiRouter<State> {
 struct SuppressionBody {
     #[schema(example = "sup_01h455vb4pex5vsknk084sn02q")]
     id: String,
-    /// The address that gets no mail; `null` for a domain and for an erased person, of whom only a hash is kept.
+    /// The address that gets no mail; `null` for a domain and for an erased person, whose address is kept as a hash.
     email: Option<String>,
     /// The domain whose addresses get no mail, without its subdomains; `null` for an address.
     domain: Option<String>,
     reason: Reason,
-    /// Who added it, such as `user:usr_…`, or `inbound` for what came in by mail; `null` if unknown.
+    /// Who added it: `user:usr_…`, `key:key_…`, `cli` (a command), `import` (a row of a file), or `inbound` (a bounce, or an
+    /// unsubscription by the recipient); `null` if unknown.
     actor: Option<String>,
     created_at: DateTime<Utc>,
     /// As `created_at`: a suppression is added and removed, never changed.

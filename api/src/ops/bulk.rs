@@ -6,7 +6,7 @@ use axum::Json;
 use axum::extract::State as Shared;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use crm::enrollment::{self, OrderedBy};
+use crm::enrollment::{self, OrderedBy, OrderedRuns};
 use engine::operation::{self, DoneAtOnce, Names, NewOperation, PACES, Preview, SAMPLE, Wish};
 use engine::run::{self, Action, Change};
 use engine::{clock, id};
@@ -21,7 +21,7 @@ use uuid::Uuid;
 use super::operations;
 use super::selection::{Filter, refuse};
 use crate::State;
-use crate::input::{Body, bounded};
+use crate::input::{Body, bounded, names_nothing, names_twice};
 use crate::problem::{Kind, Problem};
 use crate::tenant::{self, Asker, Caller};
 
@@ -114,7 +114,7 @@ struct Changed {
 #[utoipa::path(
     post, path = "/ops/jobs/retry",
     request_body = Wanted,
-    responses((status = 200, description = "What became of those ids, or what a filter matches", body = Bulk), (status = 202, description = "Ordered", body = operations::OperationBody)),
+    responses((status = 200, description = "What changed, or what a filter matches", body = Bulk), (status = 202, description = "Ordered", body = operations::OperationBody)),
     security(("bearer" = ["ops:write"])),
 )]
 async fn retry(
@@ -137,7 +137,7 @@ async fn retry(
 #[utoipa::path(
     post, path = "/ops/jobs/cancel",
     request_body = Wanted,
-    responses((status = 200, description = "What became of those ids, or what a filter matches", body = Bulk), (status = 202, description = "Ordered", body = operations::OperationBody)),
+    responses((status = 200, description = "What changed, or what a filter matches", body = Bulk), (status = 202, description = "Ordered", body = operations::OperationBody)),
     security(("bearer" = ["ops:write"])),
 )]
 async fn cancel(
@@ -152,7 +152,7 @@ async fn cancel(
 #[utoipa::path(
     post, path = "/enrollments/pause",
     request_body = Wanted,
-    responses((status = 200, description = "What became of those ids, or what a filter matches", body = Bulk), (status = 202, description = "Ordered", body = operations::OperationBody)),
+    responses((status = 200, description = "What changed, or what a filter matches", body = Bulk), (status = 202, description = "Ordered", body = operations::OperationBody)),
     security(("bearer" = ["enrollments:write"])),
 )]
 async fn pause_enrollments(
@@ -163,11 +163,11 @@ async fn pause_enrollments(
     order(state, &caller, wanted, (Whom::Enrollments, Action::Pause)).await
 }
 
-/// Goes on with enrollments, by id at once or by filter as an operation.
+/// Resumes enrollments, by id at once or by filter as an operation.
 #[utoipa::path(
     post, path = "/enrollments/resume",
     request_body = Wanted,
-    responses((status = 200, description = "What became of those ids, or what a filter matches", body = Bulk), (status = 202, description = "Ordered", body = operations::OperationBody)),
+    responses((status = 200, description = "What changed, or what a filter matches", body = Bulk), (status = 202, description = "Ordered", body = operations::OperationBody)),
     security(("bearer" = ["enrollments:write"])),
 )]
 async fn resume_enrollments(
@@ -178,11 +178,11 @@ async fn resume_enrollments(
     order(state, &caller, wanted, (Whom::Enrollments, Action::Resume)).await
 }
 
-/// Skips the step at which enrollments stand, by id at once or by filter as an operation.
+/// Skips the current step of enrollments, by id at once or by filter as an operation.
 #[utoipa::path(
     post, path = "/enrollments/skip",
     request_body = Wanted,
-    responses((status = 200, description = "What became of those ids, or what a filter matches", body = Bulk), (status = 202, description = "Ordered", body = operations::OperationBody)),
+    responses((status = 200, description = "What changed, or what a filter matches", body = Bulk), (status = 202, description = "Ordered", body = operations::OperationBody)),
     security(("bearer" = ["enrollments:write"])),
 )]
 async fn skip_enrollments(
@@ -197,7 +197,7 @@ async fn skip_enrollments(
 #[utoipa::path(
     post, path = "/enrollments/jump",
     request_body = WantedJump,
-    responses((status = 200, description = "What became of those ids, or what a filter matches", body = Bulk), (status = 202, description = "Ordered", body = operations::OperationBody)),
+    responses((status = 200, description = "What changed, or what a filter matches", body = Bulk), (status = 202, description = "Ordered", body = operations::OperationBody)),
     security(("bearer" = ["enrollments:write"])),
 )]
 async fn jump_enrollments(
@@ -222,7 +222,7 @@ async fn jump_enrollments(
 #[utoipa::path(
     post, path = "/enrollments/cancel",
     request_body = Wanted,
-    responses((status = 200, description = "What became of those ids, or what a filter matches", body = Bulk), (status = 202, description = "Ordered", body = operations::OperationBody)),
+    responses((status = 200, description = "What changed, or what a filter matches", body = Bulk), (status = 202, description = "Ordered", body = operations::OperationBody)),
     security(("bearer" = ["enrollments:write"])),
 )]
 async fn cancel_enrollments(
@@ -237,7 +237,7 @@ async fn cancel_enrollments(
 #[utoipa::path(
     post, path = "/enrollments/undo",
     request_body = Wanted,
-    responses((status = 200, description = "What became of those ids, or what a filter matches", body = Bulk), (status = 202, description = "Ordered", body = operations::OperationBody)),
+    responses((status = 200, description = "What changed, or what a filter matches", body = Bulk), (status = 202, description = "Ordered", body = operations::OperationBody)),
     security(("bearer" = ["enrollments:write"])),
 )]
 async fn undo_enrollments(
@@ -296,7 +296,7 @@ async fn order(
                 actor: asker.actor(),
                 reason,
                 per_second,
-                reach: ordered_by(asker, whom),
+                reach: Some(ordered_by(asker, whom)),
                 total: matched.matched,
             };
             let ordered = operation::order(&mut tx, &new).await?;
@@ -304,7 +304,8 @@ async fn order(
             let found = found.ok_or_else(|| Problem::new(Kind::Internal))?;
             Ok((StatusCode::ACCEPTED, Json(operations::show(found))).into_response())
         }
-        (_, _) => Err(Problem::invalid("ids", "give either `ids` or `filter`, not both")),
+        (Some(_), Some(_)) => Err(names_twice()),
+        (None, None) => Err(names_nothing()),
     }
 }
 
@@ -320,16 +321,14 @@ fn pace(asked: f64) -> Result<f32, Problem> {
     Err(Problem::invalid("per_second", message))
 }
 
-/// For whom an operation acts; on all runs where nothing is carried.
-fn ordered_by(asker: &Asker, whom: Whom) -> Option<Value> {
-    match whom {
-        Whom::Runs => None,
-        Whom::Enrollments => {
-            let user_id = asker.user().ok().map(|user| user.user_id);
-            let ordered_by = OrderedBy { user_id, reach: asker.reach() };
-            Some(serde_json::to_value(ordered_by).expect("ids have a form in JSON"))
-        }
-    }
+/// For whom an operation acts.
+fn ordered_by(asker: &Asker, whom: Whom) -> Value {
+    let runs = match whom {
+        Whom::Runs => OrderedRuns::All,
+        Whom::Enrollments => OrderedRuns::Enrollments,
+    };
+    let ordered_by = OrderedBy::new(asker.orderer(), asker.reach(), runs);
+    serde_json::to_value(ordered_by).expect("ids have a form in JSON")
 }
 
 /// What a request by id changed, or what a preview matches.

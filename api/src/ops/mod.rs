@@ -97,7 +97,7 @@ struct List {
     /// At a step of this type.
     #[param(example = "email.send")]
     queue: Option<String>,
-    /// With a reason that contains this text; a text with `*` must match the whole reason, each `*` standing for any
+    /// With a reason that contains this text; a text with `*` must match the whole reason, each `*` matching any
     /// text. Case counts; at most 200 characters.
     #[param(example = "timeout*")]
     error: Option<String>,

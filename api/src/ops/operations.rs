@@ -71,7 +71,7 @@ async fn list(
     Ok(Json(Page::of(found, limit, |operation| cursors.after_id(operation.id), show)))
 }
 
-/// An operation that the asker ordered, or any for whom `work` is allowed on everybody's.
+/// An operation that the asker ordered, or any operation if they may do `work` on everybody's.
 async fn seen(
     tx: &mut PgConnection,
     asker: &Asker,

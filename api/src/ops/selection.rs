@@ -35,7 +35,7 @@ pub(super) struct Filter {
     /// At a step of this type.
     #[schema(example = "email.send")]
     queue: Option<String>,
-    /// With a reason that contains this text; a text with `*` must match the whole reason, each `*` standing for any
+    /// With a reason that contains this text; a text with `*` must match the whole reason, each `*` matching any
     /// text. Case counts; at most 200 characters.
     #[schema(example = "timeout*")]
     error: Option<String>,
@@ -131,7 +131,7 @@ impl Filter {
     }
 }
 
-/// That a state is none of these.
+/// The message for a state that is none of these.
 pub(super) fn no_state(state: &str, known: &[&str]) -> String {
     let help = definition::did_you_mean(state, known.iter().copied());
     format!("there is no state `{state}` here; {help}")
@@ -147,7 +147,7 @@ pub(super) fn refuse(within: &str, Unknown { name, message }: Unknown) -> Proble
     Problem::invalid(&format!("{within}{field}"), message)
 }
 
-/// Refuses a workflow that is no sequence: enrollments are in no other.
+/// Refuses a workflow that is not a sequence, as enrollments are in sequences alone.
 async fn known_sequence(
     tx: &mut PgConnection,
     customer_id: Uuid,

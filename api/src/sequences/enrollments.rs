@@ -218,7 +218,7 @@ async fn cancel(
     act(shared, caller, path, Action::Cancel).await
 }
 
-/// Skips the step at which it stands.
+/// Skips its current step.
 #[utoipa::path(
     post, path = "/enrollments/{id}/skip",
     responses((status = 200, description = "As asked", body = EnrollmentBody)),

@@ -36,7 +36,7 @@ pub(super) fn router() -> OpenApiRouter<State> {
 #[serde(deny_unknown_fields)]
 #[schema(as = WantedSimulation)]
 struct Wanted {
-    /// So many people who are nobody, instead of the customer's contacts.
+    /// Simulates this many generated contacts instead of the customer's own.
     people: Option<u32>,
     start_at: Option<DateTime<Utc>>,
     days: Option<u32>,

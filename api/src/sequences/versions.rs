@@ -150,9 +150,13 @@ async fn read(
             let document = document.ok_or_else(|| Problem::new(Kind::NotFound))?;
             (definition::from_document(&document.document, registry), document.source)
         }
-        (_, _) => {
-            let message = "is one of a definition and the version that it had";
-            return Err(Problem::invalid("definition", message.to_owned()));
+        (Some(_), Some(_)) => {
+            let message = "give either `definition` or `version`, not both";
+            return Err(Problem::invalid("definition", message));
+        }
+        (None, None) => {
+            let message = "is missing; give a `definition`, or the `version` to go back to";
+            return Err(Problem::invalid("definition", message));
         }
     };
     let definition = definition.map_err(|refusals| refused(&refusals, Format::Json))?;

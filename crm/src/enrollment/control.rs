@@ -8,12 +8,13 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use crate::event::enrollment::{self as event, Changed, Enrollment, Publishing};
+use crate::own_run;
 
 /// How many runs are acted on by one statement.
 const AT_ONCE: usize = 500;
 
-/// Does the same to some runs, at most a few hundred at once, and tells of those that changed; one answer for
-/// each, in their order. Runs that are no enrollment change alike.
+/// Does the same to some runs, at most a few hundred at once, and publishes what changed; one answer for each, in their
+/// order. Runs that are no enrollments change alike, and the record of one that ends ends with it.
 ///
 /// # Errors
 /// What the statements returned; the caller rolls back.
@@ -26,6 +27,12 @@ pub async fn act(
     actor: &str,
 ) -> Result<Vec<Change>, sqlx::Error> {
     let changes = run::act(&mut *tx, definitions, customer_id, ids, action, actor).await?;
+    let states = ids.iter().zip(&changes).filter_map(|(id, change)| match change {
+        Change::Changed { to, .. } => Some((*id, *to)),
+        Change::Unchanged(_) | Change::Refused(_) | Change::NotFound => None,
+    });
+    let states: Vec<(Uuid, State)> = states.collect();
+    own_run::end_records(&mut *tx, customer_id, &states).await?;
     let told = ids.iter().zip(&changes).filter_map(|(id, change)| told(*id, change, action, actor));
     let told = told.collect();
     tell(tx, customer_id, told).await?;

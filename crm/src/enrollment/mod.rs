@@ -16,5 +16,5 @@ pub use enroll::{
 pub(crate) use enroll::{Zones, domain};
 pub(crate) use forget::forget;
 pub(crate) use reach::reached_by;
-pub use reach::{OrderedBy, preview, reached};
+pub use reach::{OrderedBy, OrderedRuns, preview, reached};
 pub use read::{Enrollment, Filter, find, list};

@@ -1,4 +1,4 @@
-//! Which enrollments somebody reaches: for bulk actions, which act on these alone, never on runs that are no enrollments.
+//! Which runs a bulk action acts on: the enrollments that its caller reaches, or for operations all runs.
 
 use engine::operation::{Preview, SAMPLE, Selection, Wish};
 use serde::{Deserialize, Serialize};
@@ -6,17 +6,70 @@ use serde_json::Value;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use crate::bulk_change::{self, Reach};
-use crate::user::{self, Role};
+use crate::bulk_change::Reach;
+use crate::orderer::{self, Orderer};
+use crate::user::Role;
 
-/// For whom an operation acts on enrollments. The operation carries it, and each page asks by it anew.
+/// Over which runs an operation goes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OrderedRuns {
+    /// Those that are enrollments which the orderer reaches.
+    #[default]
+    Enrollments,
+    /// All runs, also those of webhooks, imports and mails of the system.
+    All,
+}
+
+impl OrderedRuns {
+    /// The lowest role that may order an operation over them.
+    fn least(self) -> Role {
+        match self {
+            Self::Enrollments => Role::Rep,
+            Self::All => Role::Admin,
+        }
+    }
+
+    fn are_enrollments(&self) -> bool {
+        *self == Self::Enrollments
+    }
+}
+
+/// For whom an operation acts. The operation stores it, and each page checks anew what they may still do and reach. An
+/// operation that an earlier version ordered by an API key names nobody, and is not checked.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct OrderedBy {
-    /// The user; none for an API key.
+    /// The user who ordered it, if one did.
     pub user_id: Option<Uuid>,
-    /// Their reach, if they do not reach all records.
+    /// The API key that ordered it, if one did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key_id: Option<Uuid>,
+    /// The operator of the platform who ordered it, if one did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub operator_id: Option<Uuid>,
+    /// Their reach when they ordered it, if they do not reach all records.
     pub reach: Option<Reach>,
+    /// Over which runs it goes.
+    #[serde(default, skip_serializing_if = "OrderedRuns::are_enrollments")]
+    pub runs: OrderedRuns,
+}
+
+impl OrderedBy {
+    /// An operation over these runs, of an orderer with this reach.
+    pub fn new(orderer: Orderer, reach: Option<Reach>, runs: OrderedRuns) -> Self {
+        let (user_id, key_id, operator_id) = match orderer {
+            Orderer::User(id) => (Some(id), None, None),
+            Orderer::Key(id) => (None, Some(id), None),
+            Orderer::Operator(id) => (None, None, Some(id)),
+        };
+        Self { user_id, key_id, operator_id, reach, runs }
+    }
+
+    fn orderer(&self) -> Option<Orderer> {
+        let user = self.user_id.map(Orderer::User);
+        user.or(self.key_id.map(Orderer::Key)).or(self.operator_id.map(Orderer::Operator))
+    }
 }
 
 /// Those of some runs that are enrollments which the connection's role reaches, in the order of their ids.
@@ -79,8 +132,8 @@ pub async fn preview(
     Ok(Preview::counted(count, found.into_iter().take(shown).collect()))
 }
 
-/// Those of some runs that are enrollments which whoever ordered an operation reaches now: what they reach may have
-/// changed since, and so may what they may do. A reason instead ends the operation.
+/// Those of some runs that whoever ordered an operation may still act on: what they reach may have changed since, and so
+/// may what they may do. An error in words ends the operation.
 pub(crate) async fn reached_by(
     tx: &mut PgConnection,
     customer_id: Uuid,
@@ -89,21 +142,64 @@ pub(crate) async fn reached_by(
 ) -> Result<Result<Vec<Uuid>, String>, sqlx::Error> {
     let ordered_by: OrderedBy = match serde_json::from_value(ordered_by.clone()) {
         Ok(read) => read,
-        Err(error) => return Ok(Err(format!("for whom it acts can't be read: {error}"))),
+        Err(error) => return Ok(Err(format!("who ordered it can't be read: {error}"))),
     };
-    let mut reach = ordered_by.reach;
-    if let Some(user_id) = ordered_by.user_id {
-        let user = user::find(&mut *tx, customer_id, user_id).await?;
-        match user.filter(|user| user.active && Role::read(&user.role) != Role::Viewer) {
-            Some(user) => {
-                let limited = matches!(Role::read(&user.role), Role::Rep | Role::Manager);
-                reach = limited.then_some(Reach { user_id, team_id: user.team_id });
-            }
-            None => return Ok(Err("whoever ordered it may change enrollments no longer".into())),
+    let runs = ordered_by.runs;
+    let reach = match ordered_by.orderer() {
+        None => ordered_by.reach,
+        Some(by) => match orderer::reach_now(&mut *tx, customer_id, by, runs.least()).await? {
+            Ok(reach) => reach,
+            Err(reason) => return Ok(Err(reason)),
+        },
+    };
+    match runs {
+        OrderedRuns::All => Ok(Ok(run_ids.to_vec())),
+        OrderedRuns::Enrollments => {
+            let before = orderer::act_as(&mut *tx, customer_id, reach.as_ref()).await?;
+            let found = reached(&mut *tx, customer_id, run_ids).await?;
+            orderer::act_as_before(tx, before).await?;
+            Ok(Ok(found))
         }
     }
-    let before = bulk_change::act_as(&mut *tx, customer_id, reach.as_ref()).await?;
-    let found = reached(&mut *tx, customer_id, run_ids).await?;
-    bulk_change::act_as_before(tx, before).await?;
-    Ok(Ok(found))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn what_an_earlier_version_stored_is_still_read() {
+        let user = Uuid::from_u128(7);
+        for (stored, orderer) in [
+            (json!({ "user_id": user, "reach": null }), Some(Orderer::User(user))),
+            (
+                json!({ "user_id": user, "reach": { "user_id": user, "team_id": null } }),
+                Some(Orderer::User(user)),
+            ),
+            // By an API key.
+            (json!({ "user_id": null, "reach": null }), None),
+        ] {
+            let read: OrderedBy = serde_json::from_value(stored.clone()).expect("it reads");
+            assert_eq!(
+                (read.orderer(), read.runs),
+                (orderer, OrderedRuns::Enrollments),
+                "{stored}"
+            );
+            assert_eq!(json!(read), stored, "an earlier version reads it too");
+        }
+    }
+
+    #[test]
+    fn who_ordered_an_operation_is_read_as_it_was_stored() {
+        let id = Uuid::from_u128(7);
+        for orderer in [Orderer::User(id), Orderer::Key(id), Orderer::Operator(id)] {
+            for runs in [OrderedRuns::Enrollments, OrderedRuns::All] {
+                let new = OrderedBy::new(orderer, None, runs);
+                let read: OrderedBy = serde_json::from_value(json!(new)).expect("it reads");
+                assert_eq!((read.orderer(), read.runs), (Some(orderer), runs));
+            }
+        }
+    }
 }

@@ -3,8 +3,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::addresses;
 use super::words::{self, Part, Says};
-use crate::address::{self, Named};
 use crate::custom_field::CustomField;
 
 /// How many rows are read to tell what a column holds.
@@ -262,7 +262,7 @@ impl Columns<'_> {
 
     /// Whether most of a column's values are addresses.
     fn are_addresses(&self, at: usize) -> bool {
-        self.most(at, |cell| first_address(cell).is_some())
+        self.most(at, |cell| addresses::first(cell).is_some())
     }
 
     /// Whether most of a column's first values are of a kind; no value is of none.
@@ -276,17 +276,6 @@ impl Columns<'_> {
         }
         such > 0 && such * 5 >= all * 4
     }
-}
-
-/// The address of a cell; of several with `:::`, `;` or `,` between them, the first.
-pub(super) fn first_address(cell: &str) -> Option<Named> {
-    if let Some(alone) = address::named(cell) {
-        return Some(alone);
-    }
-    let parts = cell.split(":::").flat_map(|part| part.split([';', ',']));
-    let mut parts = parts.filter(|part| !part.trim().is_empty()).map(address::named);
-    let first = parts.next()??;
-    parts.all(|part| part.is_some()).then_some(first)
 }
 
 /// Beside a column of first names, one that is headed "Name" holds the last ones, and the other way round.

@@ -1,54 +1,48 @@
 //! The text of a file as CRMs and spreadsheets write it.
 
-use super::ImportError;
+use super::{ImportError, kind, letters};
 
-/// Text from bytes: by the byte order mark, else UTF-8 where it is that, else an older encoding by guess. A file that is
-/// UTF-8 but for a byte is refused where that stands: to guess would spoil all its other letters.
+/// Text from bytes: by the byte order mark, else as UTF-8, else in an older encoding if the letters identify it. A file
+/// that is UTF-8 but for one byte is refused there: a guess would spoil all its other letters.
 pub(super) fn decode(bytes: &[u8]) -> Result<String, ImportError> {
-    refuse_other_files(bytes)?;
-    if let Some((encoding, mark)) = encoding_rs::Encoding::for_bom(bytes) {
-        if encoding == encoding_rs::UTF_8 {
-            return match std::str::from_utf8(&bytes[mark..]) {
-                Ok(text) => Ok(text.to_owned()),
-                Err(error) => Err(bad_byte(&bytes[mark..], error.valid_up_to())),
-            };
-        }
-        return Ok(encoding.decode_without_bom_handling(&bytes[mark..]).0.into_owned());
-    }
-    let error = match std::str::from_utf8(bytes) {
-        Ok(text) => return Ok(text.to_owned()),
-        Err(error) => error,
+    kind::refuse(bytes)?;
+    // DOS ends a file with this byte.
+    let bytes = bytes.strip_suffix(b"\x1a").unwrap_or(bytes);
+    let text = match encoding_rs::Encoding::for_bom(bytes) {
+        Some((encoding, mark)) if encoding == encoding_rs::UTF_8 => utf_8(&bytes[mark..])?,
+        Some((encoding, mark)) => letters::whole(encoding, &bytes[mark..])?,
+        None if is_legacy(bytes) => letters::decode(bytes)?,
+        None => utf_8(bytes)?,
     };
-    if bytes[..error.valid_up_to()].iter().any(|byte| !byte.is_ascii()) {
-        return Err(bad_byte(bytes, error.valid_up_to()));
+    kind::refuse_text(&text)?;
+    letters::refuse_controls(&text)?;
+    // An old Mac ends its lines with `\r` alone.
+    Ok(if text.contains('\n') { text } else { text.replace('\r', "\n") })
+}
+
+/// Whether a file is not UTF-8 from its first letter beyond ASCII onwards.
+fn is_legacy(bytes: &[u8]) -> bool {
+    match std::str::from_utf8(bytes) {
+        Ok(_) => false,
+        Err(error) => bytes[..error.valid_up_to()].is_ascii(),
     }
-    let mut detector = chardetng::EncodingDetector::new(chardetng::Iso2022JpDetection::Deny);
-    detector.feed(bytes, true);
-    let guess = detector.guess(None, chardetng::Utf8Detection::Deny);
-    Ok(guess.decode_without_bom_handling(bytes).0.into_owned())
+}
+
+fn utf_8(bytes: &[u8]) -> Result<String, ImportError> {
+    match std::str::from_utf8(bytes) {
+        Ok(text) => Ok(text.to_owned()),
+        Err(error) => Err(bad_byte(bytes, error.valid_up_to())),
+    }
 }
 
 fn bad_byte(bytes: &[u8], at: usize) -> ImportError {
     let before = &bytes[..at];
-    let line = 1 + before.iter().filter(|byte| **byte == b'\n').count() as u64;
-    let start = before.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
+    let mark = if bytes.contains(&b'\n') { b'\n' } else { b'\r' };
+    let line = 1 + before.iter().filter(|byte| **byte == mark).count() as u64;
+    let start = before.iter().rposition(|byte| *byte == mark).map_or(0, |at| at + 1);
     let column = 1 + String::from_utf8_lossy(&before[start..]).chars().count();
-    let problem = format!("a byte at letter {column} is no UTF-8; save the file as UTF-8");
+    let problem = format!("a byte at letter {column} is not UTF-8; save the file as CSV UTF-8");
     ImportError::Unreadable { line, problem }
-}
-
-/// Refuses what is no text, whatever its name ends with.
-fn refuse_other_files(bytes: &[u8]) -> Result<(), ImportError> {
-    let kinds: [(&[u8], &'static str); 4] = [
-        (b"PK\x03\x04", "a ZIP archive or a spreadsheet of Excel; save its table as CSV"),
-        (b"\xd0\xcf\x11\xe0", "an old spreadsheet of Excel; save its table as CSV"),
-        (b"\x1f\x8b", "packed by gzip; unpack it"),
-        (b"%PDF", "a PDF; export the table as CSV"),
-    ];
-    match kinds.into_iter().find(|(mark, _)| bytes.starts_with(mark)) {
-        Some((_, kind)) => Err(ImportError::NoText { kind }),
-        None => Ok(()),
-    }
 }
 
 /// A table as text: where its first line is, and what parts its cells.
@@ -61,16 +55,20 @@ pub(super) struct Table<'a> {
 }
 
 const DELIMITERS: [u8; 4] = [b'|', b'\t', b';', b','];
+/// A byte order mark; a second one is no letter of the first cell.
+const MARK: char = '\u{feff}';
 /// How many lines are read to tell the delimiter.
 const TELLING: usize = 20;
 
 /// The table of a file; a first line such as `sep=;`, as Excel writes and reads it, names the delimiter.
 pub(super) fn table(text: &str) -> Table<'_> {
+    let text = text.trim_start_matches(MARK);
     let (first, rest) = text.split_once('\n').unwrap_or((text, ""));
-    let named = first.trim_end().get(..4).filter(|begins| begins.eq_ignore_ascii_case("sep="));
-    let named = named.and_then(|_| first.trim_end_matches(['\r', '\n']).as_bytes().get(4).copied());
+    let line = first.trim_end_matches('\r').trim_matches('"');
+    let named = line.get(..4).filter(|begins| begins.eq_ignore_ascii_case("sep="));
+    let named = named.and_then(|_| line.as_bytes().get(4).copied());
     match named.filter(|delimiter| DELIMITERS.contains(delimiter)) {
-        Some(delimiter) => Table { text: rest, before: 1, delimiter },
+        Some(delimiter) => Table { text: rest.trim_start_matches(MARK), before: 1, delimiter },
         None => Table { text, before: 0, delimiter: delimiter(text) },
     }
 }
@@ -78,12 +76,20 @@ pub(super) fn table(text: &str) -> Table<'_> {
 /// The delimiter that parts most lines into as many cells as each other. What stands in quotes parts nothing.
 fn delimiter(text: &str) -> u8 {
     let mut lines: Vec<[usize; 4]> = Vec::new();
-    let (mut line, mut is_quoted) = ([0; 4], false);
-    for byte in text.bytes() {
+    let (mut line, mut is_quoted, mut last) = ([0; 4], false, b'\n');
+    let mut bytes = text.bytes().peekable();
+    while let Some(byte) = bytes.next() {
+        // A quote within a cell, such as that of 5", opens none.
+        let begins_cell = matches!(last, b'\n' | b'\r') || DELIMITERS.contains(&last);
+        last = byte;
+        if byte == b'"' {
+            let is_doubled = is_quoted && bytes.next_if_eq(&b'"').is_some();
+            is_quoted = is_doubled || (!is_quoted && begins_cell);
+            continue;
+        }
         match DELIMITERS.iter().position(|delimiter| *delimiter == byte) {
-            _ if byte == b'"' => is_quoted = !is_quoted,
             Some(at) if !is_quoted => line[at] += 1,
-            _ if byte == b'\n' && !is_quoted => lines.push(std::mem::take(&mut line)),
+            None if byte == b'\n' && !is_quoted => lines.push(std::mem::take(&mut line)),
             Some(_) | None => {}
         }
         if lines.len() == TELLING {
@@ -153,6 +159,14 @@ mod tests {
         assert_eq!(told(b"name\nJos\xe9 Garc\xeda\n"), Ok("name\nJosé García\n".into()));
         assert_eq!(told(b"\xff\xfen\0a\0m\0e\0"), Ok("name".into()));
         assert!(told(b"PK\x03\x04...").is_err_and(|error| error.contains("ZIP")));
+        assert_eq!(
+            told(b"name,email\rAda,a@b.example\r\x1a"),
+            Ok("name,email\nAda,a@b.example\n".into())
+        );
+        let unknown = "line 2 can't be read as CSV: its encoding is unknown, as `M\u{fffd}ller` shows; save the file as CSV UTF-8";
+        assert_eq!(told("name\nM\u{81}ller\n".as_bytes()), Err(unknown.into()), "also in UTF-8");
+        let odd = told(b"\xff\xfen\0\x00\xd8m\0").expect_err("half a pair of UTF-16");
+        assert!(odd.starts_with("line 1 can't be read as CSV"), "{odd}");
     }
 
     #[test]
@@ -166,6 +180,8 @@ mod tests {
         );
         assert_eq!(delimiter("Notes, and more\n\"a, b\"\nName;Mail\nA;1\nB;2\n"), b';');
         assert_eq!(delimiter("Name;Sum\nA;1,50\nB;2,30\n"), b';');
+        assert_eq!(delimiter("5\" pipe;Name\na;b\nc;d\n"), b';');
+        assert_eq!(delimiter("Name\tSaid\nA\t\"\"\"x\"\", y, z\"\nB\t\"a, b, c\"\n"), b'\t');
     }
 
     #[test]
@@ -175,6 +191,7 @@ mod tests {
         assert_eq!(table("SEP=\t\na,b\tc\n"), table_of("a,b\tc\n", 1, b'\t'));
         assert_eq!(table("sep=x\na,b\n"), table_of("sep=x\na,b\n", 0, b','));
         assert_eq!(table("sep="), table_of("sep=", 0, b','));
+        assert_eq!(table("\u{feff}\"sep=;\"\r\n\u{feff}a;b\n"), table_of("a;b\n", 1, b';'));
     }
 
     #[test]

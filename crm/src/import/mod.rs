@@ -2,9 +2,15 @@
 //! a whole before anything is written; then its rows become contacts chunk by chunk, each chunk gone with the
 //! transaction that wrote it, so that none is written twice and none is lost, whatever stops the work.
 
+mod abandoned;
+mod addresses;
 mod advance;
 mod column;
+mod country;
 mod decode;
+mod header;
+mod kind;
+mod letters;
 mod name;
 mod opt_out;
 mod read;
@@ -20,6 +26,7 @@ use sqlx::types::Json;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
+pub(crate) use abandoned::give_up;
 pub use advance::{Advanced, Whole, advance, whole};
 pub use column::{Own, Target};
 pub use read::{Column, Parsed, RefusedRow, RowReason, read};

@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 
 use super::column::{self, Columns, Own, Proposed, Target};
 use super::words::{self, Says};
-use super::{Counts, ImportError, MAX_BYTES, decode, name, table};
+use super::{Counts, ImportError, MAX_BYTES, addresses, country, decode, name, table};
 use crate::address::Named;
 use crate::contact::NewContact;
 use crate::custom_field::CustomField;
@@ -19,6 +19,8 @@ use crate::suppression::Reason;
 const CHUNK: usize = 500;
 /// The longest value of a field, in characters.
 const LONGEST: usize = 200;
+/// How much of a cell an error shows, in characters.
+const SHOWN: usize = 40;
 
 /// Why a row was refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -111,7 +113,7 @@ pub fn read(
         return Err(ImportError::TooLarge);
     }
     let text = decode::decode(bytes)?;
-    let (header, rows) = table::read(&decode::table(&text))?;
+    let (header, rows) = table::read(&decode::table(&text), &known(mapping, custom))?;
     let proposed = proposed(&header, &rows, mapping, custom)?;
     let mut reading = Reading {
         targets: &proposed.targets,
@@ -140,6 +142,15 @@ pub fn read(
     Ok(parsed)
 }
 
+/// The words of headers that a mapping or a custom field names.
+fn known(mapping: &BTreeMap<String, Option<String>>, custom: &[CustomField]) -> HashSet<String> {
+    let mapped = mapping.keys().map(|name| words::word(name));
+    let keys = custom.iter().map(|field| words::word(&format!("custom.{}", field.key)));
+    let fields = custom.iter().flat_map(|field| [&field.key, &field.label]);
+    let known = mapped.chain(keys).chain(fields.map(|name| words::word(name)));
+    known.filter(|word| !word.is_empty()).collect()
+}
+
 /// Whether a file is an export of ours: its tags have `;` between them, and commas within.
 fn is_own_export(header: &[String]) -> bool {
     header.starts_with(&["id", "first_name", "last_name", "email"].map(str::to_owned))
@@ -154,7 +165,10 @@ impl Parsed {
         }
     }
 
-    fn refuse(&mut self, row: RefusedRow) {
+    fn refuse(&mut self, mut row: RefusedRow) {
+        if row.value.chars().count() > LONGEST {
+            row.value = row.value.chars().take(LONGEST).chain(['…']).collect();
+        }
         match row.reason {
             RowReason::Duplicate => self.counts.duplicate += 1,
             RowReason::InvalidEmail => self.counts.invalid_email += 1,
@@ -180,7 +194,8 @@ fn proposed(
     let mut said: Vec<(usize, Option<Target>)> = Vec::new();
     for (name, wanted) in mapping {
         let refused = |message| ImportError::Mapping { header: name.clone(), message };
-        let at = header.iter().position(|header| header == name).ok_or_else(|| {
+        let written = table::clean(name);
+        let at = header.iter().position(|header| *header == written).ok_or_else(|| {
             refused(format!("the file has no such column; there are: {}", header.join(", ")))
         })?;
         let wanted = wanted.as_deref().map(|text| column::target(text, custom)).transpose();
@@ -260,7 +275,7 @@ impl Reading<'_> {
         let says = self.of(cells, Own::Unsubscribed).find_map(reason)?;
         let given = self.emails.iter().filter_map(|at| cells.get(*at));
         let named =
-            given.filter(|cell| !cell.is_empty()).find_map(|cell| column::first_address(cell))?;
+            given.filter(|cell| !cell.is_empty()).find_map(|cell| addresses::first(cell))?;
         Some((named.email, says))
     }
 
@@ -271,6 +286,12 @@ impl Reading<'_> {
             !cell.is_empty() && matches!(target, Some(Target::Own(found)) if *found == own)
         });
         of.map(|(_, cell)| cell.as_str())
+    }
+
+    /// A cell that fills a field and has letters that were lost before the file was written.
+    fn spoiled<'c>(&self, cells: &'c [String]) -> Option<&'c str> {
+        let filling = self.targets.iter().zip(cells).filter(|(target, _)| target.is_some());
+        filling.map(|(_, cell)| cell.as_str()).find(|cell| is_spoiled(cell))
     }
 
     /// A row's contact and what it says of their mail, or why it is none.
@@ -284,7 +305,7 @@ impl Reading<'_> {
         let Some(first) = given.first() else {
             return Err((RowReason::MissingEmail, String::new()));
         };
-        let Some(named) = given.iter().find_map(|cell| column::first_address(cell)) else {
+        let Some(named) = given.iter().find_map(|cell| addresses::first(cell)) else {
             return Err((RowReason::InvalidEmail, (*first).clone()));
         };
         let invalid = |message: String| (RowReason::Invalid, message);
@@ -294,6 +315,12 @@ impl Reading<'_> {
             let cells = width + more.len();
             return Err(invalid(format!(
                 "{cells} cells where the header has {width}; is a quote missing?"
+            )));
+        }
+        if let Some(spoiled) = self.spoiled(cells) {
+            let shown: String = spoiled.chars().take(SHOWN).collect();
+            return Err(invalid(format!(
+                "`{shown}` has letters that were lost or misread; export the file again as CSV UTF-8"
             )));
         }
         let email = named.email.to_lowercase();
@@ -345,6 +372,21 @@ impl Reading<'_> {
     }
 }
 
+/// What follows `Ã` and `Â` in UTF-8 that was read as windows-1252, besides the signs of Latin-1.
+const MISREAD: &str = "ŠŽŒŸšžœƒ€‚„‡ˆ‰";
+
+/// Whether a cell has a replacement character, or UTF-8 that was read as windows-1252, as in `JosÃ©`.
+fn is_spoiled(cell: &str) -> bool {
+    let is_sign = |letter: char| matches!(letter, '\u{a1}'..='\u{bf}') || MISREAD.contains(letter);
+    let pairs = cell.chars().zip(cell.chars().skip(1));
+    let mut misread = pairs.filter(|(first, second)| match *first {
+        'Ã' | 'Â' => is_sign(*second),
+        'â' => *second == '€',
+        _other => false,
+    });
+    !cell.is_ascii() && (cell.contains('\u{fffd}') || misread.next().is_some())
+}
+
 fn is_date(cell: &str) -> bool {
     let day = cell.get(..10).unwrap_or(cell);
     ["%Y-%m-%d", "%Y/%m/%d", "%d.%m.%Y", "%m/%d/%Y", "%d/%m/%Y"]
@@ -389,7 +431,7 @@ fn fill(contact: &mut NewContact, own: Own, cell: &str) {
         Own::Company => contact.company = some(),
         Own::Title => contact.title = some(),
         Own::Phone => contact.phone = some(),
-        Own::Country => contact.country = some(),
+        Own::Country => contact.country = Some(country::code(cell).unwrap_or(cell).to_owned()),
         Own::Region => contact.region = some(),
         Own::City => contact.city = some(),
         // A zone that does not exist helps nobody; the country may.

@@ -306,3 +306,114 @@ fn exports_of_other_products_come_out_as_their_makers_say() {
         assert_eq!(told.refused.len() as u64, missing, "{file}");
     }
 }
+
+#[test]
+fn a_title_above_the_header_is_passed_over_also_where_it_names_a_field() {
+    for title in ["Contacts export 2026,,", "Email list,,", "Contact,,", "Email,,", "\"My, list\""]
+    {
+        let told = parsed(&format!(
+            "{title}\r\n\r\nFirst Name,Email,Company\r\nAda,ada@b.example,Acme\r\nBo,bo,Acme\r\n"
+        ));
+        assert_eq!((told.taken(), told.refused[0].line), (1, 5), "{title}");
+        let contact = first(&told);
+        let found = (contact.email.as_str(), contact.first_name.as_str(), &contact.company);
+        assert_eq!(found, ("ada@b.example", "Ada", &Some("Acme".into())), "{title}");
+    }
+    let mapping = BTreeMap::from([("Anrede\u{a0}2".to_owned(), Some("last_name".to_owned()))]);
+    let csv = "Email,,\nKontaktfeld,Anrede\u{a0}2,Wo\nada@b.example,Lee,Graz\n";
+    let told = read(csv.as_bytes(), &mapping, &[]).unwrap();
+    let contact = first(&told);
+    assert_eq!((contact.email.as_str(), contact.last_name.as_str()), ("ada@b.example", "Lee"));
+}
+
+#[test]
+fn a_file_whose_first_row_is_a_contact_without_an_address_is_refused_with_its_line() {
+    let told = "the first line is data, not a header (line 1)";
+    for csv in [
+        "Ada Lovelace,+43 1 2345678,\nBob Moe,+43 1 2345679,bob@b.example\n",
+        "Ada Lovelace;+43 1 2345678\nBob Moe;+43 1 2345679\n",
+        "Ada,Lovelace,\nBob,Moe,bob@b.example\n",
+        "Ada,Lovelace,n/a\nBob,Moe,bob@b.example\n",
+    ] {
+        assert!(refused(csv).starts_with(told), "{csv}");
+    }
+}
+
+#[test]
+fn a_country_becomes_its_code_and_what_is_none_stays() {
+    let csv = "Email,Country\na@b.example,Germany\nb@b.example,Deutschland\nc@b.example,USA\nd@b.example,uk\n\
+               e@b.example,Atlantis\nf@b.example,\n";
+    let told = parsed(csv);
+    let countries: Vec<Option<&str>> =
+        told.chunks[0].iter().map(|taken| taken.contact.country.as_deref()).collect();
+    assert_eq!(countries, [Some("DE"), Some("DE"), Some("US"), Some("GB"), Some("Atlantis"), None]);
+}
+
+#[test]
+fn letters_that_nobody_sees_are_left_out_of_headers_and_cells() {
+    let csv = "\u{feff}\u{feff}\"E\u{200b}mail\"\t\"First\u{a0}Name\"\tLast Name\u{200e}\n\
+               \u{202a}a\u{200b}da@b.example\u{202c}\tAda\u{a0}Maria\t\u{feff}Love\u{ad}lace\n\u{a0}\t\u{200b}\t\u{feff}\n";
+    let told = parsed(csv);
+    let contact = first(&told);
+    assert_eq!((told.counts.rows, contact.email.as_str()), (1, "ada@b.example"));
+    assert_eq!(
+        (contact.first_name.as_str(), contact.last_name.as_str()),
+        ("Ada Maria", "Lovelace")
+    );
+    assert_eq!(told.columns[1].header, "First Name");
+    let mapping = BTreeMap::from([("First\u{a0}Name".to_owned(), None)]);
+    let told = read(csv.as_bytes(), &mapping, &[]).unwrap();
+    assert_eq!(first(&told).first_name, "");
+}
+
+#[test]
+fn a_row_with_letters_that_were_lost_is_refused_and_the_others_are_taken() {
+    let csv = "Email,First Name,Note\na@b.example,JosÃ©,x\nb@b.example,Jos\u{fffd},x\nc@b.example,José,Jos\u{fffd}\n\
+               d@b.example,ÂNGELO DA CONCEIÇÃO,x\n";
+    let told = parsed(csv);
+    assert_eq!((told.taken(), told.counts.invalid), (2, 2));
+    let told = &told.refused[0];
+    assert_eq!(
+        (told.line, told.value.as_str()),
+        (2, "`JosÃ©` has letters that were lost or misread; export the file again as CSV UTF-8")
+    );
+}
+
+#[test]
+fn a_total_below_the_rows_and_a_second_header_are_refused_as_rows() {
+    let csv = "Name,Email\nAda,ada@b.example\nName,Email\nBo,bo@b.example\nTotal,2\nTotal: 2,\n";
+    let told = parsed(csv);
+    let lines: Vec<(u64, RowReason)> =
+        told.refused.iter().map(|row| (row.line, row.reason)).collect();
+    let (invalid, missing) = (RowReason::InvalidEmail, RowReason::MissingEmail);
+    assert_eq!((told.taken(), lines), (2, vec![(3, invalid), (5, invalid), (6, missing)]));
+}
+
+#[test]
+fn a_long_cell_is_told_by_its_beginning_and_a_long_header_refuses_the_file() {
+    let told = parsed(&format!("Email\n{}\nada@b.example\n", "x@".repeat(20_000)));
+    assert_eq!((told.taken(), told.refused[0].value.chars().count()), (1, LONGEST + 1));
+    assert_eq!(
+        refused(&format!("Email,\"{}\"\nada@b.example,1\n", "x".repeat(9_000))),
+        "line 1 can't be read as CSV: column 2 holds 8 KiB; check the quotes around it"
+    );
+}
+
+#[test]
+fn a_file_of_dos_or_of_an_old_mac_is_refused_and_one_of_an_old_mac_in_ascii_is_read() {
+    let read = |bytes: &[u8]| read(bytes, &BTreeMap::new(), &[]);
+    let files: [&[u8]; 2] = [
+        b"Email,First Name\r\nada@b.example,Jos\x82\r\n",
+        b"Email,First Name\rada@b.example,Jos\x8e\r",
+    ];
+    for csv in files {
+        let told = read(csv).unwrap_err().to_string();
+        assert!(
+            told.starts_with("line 2 can't be read as CSV")
+                && told.contains("save the file as CSV UTF-8"),
+            "{told}"
+        );
+    }
+    let told = read(b"sep=;\rEmail;First Name\rada@b.example;Ada\rbo;Bo\r\x1a").unwrap();
+    assert_eq!((told.taken(), told.refused[0].line), (1, 4));
+}

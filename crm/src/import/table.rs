@@ -1,19 +1,26 @@
 //! The header and the rows of a file, each with its line. What is not a table is refused as a whole.
 
+use std::borrow::Cow;
+use std::collections::HashSet;
+
 use super::decode::{self, Table};
-use super::words;
-use super::{ImportError, MAX_ROWS};
+use super::{ImportError, MAX_ROWS, header};
 
 /// The most columns.
 const MAX_COLUMNS: usize = 200;
 /// The longest cell, in bytes; a longer one is a table within a quote.
 const MAX_CELL: usize = 64 * 1024;
+/// The longest name of a column, in bytes; surveys have whole questions.
+const MAX_NAME: usize = 4 * 1024;
 
-/// Rows with the line on which each begins.
-pub(super) type Rows = Vec<(u64, Vec<String>)>;
+/// A row with the line on which it begins.
+pub(super) type Row = (u64, Vec<String>);
 
-/// The header and the rows of a table.
-pub(super) fn read(table: &Table<'_>) -> Result<(Vec<String>, Rows), ImportError> {
+/// The header and the rows of a table. `known` are the words by which headers are known here alone.
+pub(super) fn read(
+    table: &Table<'_>,
+    known: &HashSet<String>,
+) -> Result<(Vec<String>, Vec<Row>), ImportError> {
     if let Some(line) = decode::open_quote(table) {
         return Err(ImportError::OpenQuote { line });
     }
@@ -22,52 +29,47 @@ pub(super) fn read(table: &Table<'_>) -> Result<(Vec<String>, Rows), ImportError
         .flexible(true)
         .has_headers(false)
         .from_reader(table.text.as_bytes());
-    let mut rows: Rows = Vec::new();
+    let mut rows: Vec<Row> = Vec::new();
     for record in reader.records() {
         let record = record.map_err(|error| unreadable(&error, table.before))?;
-        if record.iter().all(|cell| cell.trim().is_empty()) {
+        if record.iter().all(|cell| clean(cell).is_empty()) {
             continue;
         }
         if rows.len() as u64 > MAX_ROWS {
             return Err(ImportError::TooLarge);
         }
         let line = table.before + line_of(table.text, record.position());
-        rows.push((line, record.iter().map(|cell| unguarded(cell.trim()).to_owned()).collect()));
+        rows.push((line, record.iter().map(|cell| unguarded(&clean(cell)).to_owned()).collect()));
     }
-    let at = header_at(&rows)?;
+    let at = header::find(&rows, known)?;
     let mut rest = rows.split_off(rows.len().min(at + 1));
     rest.shrink_to_fit();
-    let header = header(rows.pop().map(|(_, cells)| cells).unwrap_or_default())?;
+    let (line, header) = rows.pop().unwrap_or_default();
+    check(line, &header, MAX_NAME, &[])?;
+    let header = names(header)?;
     for (line, cells) in &rest {
-        check(*line, cells, &header)?;
+        check(*line, cells, MAX_CELL, &header)?;
     }
     Ok((header, rest))
 }
 
-/// How many rows may stand before the header.
-const BEFORE_HEADER: usize = 20;
-
-/// Which row is the header: the first one, or where that names no field, the one below that names most. A row with an
-/// address is data.
-fn header_at(rows: &[(u64, Vec<String>)]) -> Result<usize, ImportError> {
-    let has_address = |cell: &String| {
-        let parts = cell.split_once('@');
-        parts.is_some_and(|(local, host)| !local.trim().is_empty() && !host.trim().is_empty())
-    };
-    let is_data = |(_, cells): &&(u64, Vec<String>)| cells.iter().any(has_address);
-    let above = rows.iter().take(BEFORE_HEADER).take_while(|row| !is_data(row));
-    let named = |(_, cells): &(u64, Vec<String>)| {
-        cells.iter().filter(|cell| words::field(cell).is_some()).count()
-    };
-    let named: Vec<usize> = above.map(named).collect();
-    match (rows.first(), named.first()) {
-        (Some((line, _)), None) => Err(ImportError::NoHeader { line: *line }),
-        (None, None) | (_, Some(1..)) => Ok(0),
-        (_, Some(0)) => {
-            let best = (0..named.len()).rev().max_by_key(|at| named[*at]);
-            Ok(best.unwrap_or_default())
-        }
+/// A cell without blanks around it, and without the invisible characters that are copied along with text.
+pub(super) fn clean(cell: &str) -> Cow<'_, str> {
+    let cell = cell.trim();
+    if cell.is_ascii() {
+        return Cow::Borrowed(cell);
     }
+    let seen = |letter: char| match letter {
+        '\u{ad}' | '\u{200b}' | '\u{200e}' | '\u{200f}' | '\u{2060}' | '\u{feff}' => None,
+        '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => None,
+        '\u{a0}' | '\u{2007}' | '\u{202f}' => Some(' '),
+        other => Some(other),
+    };
+    // These join letters within the words of some scripts, but mean nothing around them.
+    let is_around =
+        |letter: char| letter.is_whitespace() || matches!(letter, '\u{200c}' | '\u{200d}');
+    let text: String = cell.chars().filter_map(seen).collect();
+    Cow::Owned(text.trim_matches(is_around).to_owned())
 }
 
 /// A cell without the quote that our exports write before what a spreadsheet would run as a formula.
@@ -78,7 +80,7 @@ pub(super) fn unguarded(cell: &str) -> &str {
 }
 
 /// The names of the columns; each has one, and no other's.
-fn header(mut header: Vec<String>) -> Result<Vec<String>, ImportError> {
+fn names(mut header: Vec<String>) -> Result<Vec<String>, ImportError> {
     while header.last().is_some_and(String::is_empty) {
         header.pop();
     }
@@ -94,13 +96,13 @@ fn header(mut header: Vec<String>) -> Result<Vec<String>, ImportError> {
 }
 
 /// What can't be in a row of a table ends the reading.
-fn check(line: u64, cells: &[String], header: &[String]) -> Result<(), ImportError> {
-    let found = cells.iter().position(|cell| cell.len() > MAX_CELL || cell.contains('\0'));
+fn check(line: u64, cells: &[String], most: usize, header: &[String]) -> Result<(), ImportError> {
+    let found = cells.iter().position(|cell| cell.len() > most || cell.contains('\0'));
     let Some(at) = found else { return Ok(()) };
     let column =
         header.get(at).map_or_else(|| format!("column {}", at + 1), |name| format!("`{name}`"));
     let problem = match cells[at].len() {
-        large if large > MAX_CELL => {
+        large if large > most => {
             format!("{column} holds {} KiB; check the quotes around it", large / 1024)
         }
         _small => format!("{column} holds a byte of zero; export the file as text"),

@@ -62,7 +62,7 @@ const AFTER: [&str; 18] = [
 ];
 
 /// The lines of a data file: a word, and the words that it stands for.
-fn lines(
+pub(super) fn lines(
     text: &'static str,
 ) -> impl Iterator<Item = (&'static str, impl Iterator<Item = &'static str>)> {
     let lines = text.lines().filter(|line| !line.starts_with('#')).skip(1);

@@ -404,3 +404,26 @@ pub(crate) async fn answered(
     .await?;
     Ok(())
 }
+
+/// Ends deliveries whose runs have ended without an answer as failed; each has its reason. It says nothing of the webhook.
+///
+/// # Errors
+/// Returns what the statement returned.
+pub(crate) async fn give_up(
+    db: impl PgExecutor<'_>,
+    customer_id: Uuid,
+    ids: &[Uuid],
+    reasons: &[String],
+) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "update webhook_deliveries d set status = 'failed', attempts = r.attempt, error = e.reason, ended_at = engine.now()
+         from unnest($2::uuid[], $3::text[]) as e(id, reason) join engine.runs r on r.id = e.id
+         where d.customer_id = $1 and d.id = e.id and d.status = 'pending'",
+        customer_id,
+        ids,
+        reasons,
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}

@@ -13,11 +13,11 @@ use uuid::Uuid;
 use crate::event;
 use crate::vault::Vault;
 
-pub(crate) use delivery::answered;
 pub use delivery::{
     ATTEMPTS, Answered, Delivery, Filter, Redelivery, Sending, Written, fan_out, redeliver,
     to_send, try_out,
 };
+pub(crate) use delivery::{answered, give_up};
 pub(crate) use kept::erase;
 pub use kept::{deliveries, find_delivery, forget};
 

@@ -32,7 +32,7 @@ pub const PACES: std::ops::RangeInclusive<f32> = 0.01..=100_000.0;
 pub enum Wish {
     /// Act on it.
     Act(Action),
-    /// Tell it a signal, once.
+    /// Signal it, once.
     Signal {
         /// Such as `email.replied`.
         name: String,
@@ -128,13 +128,13 @@ pub struct Operation {
     pub reason: Option<String>,
     /// How many matched when it was ordered; more may have than are counted.
     pub total: i64,
-    /// How many were looked at.
+    /// How many were checked.
     pub done: i64,
     /// How many changed.
     pub changed: i64,
-    /// How many stood where the wish does nothing.
+    /// How many were in a state in which the wish does nothing.
     pub skipped: i64,
-    /// What ended it, where it failed.
+    /// What ended it, if it failed.
     pub error: Option<String>,
     /// When it was ordered.
     pub created_at: DateTime<Utc>,
@@ -218,7 +218,7 @@ pub async fn record(db: impl PgExecutor<'_>, done: &DoneAtOnce<'_>) -> Result<()
     Ok(())
 }
 
-/// Stops an operation where it stands; says whether it was under way. What it has done stays done.
+/// Stops an operation; returns whether it was under way. What it has done stays done.
 ///
 /// # Errors
 /// What the statement returned.
@@ -238,7 +238,7 @@ pub async fn stop(
     Ok(stopped.rows_affected() > 0)
 }
 
-/// Stops what is bringing runs of a workflow into another version, where it stands.
+/// Stops the operations that are bringing runs of a workflow into another version.
 ///
 /// # Errors
 /// What the statement returned.

@@ -35,7 +35,7 @@ pub struct Selection {
     pub queue: Option<String>,
     /// About this subject.
     pub subject_id: Option<Uuid>,
-    /// Whose whole reason matches this glob of [`crate::run::reason_glob`]: `*` stands for any text.
+    /// Whose whole reason matches this glob of [`crate::run::reason_glob`]: `*` matches any text.
     pub reason: Option<String>,
     /// Changed at or after.
     pub since: Option<DateTime<Utc>>,

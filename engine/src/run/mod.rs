@@ -28,7 +28,7 @@ pub use read::{
 pub(crate) use reason::like;
 pub use reason::reason_glob;
 pub use redact::{About, Redacted, redact};
-pub(crate) use resuming::would_resume;
+pub(crate) use resuming::{Prospect, would_resume};
 pub use start::{NewRun, Parent, Priority, StartError, start};
 pub use subject::{rebind, rebind_some};
 pub(crate) use waited::{Waited, waited};

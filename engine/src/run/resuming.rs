@@ -62,7 +62,18 @@ pub(super) async fn resume(
     Ok(goings.into_iter().filter_map(|going| Some((going.run_id, going.told?))).collect())
 }
 
-/// Where a paused run would go if it were resumed now; `None` where there is no such run.
+/// What a paused run would do if it were resumed now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Prospect {
+    /// It goes there.
+    Goes(Resumed),
+    /// It enters its step, which has not begun.
+    Enters,
+    /// It waits for this signal again, without an end.
+    Listens(String),
+}
+
+/// What a paused run would do if it were resumed now; `None` where there is no such run.
 ///
 /// # Errors
 /// What the statements returned.
@@ -70,9 +81,20 @@ pub(crate) async fn would_resume(
     db: &mut PgConnection,
     definitions: &Definitions,
     run_id: Uuid,
-) -> Result<Option<Resumed>, sqlx::Error> {
+) -> Result<Option<Prospect>, sqlx::Error> {
     let decided = decide(db, definitions, &[run_id]).await?;
-    Ok(decided.into_iter().next().map(|(_, resumed)| resumed))
+    Ok(decided.into_iter().next().map(|(row, resumed)| prospect(&row, resumed)))
+}
+
+fn prospect(row: &Row, resumed: Resumed) -> Prospect {
+    let memory = serde_json::from_value::<Memory>(row.data.clone());
+    match (resumed, memory.map(|memory| memory.waiting)) {
+        (Resumed::Now, Ok(None)) => Prospect::Enters,
+        (Resumed::Now, Ok(Some(Waiting::Signal { signal, until: None, .. }))) if !row.heard => {
+            Prospect::Listens(signal)
+        }
+        (resumed, _) => Prospect::Goes(resumed),
+    }
 }
 
 async fn decide(

@@ -15,6 +15,7 @@ mod many;
 mod moves;
 mod operations;
 mod paused;
+mod prospects;
 mod races;
 mod relayed;
 mod replanned;

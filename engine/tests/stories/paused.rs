@@ -9,10 +9,10 @@ use uuid::Uuid;
 
 use super::story::{Story, Working};
 
-const WINDOW: &str = "[timing.window]\ndays = [\"mon\", \"tue\", \"wed\", \"thu\", \"fri\"]\n\
+pub(super) const WINDOW: &str = "[timing.window]\ndays = [\"mon\", \"tue\", \"wed\", \"thu\", \"fri\"]\n\
                       from = \"09:00\"\nto = \"17:00\"\nholidays = [\"DE\"]\n";
-const ACT: &str = "[[steps]]\nid = \"act\"\ntype = \"act\"\n";
-const WINDOWED: &str = "[[steps]]\nid = \"act\"\ntype = \"act\"\nwindowed = true\n";
+pub(super) const ACT: &str = "[[steps]]\nid = \"act\"\ntype = \"act\"\n";
+pub(super) const WINDOWED: &str = "[[steps]]\nid = \"act\"\ntype = \"act\"\nwindowed = true\n";
 
 /// A wait, and a step that acts once it is over. Runs of stories are in Berlin.
 fn wait(keys: &str) -> String {
@@ -24,7 +24,7 @@ fn instant(text: &str) -> DateTime<Utc> {
 }
 
 /// A story that begins on Monday, 8 March 2027, at 09:00 in Berlin.
-async fn monday() -> (Story, Working) {
+pub(super) async fn monday() -> (Story, Working) {
     let story = Story::begin().await;
     story.sql("update engine.virtual_clock set virtual_at = '2027-03-08T08:00:00Z'").await;
     let worker = story.worker().await;
@@ -39,7 +39,7 @@ async fn sleeping(story: &Story, steps: &str) -> Uuid {
 }
 
 /// Moves the clock to an instant, and lets the workers look.
-async fn at(story: &Story, text: &str) {
+pub(super) async fn at(story: &Story, text: &str) {
     clock::jump(&story.db, instant(text)).await.unwrap();
     assert_eq!(clock::now(&story.db).await.unwrap(), instant(text), "the clock went back");
     story.sql("select pg_notify('engine', '')").await;
@@ -55,7 +55,7 @@ async fn pause(story: &Story, run: Uuid, from: &str, until: &str) {
 }
 
 /// Waits until a run waits until this instant.
-async fn waits_until(story: &Story, run: Uuid, text: &str) {
+pub(super) async fn waits_until(story: &Story, run: Uuid, text: &str) {
     let wanted = instant(text);
     let mut look = tokio::time::interval(std::time::Duration::from_millis(5));
     for _ in 0..600 {

@@ -35,7 +35,7 @@ fn fault(what: &'static str, detail: String) -> Option<Finding> {
     Some(Finding { what, right: false, detail })
 }
 
-/// A check that could not be made is no reason to be calm.
+/// A check that failed is a finding as well.
 fn unseen(what: &'static str, error: &sqlx::Error) -> Option<Finding> {
     fault(what, format!("can't be checked: {error}"))
 }

@@ -23,7 +23,7 @@ pub(crate) struct Args {
     /// In which zone, such as `Europe/Vienna`; the customer's where none is named.
     #[arg(long, requires = "cron")]
     zone: Option<String>,
-    /// After this instant, such as 2026-03-28T00:00:00Z; now where nothing is said.
+    /// After this instant, such as 2026-03-28T00:00:00Z; now by default.
     #[arg(long)]
     from: Option<DateTime<Utc>>,
     /// How many.

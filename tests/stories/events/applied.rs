@@ -48,7 +48,7 @@ async fn consumers_that_come_go_and_die_apply_each_event_once() {
     count_is(db, CREATED, 401, "the last to be in the timeline").await;
     // Nor does a publisher that tells all of it again.
     let again = folder.run(&["outbox", "replay", "--from", "2020-01-01T00:00:00Z"]).await.done();
-    assert!(again.ends_with(" lanes are told again from there on\n"), "{again}");
+    assert!(again.ends_with(" lanes are published again from there on\n"), "{again}");
     all_is_told(db).await;
     contacts(&api, 401..402).await;
     count_is(db, CREATED, 402, "the last to be in the timeline").await;

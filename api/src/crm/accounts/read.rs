@@ -30,7 +30,7 @@ pub(super) async fn find(
     found.map(tagged).ok_or_else(|| Problem::new(Kind::NotFound))
 }
 
-/// Accounts, newest first where nothing else is said.
+/// Accounts, newest first by default.
 #[utoipa::path(
     get, path = "/accounts",
     params(ListingParams),

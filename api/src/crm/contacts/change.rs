@@ -112,7 +112,7 @@ impl Wanted {
         if self.company.is_some() && self.account_id.is_some() {
             return Err(Problem::invalid(
                 "account_id",
-                "stands beside `company`; give one of both",
+                "is given beside `company`; give one of them",
             ));
         }
         if let Some(zone) = text(&self.time_zone) {

@@ -68,7 +68,7 @@ impl Create {
         if self.company.is_some() && self.account_id.is_some() {
             return Err(Problem::invalid(
                 "account_id",
-                "stands beside `company`; give one of both",
+                "is given beside `company`; give one of them",
             ));
         }
         Ok(())

@@ -43,7 +43,7 @@ const HEADER: [&str; 19] = [
 ];
 
 /// Contacts as CSV, by the filter and the order of the listing; `limit` and `cursor` count for nothing. A cell that a
-/// spreadsheet would run as a formula stands behind a quote. The table is not a snapshot: it is read a page at a time, and
+/// spreadsheet would run as a formula is preceded by a quote. The table is not a snapshot: it is read a page at a time, and
 /// a contact that changes during the export appears as it was when its page was read.
 #[utoipa::path(
     get, path = "/contacts/export.csv",

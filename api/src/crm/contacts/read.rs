@@ -41,7 +41,7 @@ struct More {
     status: Option<String>,
 }
 
-/// Contacts, newest first where nothing else is said.
+/// Contacts, newest first by default.
 #[utoipa::path(
     get, path = "/contacts",
     params(ListingParams, More),

@@ -40,7 +40,7 @@ struct More {
     contact_id: Option<String>,
 }
 
-/// Opportunities, newest first where nothing else is said; also a search goes by the order.
+/// Opportunities, newest first by default, also for a search.
 #[utoipa::path(
     get, path = "/opportunities",
     params(ListingParams, More),

@@ -25,7 +25,7 @@ pub(super) struct Wanted {
     cron: String,
     /// The customer's where none is named.
     zone: Option<String>,
-    /// After when; now where nothing is said.
+    /// After when; now by default.
     from: Option<DateTime<Utc>>,
     #[serde(default = "ten")]
     count: usize,
