@@ -25,8 +25,9 @@ use super::{environment, problem, too_deep};
 pub(super) const THERE: &str = "_there";
 /// The filter of values that are read, which must not be missing.
 pub(super) const DEFINED: &str = "_defined";
-/// The filter that looks a path up, any part of which may be missing.
+/// The filters that look a path up, any part of which may be missing: it is undefined then, or nothing.
 pub(super) const PART: &str = "_part";
+pub(super) const PART_OR_NONE: &str = "_part_or_none";
 
 /// In place of a value that is not known yet.
 const UNKNOWN: &str = "…";
@@ -103,6 +104,13 @@ pub(super) fn defined(value: Filled, name: &str) -> Result<Filled, minijinja::Er
 /// The part of a value at the end of a path; undefined if the value lacks any part of it.
 pub(super) fn part(value: &Filled, path: Rest<Filled>) -> Filled {
     path.iter().fold(value.clone(), |value, key| value.get_item(key).unwrap_or(Filled::UNDEFINED))
+}
+
+/// The same, but nothing if the value lacks a part: minijinja compares nothing with anything, and refuses to compare what
+/// is undefined.
+pub(super) fn part_or_none(value: &Filled, path: Rest<Filled>) -> Filled {
+    let found = part(value, path);
+    if found.is_undefined() { Filled::from(()) } else { found }
 }
 
 /// A text ready to be filled in any number of times.
@@ -389,7 +397,8 @@ fn looked_up(mention: &Mention) -> String {
             TextPart::Computed => "none".into(),
         })
         .collect();
-    format!("({}|{PART}({}))", mention.root, keys.join(","))
+    let filter = if mention.place == Place::Asked { PART } else { PART_OR_NONE };
+    format!("({}|{filter}({}))", mention.root, keys.join(","))
 }
 
 /// What is missing before the last part of a path, if that is an error.

@@ -48,6 +48,7 @@ fn environment() -> Environment<'static> {
     environment.add_filter(filled::THERE, filled::there);
     environment.add_filter(filled::DEFINED, filled::defined);
     environment.add_filter(filled::PART, filled::part);
+    environment.add_filter(filled::PART_OR_NONE, filled::part_or_none);
     environment
 }
 
@@ -265,6 +266,11 @@ mod tests {
         for (text, filled) in [
             ("{% if contact.title == 'CEO' %}boss{% else %}you{% endif %}", "you"),
             ("{% if contact.custom.plan %}{{ contact.custom.plan }}{% endif %}", ""),
+            ("{% if contact.custom.plan == 'free' %}free{% else %}paid{% endif %}", "paid"),
+            (
+                "{% if contact.custom.plan in ['free', 'trial'] %}free{% else %}paid{% endif %}",
+                "paid",
+            ),
             ("{% if contact.custom.plan is defined %}{{ contact.custom.plan }}{% endif %}", ""),
             ("{{ contact.title or 'there' }}", "there"),
             ("{{ contact.custom.plan if contact.custom.plan else 'none' }}", "none"),
