@@ -284,7 +284,7 @@ impl Reading {
                 self.expression(right, Place::Free);
             }
             BinOpKind::In => {
-                self.expression(left, Place::Read);
+                self.expression(left, Place::Free);
                 self.expression(right, Place::Read);
                 self.takes(right, "`in`", LOOPED);
             }
