@@ -289,6 +289,12 @@ async fn arguments_that_are_not_taken_are_refused() {
             "`precision` of the filter `round` takes a whole number, not 1.5",
             "",
         ),
+    ]);
+}
+
+#[tokio::test]
+async fn a_wrong_number_of_arguments_is_refused() {
+    refused(&[
         (
             "{{ contact.tags | sort(true) }}",
             "the filter `sort` takes only arguments with a name, and 1 is given",
